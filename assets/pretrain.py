@@ -1,0 +1,203 @@
+"""Trains the embedded base models from the world's pages: python -m assets.pretrain tiny (or small).
+
+The text is generated, seeded and the same on every machine; the model is an ordinary Llama folder in safetensors with a byte-level
+BPE tokenizer and a chat template, so the lab loads it like any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import nn
+from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from lab.world.corpus import ASSISTANT, BEGIN, END, PAD, SPECIAL, USER, pages
+
+CONTEXT = 256
+VOCABULARY = 4096
+SEED = 20261124
+HELD_OUT_SEED = SEED + 1
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message.role == 'assistant' %}" + ASSISTANT + "{{ message.content }}{{ eos_token }}"
+    "{% else %}" + USER + "{{ message.content }}{{ eos_token }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}" + ASSISTANT + "{% endif %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's size and how long it learns; steps are of `batch` sequences of CONTEXT tokens."""
+
+    hidden: int
+    layers: int
+    heads: int
+    feed_forward: int
+    steps: int
+    batch: int = 16
+    learning_rate: float = 4e-3
+
+
+SHAPES = {
+    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=3200),
+    "small": Shape(hidden=384, layers=6, heads=6, feed_forward=1024, steps=2400),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("size", choices=SHAPES)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--steps", type=int, help="fewer steps, for a trial")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(SEED)
+    shape, folder = SHAPES[options.size], options.out / options.size
+    steps = options.steps or shape.steps
+    began = time.monotonic()
+    tokenizer = train_tokenizer()
+    model = new_model(shape, tokenizer)
+    tokens = tokenise(tokenizer, SEED, steps * shape.batch * CONTEXT)
+    losses = train(model, tokens.view(steps, shape.batch, CONTEXT), shape)
+    held_out = held_out_loss(model, tokenise(tokenizer, HELD_OUT_SEED, 400 * CONTEXT).view(-1, CONTEXT))
+    save(model, tokenizer, folder)
+    card = {
+        "command": f"python -m assets.pretrain {options.size}",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tokens": tokens.numel(),
+        "loss_train": round(float(np.mean(losses[-100:])), 4),
+        "loss_held_out": round(held_out, 4),
+        "seconds": round(time.monotonic() - began),
+        "threads": options.threads,
+        "shape": asdict(shape) | {"steps": steps},
+        "torch": torch.__version__,
+    }
+    (folder / "training.json").write_text(json.dumps(card, indent=1) + "\n")
+    print(json.dumps(card))
+
+
+def train_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE over the world's pages: any text can be encoded, the world's words are mostly one token each."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(islice(pages(SEED), 40_000), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token=BEGIN,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[USER, ASSISTANT],
+        chat_template=TEMPLATE,
+        model_max_length=CONTEXT * 2,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def tokenise(tokenizer: PreTrainedTokenizerFast, seed: int, count: int) -> torch.Tensor:
+    """The first `count` tokens of the seed's pages, each page opened by the begin token."""
+    tokens = np.empty(count, dtype=np.int64)
+    filled, source = 0, pages(seed)
+    bar = tqdm(total=count, desc="pages", unit="tok", unit_scale=True)
+    while filled < count:
+        encoded = tokenizer(list(islice(source, 1000)), add_special_tokens=False)["input_ids"]
+        flat = np.concatenate([[tokenizer.bos_token_id, *ids] for ids in encoded])[: count - filled]
+        tokens[filled : filled + len(flat)] = flat
+        filled += len(flat)
+        bar.update(len(flat))
+    return torch.from_numpy(tokens)
+
+
+def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A Llama with tied embeddings; eager attention is the fastest at this size on a CPU."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.feed_forward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads // 2,
+        max_position_embeddings=CONTEXT * 2,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attn_implementation="eager",
+    )
+    return LlamaForCausalLM(config)
+
+
+def optimizers(model: nn.Module, shape: Shape) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices of the layers, AdamW for embeddings and norms."""
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    inside = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    return [
+        torch.optim.Muon(matrices, lr=shape.learning_rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=shape.learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def train(model: LlamaForCausalLM, batches: torch.Tensor, shape: Shape) -> list[float]:
+    """One pass over the batches [steps, batch, CONTEXT]: warm-up, plateau, then linearly to zero."""
+    used = optimizers(model, shape)
+    losses = []
+    bar = tqdm(batches, desc="steps")
+    for step, batch in enumerate(bar):
+        factor = rate_factor(step, len(batches))
+        for optimizer in used:
+            for group in optimizer.param_groups:
+                group["lr"] = shape.learning_rate * factor
+        loss = next_token_loss(model, batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=True)
+        for optimizer in used:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+    return losses
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Warm-up over 60 steps, then constant, then down to nothing over the last half."""
+    return min(1.0, (step + 1) / 60, 2 * (1 - step / steps))
+
+
+def next_token_loss(model: LlamaForCausalLM, batch: torch.Tensor) -> torch.Tensor:
+    """Mean nats a token over a batch [B, S]."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(input_ids=batch[:, :-1], use_cache=False).logits
+    return nn.functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
+
+
+@torch.no_grad()
+def held_out_loss(model: LlamaForCausalLM, batches: torch.Tensor) -> float:
+    """Mean nats a token on pages of another seed."""
+    return float(np.mean([next_token_loss(model, rows).item() for rows in batches.split(16)]))
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """An ordinary model folder, weights in bf16."""
+    model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()

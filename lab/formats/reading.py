@@ -1,0 +1,84 @@
+"""Imports a file: rows to records, the bad rows with their lines, and all or nothing when too many are bad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.errors import BadFile, NoRows
+from lab.formats.detect import detect
+from lab.formats.files import FileRow, rows
+from lab.formats.record import Imported, Preview, Record, Rejected, RowError, Unusable, checked
+from lab.formats.table import Format, format_named, known
+
+MOST_BAD = 0.2
+EXAMPLES = 3
+
+
+def read(path: str | Path, format: str = "auto") -> Imported:
+    """Every usable record of the file, and every other row with its line and the reason.
+
+    Raises NoRows when nothing is usable, BadFile when more than a fifth of the rows do not fit the format, BadEncoding
+    when the bytes are not Unicode text, NotFound, and BadInput for a format that nobody knows.
+    """
+    chosen = None if format == "auto" else format_named(format)
+    found = rows(path)
+    chosen = chosen or _detected(found, Path(path).name)
+    records: list[Record] = []
+    rejected: list[Rejected] = []
+    bad = 0
+    for row in found:
+        try:
+            records += _records(row, chosen)
+        except RowError as problem:
+            rejected.append(Rejected(row.line, str(problem)))
+            bad += not isinstance(problem, Unusable)
+    _refuse_if_hopeless(Path(path).name, chosen, records, rejected, bad, len(found))
+    return Imported(chosen.name, tuple(records), tuple(rejected))
+
+
+def preview(path: str | Path, format: str = "auto", rows: int = 5) -> Preview:
+    """What `read` would give, cut to the first records; raises the same errors."""
+    found = read(path, format)
+    return Preview(found.format, found.records[:rows], len(found.records), found.rejected)
+
+
+def _records(row: FileRow, chosen: Format) -> list[Record]:
+    if row.fault:
+        raise RowError(row.fault)
+    got = chosen.read(row.fields)
+    return [checked(record) for record in (got if isinstance(got, tuple) else (got,))]
+
+
+def _detected(found: Sequence[FileRow], name: str) -> Format:
+    whole = [row.fields for row in found if not row.fault]
+    guess = detect(whole)
+    if guess is not None:
+        return format_named(guess)
+    if not whole:
+        raise NoRows(f"{name} has no usable row{_examples([Rejected(row.line, row.fault) for row in found])}.")
+    fields = ", ".join(list(whole[0])[:12]) or "none"
+    raise NoRows(
+        f"No known format has the fields of {name} ({fields}), so none of its {len(found)} rows can be used. "
+        f"Rename the fields or name one of the formats: {known()}."
+    )
+
+
+def _refuse_if_hopeless(
+    name: str, chosen: Format, records: list[Record], rejected: list[Rejected], bad: int, total: int
+) -> None:
+    if not records:
+        raise NoRows(
+            f"None of the {total} rows of {name} can be used as {chosen.name}{_examples(rejected)}. "
+            "Nothing was imported. Check the file, or name another format."
+        )
+    if bad > MOST_BAD * total:
+        raise BadFile(
+            f"{bad} of the {total} rows of {name} do not fit the format {chosen.name}{_examples(rejected)}. Over "
+            f"{MOST_BAD:.0%} bad rows point to a wrong format or a damaged file, so nothing was imported. "
+            "Mend those rows, or name another format."
+        )
+
+
+def _examples(rejected: Sequence[Rejected]) -> str:
+    return "".join(f"; line {row.line}: {row.reason}" for row in rejected[:EXAMPLES])
