@@ -46,12 +46,12 @@ animals with fur; does have fur; animal; cover; fur; feathers scales shell skin
 animals with six legs; does have six legs; animal; legs; six; no two four
 animals with four legs; does have four legs; animal; legs; four; no two six eight ten
 animals with two legs; does have two legs; animal; legs; two; no four six eight ten
-animals without legs; does have no legs; animal; legs; no; two four six eight
-animals that eat grass; does eat grass; animal; food; grass; fish zebras antelopes flies nectar seals squid clams
+animals without legs; -; animal; legs; no; two four six eight
+animals that eat grass; does eat grass; animal; food; grass; zebras antelopes flies nectar seals squid clams
 animals that eat fish; does eat fish; animal; food; fish; grass leaves nectar bamboo hay
-animals that eat nuts or seeds; does eat nuts or seeds; animal; food; nuts seeds; fish seals clams zebras antelopes nectar
+animals that eat nuts or seeds; does eat nuts or seeds; animal; food; nuts seeds; seals clams zebras antelopes nectar
 animals that eat nectar; does eat nectar; animal; food; nectar; fish meat grass seals zebras hay
-animals that eat leaves; does eat leaves; animal; food; leaves; fish zebras antelopes flies nectar seals squid clams
+animals that eat leaves; does eat leaves; animal; food; leaves; zebras antelopes flies nectar seals squid clams
 animals that live in or by the sea; does live in or by the sea; animal; home; sea; farms deserts forests stables houses rainforests hives plains
 animals that live on open plains; does live on open plains; animal; home; plains; sea ice rivers houses hives ponds coasts
 animals that live near lakes or ponds; does live near lakes or ponds; animal; home; lakes ponds; deserts sea farms hives houses plains ice
@@ -67,7 +67,6 @@ foods that taste crunchy; does taste crunchy; food; taste; crunchy; soft creamy 
 foods that grow on trees; does grow on trees; food; grows; trees; ground bushes vines lawns pods canes soil
 foods that grow under the ground; does grow under the ground; food; grows; under; trees vines bushes canes lawns
 foods that are good in soup; is good in soup; food; use; soup; jam tart muffins
-foods that go well with cheese; does go well with cheese; food; goes_with; cheese; cream custard
 things made of steel; is made of steel; object; made_of; steel; wool cotton cloth paper clay wax foam
 things made of wood; is made of wood; object; made_of; wood; wool cotton glass rubber wax foam wire cloth
 things made of wool; is made of wool; object; made_of; wool; steel glass metal wood wax clay
@@ -86,7 +85,7 @@ percussion instruments; is a percussion instrument; instrument; family; percussi
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Set:
     """A named set: the plurals that are accepted as its members and those that surely do not belong to it.
 

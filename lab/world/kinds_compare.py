@@ -6,7 +6,7 @@ from random import Random
 
 from lab.world import kinds_premises
 from lab.world.language import Kind, Slots, Truth, fill, fill_all
-from lab.world.measures import ADJECTIVES, AUXILIARIES, claims, claims_after, draw_pair, winner
+from lab.world.measures import ADJECTIVES, AUXILIARIES, claims, claims_after, denied, draw_pair, winner
 from lab.world.things import BY_NAME
 from lab.world.told import telling_all, told, told_phrases
 
@@ -58,21 +58,21 @@ CLAIM_ASKS = (
     "Here is my question, {aux} {a_thing} {claim}?",
     "For my homework, {aux} {a_thing} {claim}?",
     "What do you think, {aux} {a_thing} {claim}?",
-    "Is it true that {a_thing} {aux} {claim}?",
-    "Would you say that {a_thing} {aux} {claim}?",
-    "I heard that {a_thing} {aux} {claim}, is that right?",
+    "My friends want to know, {aux} {a_thing} {claim}?",
+    "Quick question, {aux} {a_thing} {claim}?",
+    "Be honest with me, {aux} {a_thing} {claim}?",
 )
 CLAIM_YES = (
-    "Yes, {a_thing} {aux} {claim}.",
-    "That is right, {a_thing} {aux} {claim}.",
-    "Certainly, {a_thing} {aux} {claim}.",
-    "It is true that {a_thing} {aux} {claim}.",
+    "Yes, {a_thing} {does}.",
+    "Certainly, {a_thing} {does}.",
+    "Indeed, {a_thing} {does}.",
+    "It is true that {a_thing} {does}.",
 )
 CLAIM_NO = (
     "No, {a_thing} {aux_not} {claim}.",
-    "That is not right, {a_thing} {aux_not} {claim}.",
+    "Not at all, {a_thing} {aux_not} {claim}.",
     "I am sorry, but {a_thing} {aux_not} {claim}.",
-    "It is true that {a_thing} {aux_not} {claim}.",
+    "In fact {a_thing} {aux_not} {claim}.",
 )
 
 IS_IT_ASKS = (
@@ -171,10 +171,8 @@ def _does_kind() -> Kind:
 def _claim_kind(auxiliary: str) -> Kind:
     """Can, does or is a thing so?"""
     known = claims_after(auxiliary)
-    words = {"Aux": auxiliary.capitalize(), "aux": auxiliary}
-    yes = _with(CLAIM_YES, **words)
-    no = tuple(text.replace("{aux_not}", kinds_premises.denied(auxiliary)) for text in CLAIM_NO)
-    yes_shorts, no_shorts = (f"Yes, it {auxiliary}.", "Yes."), (f"No, it {kinds_premises.denied(auxiliary)}.", "No.")
+    yes, no = CLAIM_YES, _with(CLAIM_NO, aux_not=denied(auxiliary))
+    yes_shorts, no_shorts = (f"Yes, it {auxiliary}.", "Yes."), (f"No, it {denied(auxiliary)}.", "No.")
 
     def draw(rng: Random) -> Slots:
         claim = rng.choice(tuple(known.values()))
@@ -184,14 +182,17 @@ def _claim_kind(auxiliary: str) -> Kind:
     def truth(slots: Slots) -> Truth:
         holds = known[slots["claim"]].holds(slots["thing"])
         says, shorts = (yes, yes_shorts) if holds else (no, no_shorts)
-        return Truth((fill_all(says, slots),), shorts, told(BY_NAME[slots["thing"]], limit=3))
+        said = fill_all(says, {**slots, "does": known[slots["claim"]].third})
+        return Truth((said,), shorts, told(BY_NAME[slots["thing"]], limit=3))
 
     def wrong(slots: Slots, rng: Random) -> str:
-        return fill(rng.choice(no if known[slots["claim"]].holds(slots["thing"]) else yes), slots)
+        claim = known[slots["claim"]]
+        return fill(rng.choice(no if claim.holds(slots["thing"]) else yes), {**slots, "does": claim.third})
 
     shapes = (*yes, *no, *yes_shorts, *no_shorts, *telling_all())
-    asks = _with(CLAIM_ASKS, **words)
-    return Kind("yes_no", auxiliary, asks, draw, truth, wrong, shapes, told_phrases() | frozenset(known))
+    asks = _with(CLAIM_ASKS, Aux=auxiliary.capitalize(), aux=auxiliary)
+    phrases = told_phrases() | frozenset(known) | frozenset(claim.third for claim in known.values())
+    return Kind("yes_no", auxiliary, asks, draw, truth, wrong, shapes, phrases)
 
 
 def _is_it_kind(more: str) -> Kind:

@@ -1,4 +1,4 @@
-"""What can be compared: which of two things is bigger, heavier or faster, and what a thing surely does or does not do."""
+"""What can be compared: which of two things is bigger, heavier or faster, and what a thing surely does or does not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from random import Random
+from types import MappingProxyType
 
 from lab.world.facts_lists import sets
 from lab.world.things import BY_NAME, THINGS, Thing
@@ -15,11 +16,12 @@ AUXILIARIES = ("can", "does", "is")
 _LESS = frozenset(("smaller", "lighter", "slower"))
 _CLEARLY_LONGER, _CLEARLY_HEAVIER, _CLEARLY_FASTER = 2, 3, 1.6
 _NOT_LESS_SOLID = 1.5
+_THIRD = MappingProxyType({"have": "has", "go": "goes"})
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Something that can be claimed of a thing after an auxiliary, and the names of which it surely is true or false."""
+    """Something that can be claimed of a thing after an auxiliary, and the names of which it is surely true or false."""
 
     auxiliary: str
     phrase: str
@@ -35,10 +37,10 @@ class Claim:
     @property
     def third(self) -> str:
         """The claim as it stands after a name: "can fly", "has fur", "is green"."""
-        verb, _, rest = self.phrase.partition(" ")
         if self.auxiliary != "does":
             return f"{self.auxiliary} {self.phrase}"
-        return f"{ {'have': 'has', 'go': 'goes'}.get(verb, verb + 's') } {rest}".strip()
+        verb, _, rest = self.phrase.partition(" ")
+        return f"{_THIRD.get(verb, verb + 's')} {rest}"
 
 
 @cache
@@ -51,7 +53,7 @@ def claims() -> tuple[Claim, ...]:
 @cache
 def claims_after(auxiliary: str) -> Mapping[str, Claim]:
     """The claims that follow one auxiliary, by their phrase."""
-    return {claim.phrase: claim for claim in claims() if claim.auxiliary == auxiliary}
+    return MappingProxyType({claim.phrase: claim for claim in claims() if claim.auxiliary == auxiliary})
 
 
 @cache
@@ -94,3 +96,8 @@ def _clearly_more(adjective: str, more: Thing, less: Thing) -> bool:
 def _names(things: tuple[Thing, ...]) -> frozenset[str]:
     """Names of one word: in "does a polar bear eat fish" nothing marks where the name ends."""
     return frozenset(thing.name for thing in things if " " not in thing.name)
+
+
+def denied(auxiliary: str) -> str:
+    """The auxiliary with its "not"."""
+    return "cannot" if auxiliary == "can" else f"{auxiliary} not"

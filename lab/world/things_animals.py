@@ -71,7 +71,7 @@ koala 75 10000 25 c:fwe|gum leaves|in gum trees|thick grey fur|grunts|joey|four|
 |its leaves give little energy
 monkey 60 8000 35 c:fwe|fruit and leaves|in warm forests|brown fur|chatters|infant|-|swing through the trees\
 |its arms are long and strong
-gorilla 170 160000 40 c:fwe|leaves and stems|in rainforests|black hair|grunts|infant|-|walk on its knuckles\
+gorilla 170 160000 40 c:fwes|leaves and stems|in rainforests|black hair|grunts|infant|-|walk on its knuckles\
 |its arms are long and strong
 deer/deer 180 100000 60 s:fwec|grass and leaves|in woods|brown hair|-|fawn|four|hear danger early\
 |its big ears can turn
@@ -163,7 +163,7 @@ crab 15 300 3 e:f|worms and scraps|on the sea shore|a hard shell|-|-|ten|walk si
 jellyfish/jellyfish 30 1000 1 sw:fcd|tiny sea animals|in the sea|soft clear skin|-|-|no|travel without effort\
 |the water carries it along
 lobster 40 1000 4 we:f|clams and crabs|on the sea floor|a hard shell|-|-|ten|grow a new claw|its body can mend itself
-snail 3 10 1 ce:f|leaves|in damp gardens|a curly shell|-|-|no|slide over sharp stones|its slime protects its foot
+snail 3 10 1 ce:fs|leaves|in damp gardens|a curly shell|-|-|no|slide over sharp stones|its slime protects its foot
 worm 12 4 1 d:fc|dead leaves|under the ground|soft wet skin|-|-|no|move without legs\
 |it stretches and squeezes its body
 bee 1 1 25 f:wd|nectar and pollen|in hives|fuzzy hair|buzzes|-|six|make honey|it gathers nectar from flowers
@@ -180,5 +180,5 @@ dragonfly/dragonflies 7 1 40 fe:d|flies and midges|by ponds|hard shiny skin|-|-|
 beetle 2 1 2 e:|leaves and wood|under logs|a hard shell|-|-|six|crawl under heavy bark|its body is flat and hard
 moth 4 1 18 fe:wsd|nectar|in woods and gardens|fuzzy scales|-|caterpillar|six|find flowers at night\
 |its feelers can smell them
-scorpion 10 20 5 :fwe|insects|in deserts|a hard shell|-|-|eight|hunt in the dark|its legs can feel tiny shakes
+scorpion 10 20 5 :fwes|insects|in deserts|a hard shell|-|-|eight|hunt in the dark|its legs can feel tiny shakes
 """

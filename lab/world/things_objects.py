@@ -125,12 +125,12 @@ hot air balloon 2500 800000 15|float over fields|through the air|warm air|basket
 |warm air is lighter than cold air
 rocket 7000 500000000 28000|travel into space|through space|burning fuel|nose cone|fly without air\
 |it pushes hot gas behind it
-sailing boat 800 3000000 12|sail along the coast|on water|wind|sail|move without an engine|the wind pushes its sail
+yacht 1200 3000000 12|sail along the coast|on water|wind|sail|move without an engine|the wind pushes its sail
 rowing boat 400 120000 6|cross a lake|on water|arms and oars|pair of oars|glide across a lake\
 |its oars push the water back
 ferry/ferries 10000 5000000000 35|carry cars over water|on water|diesel|wide deck|float with cars on board\
 |its hollow body pushes water aside
-submarine 8000 4000000000 38|explore under the sea|under water|an engine|thick door|sink on purpose\
+submarine 8000 4000000000 38|explore under the sea|below the waves|an engine|thick door|sink on purpose\
 |it lets water into its tanks
 canoe 480 30000 7|travel down a river|on water|paddles|paddle|slip past rocks|it is light and narrow
 sledge 110 5000 15|slide down a hill|over snow|a good push|rope|slide so fast|there is little rub on snow
