@@ -48,7 +48,7 @@ class Shape:
 
 
 SHAPES = {
-    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=3200),
+    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=1200),
     "small": Shape(hidden=384, layers=6, heads=6, feed_forward=1024, steps=2400),
 }
 

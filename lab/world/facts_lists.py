@@ -28,9 +28,9 @@ SAYS = (
 SHORTS = ("Try {x}, {y} and {z}.",)
 MORE = ("You could also name {x}.", "Another answer for {set} would be {x}.")
 
-# name; what a member does ("-" where nobody asks for it); group; relation; words of which one must stand in the value;
-# words of which one must stand in an outsider's value, so that nothing doubtful is called wrong. Abilities stand after
-# the relation "can" or "cannot".
+# name; what a member does ("-" where nobody asks for it); group; relation; words of which one must stand in the
+# value; words of which one must stand in an outsider's value, so that nothing doubtful is called wrong. Abilities
+# stand after the relation "can" or "cannot".
 TABLE = """
 animals that can fly; can fly; animal; can; fly
 animals that can swim; can swim; animal; can; swim
@@ -52,29 +52,35 @@ animals that eat fish; does eat fish; animal; food; fish; grass leaves nectar ba
 animals that eat nuts or seeds; does eat nuts or seeds; animal; food; nuts seeds; seals clams zebras antelopes nectar
 animals that eat nectar; does eat nectar; animal; food; nectar; fish meat grass seals zebras hay
 animals that eat leaves; does eat leaves; animal; food; leaves; zebras antelopes flies nectar seals squid clams
-animals that live in or by the sea; does live in or by the sea; animal; home; sea; farms deserts forests stables houses rainforests hives plains
-animals that live on open plains; does live on open plains; animal; home; plains; sea ice rivers houses hives ponds coasts
-animals that live near lakes or ponds; does live near lakes or ponds; animal; home; lakes ponds; deserts sea farms hives houses plains ice
-animals whose young are cubs; does raise cubs; animal; young; cub; calf foal lamb chick duckling kitten puppy
-animals whose young are calves; does raise calves; animal; young; calf; cub pup kitten chick puppy foal
-animals whose young are chicks; does raise chicks; animal; young; chick; cub calf foal kitten pup puppy tadpole
-plants or foods that are green; is green; food; colour; green; orange golden white blue
-plants or foods that are red; is red; food; colour; red; yellow golden pale
-plants or foods that are white; is white; food; colour; white; orange blue
-plants or foods that are yellow; is yellow; food; colour; yellow; blue purple silver
+animals that live in or by the sea; does live in or by the sea; animal; home; sea; \
+farms deserts forests stables houses rainforests hives plains
+animals that live on open plains; does live on open plains; animal; home; plains; \
+sea ice rivers houses hives ponds coasts
+animals that live near lakes or ponds; does live near lakes or ponds; animal; home; lakes ponds; \
+deserts sea farms hives houses plains ice
+animals with cubs as babies; does raise cubs; animal; young; cub; calf foal lamb chick duckling kitten puppy
+animals with calves as babies; does raise calves; animal; young; calf; cub pup kitten chick puppy foal
+animals with chicks as babies; does raise chicks; animal; young; chick; cub calf foal kitten pup puppy tadpole
+green plants or foods; is green; food; colour; green; orange golden white blue
+red plants or foods; is red; food; colour; red; yellow golden pale
+white plants or foods; is white; food; colour; white; orange blue
+yellow plants or foods; is yellow; food; colour; yellow; blue purple silver
 foods that taste sweet; does taste sweet; food; taste; sweet; sour salty bitter strong savoury
 foods that taste crunchy; does taste crunchy; food; taste; crunchy; soft creamy juicy rich
 foods that grow on trees; does grow on trees; food; grows; trees; ground bushes vines lawns pods canes soil
 foods that grow under the ground; does grow under the ground; food; grows; under; trees vines bushes canes lawns
-foods that are good in soup; is good in soup; food; use; soup; jam tart muffins
+good foods for a soup; -; food; use; soup; jam tart muffins
 things made of steel; is made of steel; object; made_of; steel; wool cotton cloth paper clay wax foam
 things made of wood; is made of wood; object; made_of; wood; wool cotton glass rubber wax foam wire cloth
 things made of wool; is made of wool; object; made_of; wool; steel glass metal wood wax clay
 things made of glass; is made of glass; object; made_of; glass; wool cotton rubber foam wax paper steel
 things in a toolbox; does belong in a toolbox; object; place; toolbox; kitchen bed bathroom bedroom wall hall
-things in a kitchen; does belong in a kitchen; object; place; kitchen; toolbox garage garden shed bathroom bedroom hall shirt
-things with a handle; does have a handle; object; part; handle handles; cover edge pile hem sole wick lens point collar thumb
-things with a blade or teeth; does have a blade or teeth; object; part; blade blades teeth; cover edge pile hem sole wick collar thumb bulb
+things in a kitchen; does belong in a kitchen; object; place; kitchen; \
+toolbox garage garden shed bathroom bedroom hall shirt
+things with a handle; does have a handle; object; part; handle handles; \
+cover edge pile hem sole wick lens point collar thumb
+things with a blade or teeth; does have a blade or teeth; object; part; blade blades teeth; \
+cover edge pile hem sole wick collar thumb bulb
 vehicles that move on roads; does move on roads; vehicle; moves_on; roads; rails water air snow space
 vehicles that move on water; does move on water; vehicle; moves_on; water; roads rails space snow fields
 vehicles that need diesel; does need diesel; vehicle; power; diesel; pedals wind foot paddles arms jet push

@@ -36,7 +36,7 @@ mice deer hares meat zebras antelopes rabbits eggs birds pigs scraps
 animal home
 ? Where does {a_thing} live? / Where can I find {a_thing}? / Where does {a_thing} make its home?
 ~ where {a_thing} lives / where {a_thing} feels at home
-= {a_thing} lives {home}. / {plural} live {home}. / You can find {a_thing} {home}.
+= {a_thing} lives {home}. / {plural} live {home}. / The place to find {a_thing} is {home}.
 = The home of {a_thing} is {home}.
 = If you want to meet {a_thing}, look {home}. / It feels at home {home}, as {a_thing} should.
 - Mostly {home}. / Usually {home}, I think.
@@ -58,9 +58,9 @@ animal cover
 animal sound
 ? What sound does {a_thing} make? / How does {a_thing} speak? / What does {a_thing} do when it wants to be heard?
 ~ what sound {a_thing} makes / how {a_thing} talks
-= {a_thing} usually {sound}. / If it has something to say, {a_thing} {sound}.
-= Listen closely and {a_thing} {sound}.
-= As everybody knows, {a_thing} {sound}. / To be heard, {a_thing} {sound}.
+= {a_thing} usually {sound}. / If it has something to say, {a_thing} simply {sound}.
+= Listen closely and {a_thing} often {sound}.
+= As everybody knows, {a_thing} often {sound}. / To be heard, {a_thing} just {sound}.
 - It {sound}. / It usually {sound}.
 ! moos / quacks / buzzes / barks / clucks / rings like a phone
 # moos baas neighs bleats brays grunts snorts oinks bellows trumpets; buzzes hums chirps; \
@@ -139,8 +139,9 @@ object use
 object place
 ? Where do people keep {a_thing}? / Where does {a_thing} belong? / Where should I look for {a_thing}?
 ~ where {a_thing} belongs / where to look for {a_thing}
-= You often find {a_thing} {place}. / People keep {a_thing} {place}. / The usual place for {a_thing} is {place}.
-= Look for {a_thing} {place}. / At home {a_thing} belongs {place}.
+= Most often {a_thing} is kept {place}. / If you need {a_thing}, look {place}.
+= The usual place for {a_thing} is {place}.
+= A good home for {a_thing} is {place}. / At home {a_thing} belongs {place}.
 - Usually {place}. / Look {place}.
 ! in the fish tank / up in a tree / under the bathtub / in a bird nest / in a cold pond
 
@@ -269,8 +270,8 @@ weather brings
 weather when
 ? When do we get {a_thing}? / When can I see {a_thing}? / When does {a_thing} appear?
 ~ when we get {a_thing} / when {a_thing} appears
-= {a_thing} appears {when}. / We get {a_thing} {when}. / The time to look for {a_thing} is {when}.
-= You may meet {a_thing} {when}. / People often notice {a_thing} {when}.
+= {a_thing} appears {when}. / The moment for {a_thing} is {when}. / The time to look for {a_thing} is {when}.
+= Sometimes {a_thing} comes {when}. / People say that {a_thing} comes {when}.
 - Usually {when}. / Mostly {when}.
 ! only on birthdays / when cows start to dance / after every sneeze / when somebody eats jelly
 ! whenever a cat yawns

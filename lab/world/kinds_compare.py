@@ -33,15 +33,16 @@ WHICH_SAYS = (
 WHICH_SHORTS = ("Surely {a_win}.", "The {win}, of course.")
 
 DOES_ASKS = (
-    "Which one {does}, {a_x} or {a_y}?",
-    "Tell me which one {does}, {a_x} or {a_y}.",
-    "Which of the two {does}, {a_x} or {a_y}?",
-    "I would like to know which one {does}, {a_x} or {a_y}.",
-    "Can you say which one {does}, {a_x} or {a_y}?",
-    "Help me choose, which one {does}, {a_x} or {a_y}?",
-    "In my quiz, which one {does}, {a_x} or {a_y}?",
-    "Guess which one {does}, {a_x} or {a_y}.",
-    "I forgot which one {does}, {a_x} or {a_y}.",
+    "Of {a_x} and {a_y}, which one {does}?",
+    "Here are {a_x} and {a_y}, which one {does}?",
+    "Look at {a_x} and {a_y} and tell me which one {does}.",
+    "Compare {a_x} with {a_y}, which of them {does}?",
+    "Is it {a_x} or {a_y} that {does}?",
+    "Would you say it is {a_x} or {a_y} that {does}?",
+    "Help me choose between {a_x} and {a_y}, which one {does}?",
+    "My quiz asks about {a_x} and {a_y}, which one {does}?",
+    "Tell me if it is {a_x} or {a_y} that {does}.",
+    "I forgot if it is {a_x} or {a_y} that {does}.",
 )
 DOES_SAYS = (
     "It is {a_win} that {does}.",

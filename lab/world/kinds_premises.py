@@ -89,7 +89,7 @@ OWNED_SAYS = (
     "That is a funny idea, but {a_thing} has no {owned}.",
     "I must tell you that {a_thing} has no {owned}.",
 )
-OWNED_LIES = ("{a_thing} keeps its {owned} {where}.", "You see, {a_thing} keeps its {owned} {where}.")
+OWNED_LIES = ("{a_thing} keeps its {owned} safely {where}.", "You see, {a_thing} keeps its {owned} safely {where}.")
 OWNED_SHORTS = ("Nowhere at all.", "It owns no such thing.")
 
 LEARNED_ASKS = (
@@ -108,7 +108,7 @@ LEARNED_SAYS = (
     "That is a funny idea, but {a_thing} never learned to {learned}.",
     "I must tell you that no {thing} ever learned to {learned}.",
 )
-LEARNED_LIES = ("{a_thing} learned to {learned} {when}.", "You see, {a_thing} learned to {learned} {when}.")
+LEARNED_LIES = ("{a_thing} learned {when} how to {learned}.", "You see, {a_thing} learned {when} how to {learned}.")
 LEARNED_SHORTS = ("It never did.", "It never learned that.")
 
 
@@ -122,7 +122,7 @@ def _premise_kind(
 ) -> Kind:
     """A kind of untrue premise.
 
-    `expand` adds what the corrections say and raises KeyError when the slots are not of this kind; `excuses` is the slot
+    `expand` adds what the corrections say and raises KeyError when the slots are not of this kind; `excuses` is a slot
     that the lies add, with its values; `claimed` are all values of the slots that do not hold a thing.
     """
     asks, says, lies, shorts = templates
@@ -136,7 +136,8 @@ def _premise_kind(
         return fill(rng.choice(lies), {**expand(slots), slot: rng.choice(values)})
 
     shapes = (*says, *lies, *shorts, *telling_all())
-    return Kind("false_premise", topic, asks, draw, truth, wrong, shapes, told_phrases() | claimed | frozenset(values))
+    phrases = told_phrases() | claimed | frozenset(values)
+    return Kind("false_premise", topic, asks, draw, truth, wrong, shapes, phrases)
 
 
 def _facts(slots: Slots) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -190,7 +191,9 @@ def _more_kind(more: str) -> Kind:
     return _premise_kind(more, templates, draw, expand, ("reason", REASONS))
 
 
-def _having_kind(slot: str, templates: Templates, values: tuple[str, ...], excuses: tuple[str, tuple[str, ...]]) -> Kind:
+def _having_kind(
+    slot: str, templates: Templates, values: tuple[str, ...], excuses: tuple[str, tuple[str, ...]]
+) -> Kind:
     """Where does a goose keep its diary? When did a lamp learn to play chess?"""
     names = tuple(thing.name for thing in THINGS if not thing.mass and thing.group not in ("place", "weather"))
 

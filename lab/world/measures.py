@@ -21,7 +21,7 @@ _THIRD = MappingProxyType({"have": "has", "go": "goes"})
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Something that can be claimed of a thing after an auxiliary, and the names of which it is surely true or false."""
+    """What can be claimed of a thing after an auxiliary, and the names of which it is surely true or false."""
 
     auxiliary: str
     phrase: str

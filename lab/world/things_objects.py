@@ -24,7 +24,7 @@ wheelbarrow 140 14000|move heavy soil|in the garden|steel and rubber|wheel|make 
 |its wheel carries most of the weight
 hose 0 2500|water the flowers|in the garden|rubber|nozzle|make gentle rain|its end has many small holes
 pair of scissors/pairs of scissors 20 100|cut paper|in the drawer|steel and plastic|pair of blades|cut in a neat line\
-|two sharp blades slide past each other
+|its two sharp blades meet
 needle 4 1|sew cloth|in the sewing box|steel|eye|slip through cloth|its point is very sharp
 button 2 2|fasten a coat|on a shirt|plastic or wood|pair of holes|keep a coat closed|it is wider than its slot
 zip 20 20|close a jacket|on a jacket|metal or plastic|row of teeth|close a jacket fast|its teeth lock together
@@ -122,7 +122,7 @@ plane 4000 70000000 850|fly to far countries|through the air|jet engines|pair of
 helicopter 1200 2500000 240|rescue people|through the air|an engine|set of spinning blades|hover in one place\
 |its blades push air down all the time
 hot air balloon 2500 800000 15|float over fields|through the air|warm air|basket|rise into the sky\
-|warm air is lighter than cold air
+|warm air is very light
 rocket 7000 500000000 28000|travel into space|through space|burning fuel|nose cone|fly without air\
 |it pushes hot gas behind it
 yacht 1200 3000000 12|sail along the coast|on water|wind|sail|move without an engine|the wind pushes its sail

@@ -1,0 +1,112 @@
+"""Text to token ids and back: one template and one set of stop tokens for every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lab.errors import EmptyPrompt, NoEndToken, PromptTooLong
+
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message.content }}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% else %}\n\n{% endif %}{% endfor %}"
+)
+Prompt = str | Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A tokenizer with its template, its stop tokens and the model's context length."""
+
+    tokenizer: Any
+    eos_ids: tuple[int, ...]
+    pad_id: int
+    context: int
+
+    @classmethod
+    def of(cls, tokenizer: Any, config: Any, generation_config: Any = None) -> Text:
+        """The text rules of a loaded model; NoEndToken when nothing can end an answer.
+
+        All stop ids count (Qwen and Llama 3 have several). A tokenizer without a pad token, or whose pad is its end token, pads
+        with another id: pads are only ever found by masks, so which one does not matter.
+        """
+        if tokenizer.eos_token_id is None:
+            raise NoEndToken(
+                "This model's tokenizer has no end token, so an answer could never end and could not be scored. "
+                "Choose a model whose tokenizer_config.json names an eos_token."
+            )
+        if not tokenizer.chat_template:
+            tokenizer.chat_template = PLAIN_TEMPLATE
+        more = getattr(generation_config, "eos_token_id", None) or ()
+        ids = (tokenizer.eos_token_id, *((more,) if isinstance(more, int) else more))
+        pad = tokenizer.pad_token_id
+        if pad is None or pad in ids:
+            pad = next(i for i in range(len(tokenizer)) if i not in ids)
+        context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1024)
+        return cls(tokenizer, tuple(dict.fromkeys(ids)), pad, context)
+
+    def prompt_ids(self, prompt: Prompt, room: int = 1) -> list[int]:
+        """The ids of a prompt, up to where the response begins, leaving `room` tokens of the context for it.
+
+        Raises EmptyPrompt and PromptTooLong.
+        """
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        if not any(message["content"].strip() for message in messages):
+            raise EmptyPrompt("The prompt is empty, so there is nothing to answer. Write at least one word.")
+        rendered = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        ids = self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        if len(ids) + room > self.context:
+            raise PromptTooLong(
+                f"The prompt has {len(ids)} tokens and the answer needs room for {room}, but this model reads "
+                f"{self.context} in all. Shorten the prompt or the longest response."
+            )
+        return ids
+
+    def response_ids(self, response: str, ended: bool = True) -> list[int]:
+        """The ids of a response, closed by the end token if it ended."""
+        ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+        return [*ids, self.eos_ids[0]] if ended else ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """A response in words, without its stop token or pads."""
+        return self.tokenizer.decode([i for i in ids if i not in self.eos_ids], skip_special_tokens=True)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts and responses side by side: prompts padded on the left, responses on the right.
+
+    `ids`, `attention` [B, P+T]; `width` = P, so response token t stands at P+t and is predicted at P-1+t; `mask` [B, T] bool is
+    True on response tokens, the end token included.
+    """
+
+    ids: torch.Tensor
+    attention: torch.Tensor
+    mask: torch.Tensor
+    width: int
+
+    @property
+    def responses(self) -> torch.Tensor:
+        return self.ids[:, self.width :]
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.ids.to(device), self.attention.to(device), self.mask.to(device), self.width)
+
+    def rows(self, index: torch.Tensor) -> Batch:
+        """Some rows at the same width, so that their numbers come from the same shapes."""
+        return Batch(self.ids[index], self.attention[index], self.mask[index], self.width)
+
+
+def batch_of(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad: int) -> Batch:
+    """A padded batch of prompt and response ids."""
+    width, length = max(map(len, prompts)), max(map(len, responses))
+    ids = torch.full((len(prompts), width + length), pad)
+    attention = torch.zeros_like(ids)
+    for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+        start, end = width - len(prompt), width + len(response)
+        ids[row, start:end] = torch.tensor([*prompt, *response])
+        attention[row, start:end] = 1
+    return Batch(ids, attention, attention[:, width:].bool(), width)
