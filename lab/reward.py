@@ -94,7 +94,7 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
         raise TooFewRankings(
             f"The reward model needs {FEWEST_PAIRS} pairs to learn from and {FEWEST_TEST_PAIRS} to be tested on; your "
             f"{len(rankings)} rankings give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts, or "
-            "import some: python -m lab import FILE"
+            "lower the held-out share."
         )
     return train, test
 
