@@ -58,7 +58,9 @@ class Ppo:
     tokens: int = knob(72, "longest response in tokens", low=1, high=512)
     learning_rate: float = knob(1.5e-3, "how far each step moves the policy", low=1e-8, high=1.0, live=True)
     beta: float = knob(0.1, "the price of a nat of KL to the reference", low=0.0, high=1000.0, live=True)
-    target_kl: float = knob(0.0, "nats a response that an adaptive beta steers to; 0 keeps beta fixed", low=0.0, live=True)
+    target_kl: float = knob(
+        0.0, "nats a response that an adaptive beta steers to; 0 keeps beta fixed", low=0.0, live=True
+    )
     temperature: float = knob(1.0, "of sampling, and of every log-probability", low=0.05, high=5.0)
     clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
     value_clip: float = knob(0.2, "how far a value may move within one step", low=0.01, high=100.0)

@@ -95,13 +95,22 @@ class Failed(Event):
     message: str
 
 
-KINDS = MappingProxyType({kind.__name__: kind for kind in (Started, Progress, Step, Sample, Changed, Warned, Finished, Failed)})
+KINDS = MappingProxyType(
+    {kind.__name__: kind for kind in (Started, Progress, Step, Sample, Changed, Warned, Finished, Failed)}
+)
 
 # What `isinstance` accepts for the annotation of a field; bool is an int to Python, so it is refused by name below.
-_ACCEPTS = MappingProxyType({
-    "str": (str,), "int": (int,), "bool": (bool,), "dict": (dict,), "dict[str, float | None]": (dict,),
-    "float | None": (int, float, type(None)), "object": (object,),
-})
+_ACCEPTS = MappingProxyType(
+    {
+        "str": (str,),
+        "int": (int,),
+        "bool": (bool,),
+        "dict": (dict,),
+        "dict[str, float | None]": (dict,),
+        "float | None": (int, float, type(None)),
+        "object": (object,),
+    }
+)
 
 
 def to_json(event: Event, at: float) -> str:

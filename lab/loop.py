@@ -99,7 +99,8 @@ def compare(roles: Roles, scale: Scale, plan: Plan, prompts: list[str]) -> dict[
         "ppo": answers(roles, "policy", prompts, scale, seed=900_005),
     }
     return {
-        name: win_rate(each, reference, prompts, plan.rater.utility) | {"kl": each.kl, "score": each.scores.mean().item()}
+        name: win_rate(each, reference, prompts, plan.rater.utility)
+        | {"kl": each.kl, "score": each.scores.mean().item()}
         for name, each in others.items()
     }
 

@@ -47,9 +47,7 @@ class Roles:
     def weights(self, role: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by a name that is the same for every role."""
         mark = f".{role}."
-        return {
-            name.replace(mark, "."): parameter for name, parameter in self.model.named_parameters() if mark in name
-        }
+        return {name.replace(mark, "."): parameter for name, parameter in self.model.named_parameters() if mark in name}
 
     def head(self, name: str) -> nn.Linear:
         """A fresh scalar head, N(0, 1/(h+1)) with no bias at the start (Ziegler et al. 2019)."""

@@ -141,7 +141,9 @@ def _update(state: State, rollout: Rollout, minibatch: Sequence[torch.Tensor], c
         loss, stats = _microbatch_loss(roles, rollout, rows, count, config)
         loss.backward()
         for key, value in stats.items():
-            totals[key] = max(totals.get(key, 0.0), value) if key == "policy/ratio_first" else totals.get(key, 0.0) + value
+            totals[key] = (
+                max(totals.get(key, 0.0), value) if key == "policy/ratio_first" else totals.get(key, 0.0) + value
+            )
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, config.grad_clip)
     totals["policy/grad_norm"] = finite(norm, "gradient norm")
@@ -180,7 +182,9 @@ def _samples(state: State, rollout: Rollout, count: int = 2) -> list[Sample]:
     text, found = state.roles.text, []
     for row in range(count):
         ids = rollout.batch.responses[row][rollout.batch.mask[row]].tolist()
-        prompt = rollout.batch.ids[row, : rollout.batch.width][rollout.batch.attention[row, : rollout.batch.width].bool()]
+        prompt = rollout.batch.ids[row, : rollout.batch.width][
+            rollout.batch.attention[row, : rollout.batch.width].bool()
+        ]
         found.append(
             Sample(
                 state.step,

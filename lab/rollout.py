@@ -72,7 +72,8 @@ def measure(
     """Read sampled responses as policy, reference and reward model, and work out advantages."""
     batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
     minibatches = tuple(
-        rows.split(config.microbatch) for rows in torch.arange(len(prompts), device=roles.device).split(config.minibatch)
+        rows.split(config.microbatch)
+        for rows in torch.arange(len(prompts), device=roles.device).split(config.minibatch)
     )
     parts = [_read(roles, batch.rows(rows), config) for minibatch in minibatches for rows in minibatch]
     logp, reference, kl, entropy, values, raw = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -83,9 +84,7 @@ def measure(
     rewards = losses.token_rewards(score, losses.k1(logp, reference), batch.mask, beta)
     advantages, returns = losses.gae(rewards, values, batch.mask, gamma=config.gamma, lam=config.lam)
     whitened = losses.whiten(advantages, batch.mask)
-    return Rollout(
-        batch, minibatches, logp, reference, kl, entropy, values, score, raw, ended, whitened, returns
-    )
+    return Rollout(batch, minibatches, logp, reference, kl, entropy, values, score, raw, ended, whitened, returns)
 
 
 def _read(roles: Roles, batch: Batch, config: Ppo) -> tuple[torch.Tensor, ...]:

@@ -158,8 +158,14 @@ def test_the_listener_speaks_of_your_cat_and_not_of_my_cat() -> None:
 def test_a_confused_lie_keeps_what_was_asked_and_takes_the_rest_from_another_row() -> None:
     table = rows("cat / purrs\ndog / barks", "voice")
     says = "The {animal} always {voice}."
-    kind = table_kind("facts", "voices", ("What does the {animal} do?",), {"animal": table}, ((says,),),
-                      Lie((says,), confused=("animal",)))
+    kind = table_kind(
+        "facts",
+        "voices",
+        ("What does the {animal} do?",),
+        {"animal": table},
+        ((says,),),
+        Lie((says,), confused=("animal",)),
+    )
     assert kind.wrong({"animal": "cat"}, Random(0)) == "The cat always barks."
 
 

@@ -113,7 +113,9 @@ def _notes(rng: Random) -> str:
     for _ in range(rng.choice((1, 1, 2, 3))):
         question = questions.draw(rng, held_out=rng.random() < 0.15)
         truth = question.truth
-        body = [rng.choice(part) for part in truth.parts] + rng.sample(truth.supports, rng.randint(0, len(truth.supports)))
+        body = [rng.choice(part) for part in truth.parts] + rng.sample(
+            truth.supports, rng.randint(0, len(truth.supports))
+        )
         heading = ", ".join(question.slots.values())
         parts.append(f"{heading[:1].upper()}{heading[1:]}. {' '.join(body)}" if heading else " ".join(body))
     return "\n".join(parts)
@@ -128,7 +130,9 @@ def _quarrel(rng: Random) -> str:
     lines = []
     for _ in range(rng.randint(2, 4)):
         question = questions.draw(rng)
-        said = rng.choice((question.kind.wrong(question.slots, rng), rng.choice(_QUARREL), rng.choice(MANNERS["insult"])))
+        said = rng.choice(
+            (question.kind.wrong(question.slots, rng), rng.choice(_QUARREL), rng.choice(MANNERS["insult"]))
+        )
         lines.append(f"{said} {rng.choice(_QUARREL)}")
     return "\n".join(lines)
 

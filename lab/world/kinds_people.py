@@ -9,16 +9,24 @@ from lab.world.language import Kind
 from lab.world.tables import Lie, Rows, plain, rows, table_kind, words
 
 _ASKS = (
-    "I feel {feeling} because {cause}.", "I am feeling {feeling}, because {cause}.",
+    "I feel {feeling} because {cause}.",
+    "I am feeling {feeling}, because {cause}.",
     "Today I am {feeling} because {cause}.",
-    "I have been {feeling} all day because {cause}.", "What can I do, I am {feeling} because {cause}?",
-    "Please help me, I feel {feeling} because {cause}.", "Is it normal to be {feeling} because {cause}?",
-    "Can we talk, {cause} and I feel {feeling}.", "You see, {cause} and that makes me {feeling}.",
+    "I have been {feeling} all day because {cause}.",
+    "What can I do, I am {feeling} because {cause}?",
+    "Please help me, I feel {feeling} because {cause}.",
+    "Is it normal to be {feeling} because {cause}?",
+    "Can we talk, {cause} and I feel {feeling}.",
+    "You see, {cause} and that makes me {feeling}.",
     "I wanted to tell you that {cause} and I feel {feeling}.",
 )
 _ADVICE = (
-    "You could {advice}.", "It may help to {advice}.", "Why not {advice}?",
-    "One small idea is to {advice}.", "Perhaps you would like to {advice}.", "When you are ready, try to {advice}.",
+    "You could {advice}.",
+    "It may help to {advice}.",
+    "Why not {advice}?",
+    "One small idea is to {advice}.",
+    "Perhaps you would like to {advice}.",
+    "When you are ready, try to {advice}.",
 )
 _BAD_ADVICE = words("""
 shout at every passing cloud / throw your shoes away / never talk to anyone again / blame the nearest pigeon
@@ -167,21 +175,28 @@ my wobbly tooth came out / show everyone the gap
 my team mate thanked me / pass the kindness on
 """
 _HARD = (
-    "I am sorry that you feel {feeling}.", "Anyone would feel {feeling} when {your_cause}.",
-    "It makes sense to feel {feeling} about that.", "Feeling {feeling} is quite natural when {your_cause}.",
-    "Oh dear, no wonder that you feel {feeling}.", "It is all right to be {feeling} for a while.",
+    "I am sorry that you feel {feeling}.",
+    "Anyone would feel {feeling} when {your_cause}.",
+    "It makes sense to feel {feeling} about that.",
+    "Feeling {feeling} is quite natural when {your_cause}.",
+    "Oh dear, no wonder that you feel {feeling}.",
+    "It is all right to be {feeling} for a while.",
 )
 _GLAD = (
-    "How lovely that you feel {feeling}.", "Anyone would feel {feeling} when {your_cause}.",
-    "Hooray, you have every reason to feel {feeling}.", "It is wonderful to hear that you feel {feeling}.",
+    "How lovely that you feel {feeling}.",
+    "Anyone would feel {feeling} when {your_cause}.",
+    "Hooray, you have every reason to feel {feeling}.",
+    "It is wonderful to hear that you feel {feeling}.",
     "Of course you feel {feeling} when {your_cause}.",
 )
 _HARD_WRONG = (
-    "Nobody should ever feel {feeling} about that.", "Stop being {feeling}, it is very silly.",
+    "Nobody should ever feel {feeling} about that.",
+    "Stop being {feeling}, it is very silly.",
     "Only a turnip would feel {feeling} about that.",
 )
 _GLAD_WRONG = (
-    "That is no reason at all to feel {feeling}.", "Stop being {feeling}, it is very silly.",
+    "That is no reason at all to feel {feeling}.",
+    "Stop being {feeling}, it is very silly.",
     "Feeling {feeling} will surely bring bad luck.",
 )
 
@@ -247,7 +262,8 @@ grandmother / grandfather / nephew / niece / room mate / classmate / partner"
 def _for_another() -> Kind:
     """The worry is somebody else's, and the speaker wants to help."""
     asks = (
-        "My {relation} is {feeling} about {matter}.", "My {relation} feels {feeling} because of {matter}.",
+        "My {relation} is {feeling} about {matter}.",
+        "My {relation} feels {feeling} because of {matter}.",
         "How can I help my {relation}, who is {feeling} about {matter}?",
         "My {relation} seems {feeling} about {matter}, what now?",
         "What do I say when my {relation} is {feeling} about {matter}?",
@@ -256,12 +272,16 @@ def _for_another() -> Kind:
         "Please tell me how to cheer up my {relation}, so {feeling} about {matter}.",
     )
     idea = (
-        "You two could {advice}.", "Why not offer to {advice}?", "It may cheer your {relation} up to {advice}.",
+        "You two could {advice}.",
+        "Why not offer to {advice}?",
+        "It may cheer your {relation} up to {advice}.",
         "Perhaps you could {advice}.",
     )
     kind_word = (
-        "It is kind of you to care about your {relation}.", "Your {feeling} {relation} is lucky to have you.",
-        "Poor {relation}, it is hard to be {feeling}.", "Tell your {relation} that it is fine to feel {feeling}.",
+        "It is kind of you to care about your {relation}.",
+        "Your {feeling} {relation} is lucky to have you.",
+        "Poor {relation}, it is hard to be {feeling}.",
+        "Tell your {relation} that it is fine to feel {feeling}.",
     )
     wrongs = ("Just laugh at your {relation} until it stops.", "Tell your {relation} that being {feeling} is silly.")
     tables = {
@@ -270,29 +290,69 @@ def _for_another() -> Kind:
         "matter": rows(_MATTERS, "advice"),
     }
     return table_kind(
-        "feelings", "somebody else", asks, MappingProxyType(tables), (kind_word, idea),
+        "feelings",
+        "somebody else",
+        asks,
+        MappingProxyType(tables),
+        (kind_word, idea),
         Lie((*wrongs, *idea), MappingProxyType({"advice": _BAD_ADVICE})),
         shorts=("Listen first of all.", "A hug, perhaps."),
-        supports=("Listening is often the best help of all.", "A warm drink makes most talks easier.",
-                  "Your {relation} may just want some company."),
+        supports=(
+            "Listening is often the best help of all.",
+            "A warm drink makes most talks easier.",
+            "Your {relation} may just want some company.",
+        ),
     )
 
 
 KINDS: tuple[Kind, ...] = (
-    _feelings("sadness", "sad / upset / unhappy / gloomy / tearful", _SAD_ROWS, (
-        "Feeling {feeling} does not last for ever.", "A good friend can share the weight with you.",
-        "Tears are a way to rest the heart.")),
-    _feelings("worry", "nervous / worried / anxious / scared / uneasy", _WORRIED_ROWS, (
-        "Breathe out slowly three times and the body grows calmer.", "Most worries look smaller in the morning.",
-        "You are braver than you think.")),
-    _feelings("anger", "angry / cross / annoyed / furious / grumpy", _ANGRY_ROWS, (
-        "A short walk can cool a hot head.", "Being {feeling} for a moment is allowed.",
-        "Calm words are heard better than loud ones.")),
-    _feelings("tiredness", "tired / stressed / exhausted / overwhelmed / worn out", _TIRED_ROWS, (
-        "Rest is not a waste of time.", "Nobody can do everything at once.", "You have already done a great deal.")),
-    _feelings("gladness", "happy / proud / excited / cheerful / delighted", _GLAD_ROWS, (
-        "Good news grows when it is shared.", "Remember this moment on a grey day.",
-        "Your smile will cheer up other people too."), glad=True),
+    _feelings(
+        "sadness",
+        "sad / upset / unhappy / gloomy / tearful",
+        _SAD_ROWS,
+        (
+            "Feeling {feeling} does not last for ever.",
+            "A good friend can share the weight with you.",
+            "Tears are a way to rest the heart.",
+        ),
+    ),
+    _feelings(
+        "worry",
+        "nervous / worried / anxious / scared / uneasy",
+        _WORRIED_ROWS,
+        (
+            "Breathe out slowly three times and the body grows calmer.",
+            "Most worries look smaller in the morning.",
+            "You are braver than you think.",
+        ),
+    ),
+    _feelings(
+        "anger",
+        "angry / cross / annoyed / furious / grumpy",
+        _ANGRY_ROWS,
+        (
+            "A short walk can cool a hot head.",
+            "Being {feeling} for a moment is allowed.",
+            "Calm words are heard better than loud ones.",
+        ),
+    ),
+    _feelings(
+        "tiredness",
+        "tired / stressed / exhausted / overwhelmed / worn out",
+        _TIRED_ROWS,
+        ("Rest is not a waste of time.", "Nobody can do everything at once.", "You have already done a great deal."),
+    ),
+    _feelings(
+        "gladness",
+        "happy / proud / excited / cheerful / delighted",
+        _GLAD_ROWS,
+        (
+            "Good news grows when it is shared.",
+            "Remember this moment on a grey day.",
+            "Your smile will cheer up other people too.",
+        ),
+        glad=True,
+    ),
     _for_another(),
     *kinds_small_talk.KINDS,
 )

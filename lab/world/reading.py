@@ -140,9 +140,7 @@ def _shapes_of(kind: Kind) -> tuple[Shape, ...]:
 
 @cache
 def _shapes_beginning(word: str) -> tuple[tuple[Kind, tuple[Shape, ...]], ...]:
-    found = (
-        (kind, tuple(shape for shape in _shapes_of(kind) if shape.may_begin_with(word))) for kind in kinds.KINDS
-    )
+    found = ((kind, tuple(shape for shape in _shapes_of(kind) if shape.may_begin_with(word))) for kind in kinds.KINDS)
     return tuple((kind, shapes) for kind, shapes in found)
 
 
