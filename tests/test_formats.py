@@ -287,7 +287,7 @@ def test_a_bad_first_row_does_not_decide_the_format():
 
 
 def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path):
-    with pytest.raises(BadInput, match="'dpo' is not a format.*rankings.*trl.*hh"):
+    with pytest.raises(BadInput, match="'dpo' is not a format.*rankings.*hh.*trl"):
         read(saved(tmp_path, [PLAIN]), "dpo")
 
 
