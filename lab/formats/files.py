@@ -63,22 +63,21 @@ def rows(path: str | Path) -> list[FileRow]:
 def text_of(raw: bytes, name: str) -> str:
     """UTF-8, or UTF-16 with its mark; anything else is refused with the place, never guessed."""
     encoding = next((encoding for mark, encoding in _MARKS if raw.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in raw:
+        raise _bad_encoding(raw, raw.index(b"\0"), name, encoding)
     try:
-        text = raw.decode(encoding)
+        return raw.decode(encoding)
     except UnicodeDecodeError as problem:
         # Decoding utf-8-sig counts from behind the mark.
         at = problem.start + len(raw) - len(problem.object)
         raise _bad_encoding(raw, at, name, encoding) from problem
-    if encoding == "utf-8" and b"\0" in raw:
-        raise _bad_encoding(raw, raw.index(b"\0"), name, encoding)
-    return text
 
 
 def _bad_encoding(raw: bytes, at: int, name: str, encoding: str) -> BadEncoding:
     line = raw.count(b"\n", 0, at) + 1
     return BadEncoding(
-        f"{name} is not {encoding.removesuffix('-sig').upper()} text: line {line}, byte {at + 1} of the file, is 0x{raw[at]:02x}. Guessing the encoding "
-        "could change letters unseen. Save the file as UTF-8 (or as UTF-16 with its byte order mark) and import it again."
+        f"{name} is not {encoding.removesuffix('-sig').upper()} text: line {line}, byte {at + 1} of the file, is 0x{raw[at]:02x}. "
+        "Guessing the encoding could change letters unseen. Save the file as UTF-8 (or as UTF-16 with its byte order mark) and import it again."
     )
 
 
