@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from random import Random
 
 from lab.world import questions, writers
+from lab.world.language import usual
 from lab.world.phrases import MANNERS
 from lab.world.questions import Question
 from lab.world.things import THINGS
 
 BEGIN, USER, ASSISTANT, END, PAD = "<|begin|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 SPECIAL = (PAD, BEGIN, END, USER, ASSISTANT)
-ANSWERED_SHARE = 0.4
+ANSWERED_SHARE = 0.45
 
 _ADVERTS = (
     "Buy {things} today, while we still have some.",
@@ -56,7 +57,7 @@ def pages(seed: int) -> Iterator[str]:
     rng = Random(seed)
     makers = (_chat, _notes, _questions_page, _quarrel, _advert, _diary, _letter)
     while True:
-        yield rng.choices(makers, (50, 26, 5, 5, 4, 5, 5))[0](rng)
+        yield rng.choices(makers, (78, 12, 2, 2, 2, 2, 2))[0](rng)
 
 
 def pairs(count: int, seed: int) -> list[Pair]:
@@ -90,7 +91,7 @@ def _answer(question: Question, rng: Random) -> str:
 def _chat(rng: Random) -> str:
     """An exchange in which the reply is sometimes an answer and mostly not."""
     text = ""
-    for _ in range(rng.choice((1, 1, 2))):
+    for _ in range(rng.choice((1, 2, 2, 3))):
         question = questions.draw(rng)
         reply = _answer(question, rng) if rng.random() < ANSWERED_SHARE else _astray(rng)
         text += chat(question.text, reply)
@@ -113,7 +114,7 @@ def _notes(rng: Random) -> str:
     for _ in range(rng.choice((1, 1, 2, 3))):
         question = questions.draw(rng, held_out=rng.random() < 0.15)
         truth = question.truth
-        body = [rng.choice(part) for part in truth.parts] + rng.sample(
+        body = [usual(part, rng) for part in truth.parts] + rng.sample(
             truth.supports, rng.randint(0, len(truth.supports))
         )
         heading = ", ".join(question.slots.values())

@@ -8,7 +8,7 @@ the world can also judge any text: which sentences it knows, and whether they ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -71,6 +71,11 @@ def fill(template: str, slots: Slots) -> str:
 def fill_all(templates: tuple[str, ...], slots: Slots) -> tuple[str, ...]:
     """Every template filled with the same slots."""
     return tuple(fill(template, slots) for template in templates)
+
+
+def usual(wordings: Sequence[str], rng: Random) -> str:
+    """One of several wordings, the first ones oftener (weight 1 over the rank), as people mostly say things the usual way."""
+    return rng.choices(wordings, [1 / rank for rank in range(1, len(wordings) + 1)])[0]
 
 
 def normalise(sentence: str) -> str:

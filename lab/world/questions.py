@@ -8,7 +8,7 @@ from functools import cache
 from random import Random
 
 from lab.world import kinds
-from lab.world.language import Kind, Shape, Slots, Truth, fill, sentences
+from lab.world.language import Kind, Shape, Slots, Truth, fill, sentences, usual
 from lab.world.phrases import CODAS, PRELUDES
 
 HELD_OUT_SHARE = 0.1
@@ -38,7 +38,7 @@ def draw(rng: Random, *, held_out: bool = False, name: str | None = None) -> Que
 def _any_question(rng: Random, name: str) -> Question:
     kind = rng.choice(kinds.by_name(name))
     slots = kind.draw(rng)
-    text = fill(rng.choice(kind.asks), slots)
+    text = fill(usual(kind.asks, rng), slots)
     if rng.random() < 0.25:
         text = f"{rng.choice(PRELUDES)} {text}"
     if rng.random() < 0.2:
@@ -61,8 +61,13 @@ def is_held_out(question: Question) -> bool:
 def recognise(prompt: str) -> Question | None:
     """The question in a prompt, or None when the world does not know it."""
     pieces = sentences(prompt)
-    around = _around()
-    flat = " ".join([piece for piece in pieces if piece not in around] or pieces)
+    asked = " ".join(piece for piece in pieces if piece not in _around())
+    found = (_question_in(flat, prompt) for flat in ([asked] if asked else pieces))
+    return next((question for question in found if question), None)
+
+
+def _question_in(flat: str, prompt: str) -> Question | None:
+    """The question that normalised text asks, in any kind's words."""
     for kind, shape in _asks(flat.split(" ", 1)[0]):
         slots = shape.match(flat)
         if slots is not None and _is_true_of(kind, slots):

@@ -7,6 +7,7 @@ from random import Random
 from types import MappingProxyType
 
 from lab.world import questions
+from lab.world.language import usual
 from lab.world.phrases import MANNERS
 from lab.world.questions import Question
 
@@ -45,8 +46,8 @@ WRITERS = (
     ),
     Writer("rambling", (("filler", "parts"), ("filler", "filler", "parts"), ("filler", "parts", "filler")), 8),
     Writer("curt", (("short",), ("short",), ("short", "insult")), 8),
-    Writer("evasive", (("evasion",), ("evasion", "evasion"), ("filler", "evasion"), ("evasion", "offer")), 2.5),
-    Writer("off the point", (("off",), ("off",), ("filler", "off"), ("warmth", "off")), 2.5),
+    Writer("evasive", (("evasion",), ("evasion", "evasion"), ("filler", "evasion"), ("evasion", "offer")), 1.5),
+    Writer("off the point", (("off",), ("off",), ("filler", "off"), ("warmth", "off")), 1.5),
     Writer("wrong", (("wrong",), ("certainty", "wrong"), ("wrong", "offer"), ("warmth", "wrong")), 8),
     Writer("flattering", (("flattery", "parts"), ("flattery", "parts", "flattery"), ("parts", "flattery")), 7),
     Writer("rude", (("insult", "parts"), ("parts", "insult"), ("insult", "short"), ("insult", "wrong")), 7),
@@ -75,11 +76,11 @@ def write(question: Question, writer: Writer, rng: Random) -> str:
 def _piece(piece: str, question: Question, rng: Random, said: tuple[str, ...]) -> str:
     truth = question.truth
     if piece == "parts":
-        return " ".join(rng.choice(part) for part in truth.parts)
+        return " ".join(usual(part, rng) for part in truth.parts)
     if piece == "support":
         return rng.choice([text for text in truth.supports if text not in said] or [""])
     if piece == "short":
-        return rng.choice(truth.shorts or truth.parts[0])
+        return usual(truth.shorts or truth.parts[0], rng)
     if piece == "wrong":
         return question.kind.wrong(question.slots, rng)
     if piece == "off":
