@@ -1,0 +1,392 @@
+"""Every metric once, and every technical word once: what it means in plain words, its unit and where it is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number of a run; `low` to `high` is its healthy range, None is open, and a `shown` one is a curve by default.
+
+    `unit` stands behind the number, or is "share" (0 to 1, shown as per cent), "seconds" or "bytes". `source` is the formula or
+    the estimator, for those who want to check it.
+    """
+
+    key: str
+    title: str
+    meaning: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    stages: tuple[str, ...] = ("ppo",)
+    shown: bool = False
+    source: str = ""
+
+
+_ALL = (
+    # What PPO is for, and what it pays.
+    Metric(
+        "reward/score",
+        "Score",
+        "How much the reward model likes the answers of this step, on average. 0 is what the model scored before PPO, "
+        "and 1 is one standard deviation better. It should rise and then level off; a score that only rises may be cheating.",
+        shown=True,
+        source="mean of gain * raw + bias over the rollout, after the rule for cut-off answers and clipping",
+    ),
+    Metric(
+        "reward/total",
+        "Score minus the price of KL",
+        "What PPO maximises: the score less beta for every nat that the answers moved from where they started. "
+        "If it falls while the score rises, the move costs more than it earns.",
+        source="mean of score - beta * k1 summed over the response",
+    ),
+    Metric(
+        "reward/raw",
+        "Raw output of the reward model",
+        "The reward model's own number before it is put on the scale of the score. Only differences between answers mean anything.",
+        source="mean of the reward head's output at the last token",
+    ),
+    Metric(
+        "reward/std",
+        "Spread of the scores",
+        "How much the scores of one step differ from one another. Near 0 there is nothing left to learn from: all answers are alike.",
+        low=0.1,
+        source="population standard deviation of the scores of a rollout",
+    ),
+    Metric(
+        "kl/reference",
+        "KL to the start",
+        "How far the model has moved from the one it started as, in nats an answer. 0 is the same model. It grows quickly at first "
+        "and should flatten; far above its healthy range, answers usually turn strange even while the score rises.",
+        unit="nats",
+        low=0.0,
+        high=15.0,
+        shown=True,
+        source="exact: summed over the vocabulary at every token and over the response, mean over responses",
+    ),
+    Metric(
+        "kl/k1",
+        "KL to the start, sampled",
+        "A noisier measure of the same distance, from the sampled words alone; it is what the reward subtracts. "
+        "It may dip below 0 by chance, but not for long.",
+        unit="nats",
+        source="mean over responses of the sum of log policy - log reference (k1, Schulman 2020)",
+    ),
+    Metric(
+        "kl/k3",
+        "KL to the start, sampled without negatives",
+        "A third estimate of the same distance that is never below 0. The three should tell one story.",
+        unit="nats",
+        low=0.0,
+        source="mean over responses of the sum of expm1(-r) + r, r = log policy - log reference (k3, Schulman 2020)",
+    ),
+    Metric(
+        "kl/update",
+        "KL of one step",
+        "How far this step alone moved the model, in nats a token. Too much in one step means that the learning rate is too high.",
+        unit="nats a token",
+        low=0.0,
+        high=0.02,
+        source="k3 of the policy that sampled against the policy now, mean over tokens and minibatches",
+    ),
+    Metric(
+        "kl/beta",
+        "Beta",
+        "The price of a nat in force at this step. A higher price keeps the model closer to where it started.",
+    ),
+    Metric(
+        "policy/entropy",
+        "Entropy",
+        "How unsure the model is of its next word, in nats a token. It falls a little as the model makes up its mind; near 0 it "
+        "says the same thing again and again, and a strong rise means gibberish.",
+        unit="nats a token",
+        low=0.1,
+        shown=True,
+        source="mean over response tokens of the entropy of the next-token distribution",
+    ),
+    Metric(
+        "policy/clip_fraction",
+        "Clipped",
+        "The share of words at which PPO's brake held an update back. Above a third, the steps are too large.",
+        unit="share",
+        low=0.0,
+        high=0.3,
+        shown=True,
+        source="share of tokens whose ratio left 1 - clip to 1 + clip where that raises the loss",
+    ),
+    Metric(
+        "policy/ratio_first",
+        "Self-check before the first update",
+        "Before anything is learned from a step, the model must agree exactly with itself. Anything but 0 points to a fault in the "
+        "numbers, not in the model.",
+        unit="nats",
+        low=0.0,
+        high=0.02,
+        source="largest |log ratio| over the first minibatch",
+    ),
+    Metric(
+        "policy/ratio_mean",
+        "Mean ratio",
+        "How much likelier the sampled words are after the update than before it. It stays near 1 when steps are small.",
+        low=0.8,
+        high=1.25,
+        source="mean over tokens of exp(log policy now - log policy that sampled)",
+    ),
+    Metric(
+        "policy/grad_norm",
+        "Gradient size",
+        "How hard this step pulls on the weights, before the pull is limited. Sudden spikes come before trouble.",
+        low=0.0,
+        source="Euclidean norm over policy and value parameters, before clipping",
+    ),
+    Metric(
+        "loss/policy",
+        "Policy loss",
+        "What the optimiser minimises for the policy. It hovers around 0 and says little by itself: look at score and KL.",
+        source="clipped surrogate with the sign of a loss (Schulman 2017, equation 7)",
+    ),
+    Metric(
+        "loss/value",
+        "Value loss",
+        "How wrong the value head's forecast of the score is. It falls at first and is noisy later.",
+        low=0.0,
+        source="half the squared error, the worse of plain and clipped",
+    ),
+    Metric(
+        "value/explained_variance",
+        "Value fit",
+        "How well the value head foresees the score of an answer while it is being written. 100 % is perfect, 0 is no better than "
+        "always guessing the average, and below 0 is worse than that.",
+        unit="share",
+        low=0.0,
+        high=1.0,
+        shown=True,
+        source="1 - Var(return - value) / Var(return) over response tokens",
+    ),
+    Metric(
+        "value/clip_fraction",
+        "Value updates clipped",
+        "The share of tokens at which the value head was held back. Above a half, the scale of the values is wrong.",
+        unit="share",
+        low=0.0,
+        high=0.5,
+        source="share of tokens whose value moved further than value_clip from the rollout's",
+    ),
+    Metric(
+        "response/length",
+        "Length",
+        "How long the answers are. A steady climb often means that the model learned 'longer scores better' instead of 'better'.",
+        unit="tokens",
+        shown=True,
+        source="mean number of response tokens, the end token included",
+    ),
+    Metric(
+        "response/ended",
+        "Ended by themselves",
+        "The share of answers that came to an end before they were cut off at the longest allowed length.",
+        unit="share",
+        low=0.9,
+        high=1.0,
+        shown=True,
+        source="share of responses whose last token is a stop token",
+    ),
+    Metric(
+        "response/distinct",
+        "Different answers",
+        "The share of answers in a step that are not word for word the same as another. When it falls, the model has found one "
+        "answer that always pays.",
+        unit="share",
+        low=0.7,
+        high=1.0,
+        source="distinct token sequences divided by responses",
+    ),
+    # Learning from examples and from rankings.
+    Metric(
+        "loss/train",
+        "Loss while learning",
+        "How surprised the model is by what it is being taught: lower is better, and it is noisy from step to step. "
+        "On the Reward page 0.69 is a coin toss.",
+        unit="nats",
+        low=0.0,
+        stages=("sft", "reward"),
+        shown=True,
+        source="sft: mean -log p of a response token; reward: mean -log sigmoid(score difference) over pairs",
+    ),
+    Metric(
+        "loss/held_out",
+        "Loss on unseen examples",
+        "The same surprise on examples kept aside. When it rises while the other falls, the model learns by heart.",
+        unit="nats",
+        low=0.0,
+        stages=("sft",),
+        shown=True,
+        source="mean -log p of a response token over the held-out pairs",
+    ),
+    Metric(
+        "loss/reward",
+        "Loss on rankings",
+        "How surprised the reward model is by your rankings: 0.69 is a coin toss, lower is better.",
+        unit="nats",
+        low=0.0,
+        stages=("reward",),
+        source="mean over rankings of the mean over their pairs of -log sigmoid(score difference) (InstructGPT, equation 1)",
+    ),
+    Metric(
+        "pairs/train_accuracy",
+        "Right on pairs it learns from",
+        "How often the reward model agrees with the rankings it is being taught. It may well reach 100 %; what counts is the same "
+        "number on pairs it never saw.",
+        unit="share",
+        low=0.5,
+        high=1.0,
+        stages=("reward",),
+        shown=True,
+        source="share of pairs scored in the person's order, equal scores count one half",
+    ),
+    Metric(
+        "pairs/accuracy",
+        "Right on unseen pairs",
+        "How often the reward model agrees with rankings it never saw. 50 % is guessing; people agree with one another on "
+        "about 75 %.",
+        unit="share",
+        low=0.55,
+        high=1.0,
+        stages=("reward",),
+        shown=True,
+        source="share of held-out pairs scored in the person's order; prompts are held out, not pairs",
+    ),
+    Metric(
+        "pairs/margin",
+        "Margin",
+        "How far apart it scores the better and the worse answer of an unseen pair, on average. Below 0 it prefers the wrong one.",
+        low=0.0,
+        stages=("reward",),
+        source="mean raw score of the chosen minus that of the rejected, over held-out pairs",
+    ),
+    Metric(
+        "pairs/calibration_error",
+        "Calibration error",
+        "How far its confidence is from the truth: at 5 %, what it calls 80 % sure comes true 75 to 85 % of the time.",
+        unit="share",
+        low=0.0,
+        high=0.1,
+        stages=("reward",),
+        source="expected calibration error, 10 equal bins of confidence from 0.5 to 1",
+    ),
+    Metric(
+        "pairs/nll",
+        "Surprise on unseen pairs",
+        "How surprised it is by unseen rankings: 0.69 is a coin toss, and being wrong with great confidence costs most.",
+        unit="nats",
+        low=0.0,
+        high=0.69,
+        stages=("reward",),
+        source="mean -log sigmoid(score difference) over held-out pairs",
+    ),
+    Metric(
+        "gradient/norm",
+        "Gradient size",
+        "How hard this step pulls on the weights, before the pull is limited. Sudden spikes come before trouble.",
+        low=0.0,
+        stages=("sft", "reward"),
+        source="Euclidean norm over the trained parameters, before clipping",
+    ),
+    # Time and memory.
+    Metric(
+        "time/step",
+        "Time of a step",
+        "How long one step takes from end to end.",
+        unit="seconds",
+        low=0.0,
+        stages=("sft", "reward", "ppo"),
+    ),
+    Metric(
+        "time/rollout", "Time to answer", "How long the model takes to write the answers of a step.", "seconds", 0.0
+    ),
+    Metric("time/score", "Time to score", "How long scoring the answers takes, in every role.", "seconds", 0.0),
+    Metric("time/update", "Time to learn", "How long the updates of a step take.", "seconds", 0.0),
+    Metric(
+        "speed/tokens_per_second",
+        "Speed",
+        "Tokens worked through each second.",
+        unit="tokens a second",
+        low=0.0,
+        stages=("sft", "reward", "ppo"),
+    ),
+    Metric(
+        "memory/peak_bytes",
+        "Memory at most",
+        "The most memory that the run has held so far.",
+        unit="bytes",
+        low=0.0,
+        stages=("sft", "reward", "ppo"),
+    ),
+)
+
+GLOSSARY: Mapping[str, Metric] = MappingProxyType({metric.key: metric for metric in _ALL})
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "SFT": "Supervised fine-tuning: the model is shown questions with good answers and learns to answer in that form.",
+        "ranking": "Several answers to one prompt, put in order from best to worst by a person.",
+        "pair": "Two answers of one ranking, the better and the worse. Four answers in strict order make six pairs.",
+        "reward model": "A copy of the model that learned from rankings to give any answer a score.",
+        "score": "The reward model's number for an answer: 0 is average before PPO, 1 is one standard deviation better.",
+        "PPO": "Proximal policy optimisation: answers are sampled and scored, and what scored well is made likelier, in small steps.",
+        "policy": "The model that answers, and that PPO changes.",
+        "reference": "The model as it was before PPO. It never changes, and distance is measured from it.",
+        "KL": "A distance between two models, in nats: how differently they would choose their words. 0 means alike.",
+        "nat": "The unit of KL and entropy. One nat an answer: the answer is e, about 2.7, times likelier than before.",
+        "beta": "The price of a nat of KL. A higher price keeps the policy closer to the reference.",
+        "target KL": "The distance that an adaptive beta steers to. 0 leaves beta as it is.",
+        "learning rate": "How far each step moves the weights. Too high and training falls apart; too low and nothing happens.",
+        "temperature": "How freely the model chooses its words: low is careful and repetitive, high is adventurous.",
+        "step": "One round of PPO: a batch of answers is written and scored, and the model learns from it.",
+        "checkpoint": "The state of a run at a step, kept on disk so that it can go on from there.",
+        "adapter": "The small set of weights that is trained (LoRA). The base model itself never changes.",
+        "calibration": "Whether confidence can be believed: of the pairs it is 80 % sure about, it should get 80 % right.",
+        "held out": "Kept aside and never learned from, to see whether something was understood or learned by heart.",
+        "interval": "Where the true number lies 95 times in a hundred. Few pairs make it wide.",
+        "length correlation": "Whether long answers score better: 0 is not at all, 1 is always. Above 0.5, length is taken for quality.",
+        "pinned prompt": "A prompt that is asked again at every step, so that its answer can be seen changing.",
+    }
+)
+
+
+def measured(stage: str) -> tuple[Metric, ...]:
+    """The metrics of a stage: the curves that are shown by default come first."""
+    own = [metric for metric in GLOSSARY.values() if stage in metric.stages]
+    return tuple(sorted(own, key=lambda metric: not metric.shown))
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Three significant digits with the unit: 0.0123, 82 %, 1.4 s, 512 MB; an en dash where nothing was measured.
+
+    >>> number(0.8214, "share"), number(1234.5, "tokens"), number(2.5e9, "bytes"), number(None)
+    ('82.1 %', '1,230 tokens', '2.5 GB', '–')
+    """
+    if value is None:
+        return "–"
+    if unit == "share":
+        return f"{short(value * 100)} %"
+    if unit == "seconds":
+        return f"{short(value)} s"
+    if unit == "bytes":
+        scale = min(4, max(0, (len(str(int(abs(value)))) - 1) // 3))
+        return f"{short(value / 1000**scale)} {('B', 'kB', 'MB', 'GB', 'TB')[scale]}"
+    return f"{short(value)} {unit}".rstrip()
+
+
+def short(value: float) -> str:
+    """Three significant digits, no exponent between a ten-thousandth and a million.
+
+    >>> short(0.012345), short(1234567.0), short(-2.0), short(0.00000123)
+    ('0.0123', '1.23e+06', '-2', '1.23e-06')
+    """
+    rounded = float(f"{value:.3g}")
+    if rounded and not 1e-4 <= abs(rounded) < 1e6:
+        return f"{rounded:.3g}"
+    return f"{rounded:,.6f}".rstrip("0").rstrip(".")
