@@ -11,8 +11,8 @@ from types import MappingProxyType
 class Metric:
     """One number of a run; `low` to `high` is its healthy range, None is open, and a `shown` one is a curve by default.
 
-    `unit` stands behind the number, or is "share" (0 to 1, shown as per cent), "seconds" or "bytes". `source` is the formula or
-    the estimator, for those who want to check it.
+    `unit` stands behind the number, or is "share" (0 to 1, shown as per cent), "seconds" or "bytes". `source` is the formula
+    or the estimator, for those who want to check it.
     """
 
     key: str
@@ -31,8 +31,9 @@ _ALL = (
     Metric(
         "reward/score",
         "Score",
-        "How much the reward model likes the answers of this step, on average. 0 is what the model scored before PPO, "
-        "and 1 is one standard deviation better. It should rise and then level off; a score that only rises may be cheating.",
+        "How much the reward model likes the answers of this step, on average. 0 is what the model scored before "
+        "PPO, and 1 is one standard deviation better. It should rise and then level off; a score that only rises "
+        "may be cheating.",
         shown=True,
         source="mean of gain * raw + bias over the rollout, after the rule for cut-off answers and clipping",
     ),
@@ -46,21 +47,24 @@ _ALL = (
     Metric(
         "reward/raw",
         "Raw output of the reward model",
-        "The reward model's own number before it is put on the scale of the score. Only differences between answers mean anything.",
+        "The reward model's own number before it is put on the scale of the score. Only differences between answers "
+        "mean anything.",
         source="mean of the reward head's output at the last token",
     ),
     Metric(
         "reward/std",
         "Spread of the scores",
-        "How much the scores of one step differ from one another. Near 0 there is nothing left to learn from: all answers are alike.",
+        "How much the scores of one step differ from one another. Near 0 there is nothing left to learn from: all "
+        "answers are alike.",
         low=0.1,
         source="population standard deviation of the scores of a rollout",
     ),
     Metric(
         "kl/reference",
         "KL to the start",
-        "How far the model has moved from the one it started as, in nats an answer. 0 is the same model. It grows quickly at first "
-        "and should flatten; far above its healthy range, answers usually turn strange even while the score rises.",
+        "How far the model has moved from the one it started as, in nats an answer. 0 is the same model. It grows "
+        "quickly at first and should flatten; far above its healthy range, answers usually turn strange even while "
+        "the score rises.",
         unit="nats",
         low=0.0,
         high=15.0,
@@ -86,7 +90,8 @@ _ALL = (
     Metric(
         "kl/update",
         "KL of one step",
-        "How far this step alone moved the model, in nats a token. Too much in one step means that the learning rate is too high.",
+        "How far this step alone moved the model, in nats a token. Too much in one step means that the learning "
+        "rate is too high.",
         unit="nats a token",
         low=0.0,
         high=0.02,
@@ -100,8 +105,8 @@ _ALL = (
     Metric(
         "policy/entropy",
         "Entropy",
-        "How unsure the model is of its next word, in nats a token. It falls a little as the model makes up its mind; near 0 it "
-        "says the same thing again and again, and a strong rise means gibberish.",
+        "How unsure the model is of its next word, in nats a token. It falls a little as the model makes up its "
+        "mind; near 0 it says the same thing again and again, and a strong rise means gibberish.",
         unit="nats a token",
         low=0.1,
         shown=True,
@@ -120,8 +125,8 @@ _ALL = (
     Metric(
         "policy/ratio_first",
         "Self-check before the first update",
-        "Before anything is learned from a step, the model must agree exactly with itself. Anything but 0 points to a fault in the "
-        "numbers, not in the model.",
+        "Before anything is learned from a step, the model must agree exactly with itself. Anything but 0 points to "
+        "a fault in the numbers, not in the model.",
         unit="nats",
         low=0.0,
         high=0.02,
@@ -130,7 +135,8 @@ _ALL = (
     Metric(
         "policy/ratio_mean",
         "Mean ratio",
-        "How much likelier the sampled words are after the update than before it. It stays near 1 when steps are small.",
+        "How much likelier the sampled words are after the update than before it. It stays near 1 when steps are "
+        "small.",
         low=0.8,
         high=1.25,
         source="mean over tokens of exp(log policy now - log policy that sampled)",
@@ -145,7 +151,8 @@ _ALL = (
     Metric(
         "loss/policy",
         "Policy loss",
-        "What the optimiser minimises for the policy. It hovers around 0 and says little by itself: look at score and KL.",
+        "What the optimiser minimises for the policy. It hovers around 0 and says little by itself: look at score "
+        "and KL.",
         source="clipped surrogate with the sign of a loss (Schulman 2017, equation 7)",
     ),
     Metric(
@@ -158,8 +165,8 @@ _ALL = (
     Metric(
         "value/explained_variance",
         "Value fit",
-        "How well the value head foresees the score of an answer while it is being written. 100 % is perfect, 0 is no better than "
-        "always guessing the average, and below 0 is worse than that.",
+        "How well the value head foresees the score of an answer while it is being written. 100 % is perfect, 0 is "
+        "no better than always guessing the average, and below 0 is worse than that.",
         unit="share",
         low=0.0,
         high=1.0,
@@ -178,7 +185,8 @@ _ALL = (
     Metric(
         "response/length",
         "Length",
-        "How long the answers are. A steady climb often means that the model learned 'longer scores better' instead of 'better'.",
+        "How long the answers are. A steady climb often means that the model learned 'longer scores better' instead "
+        "of 'better'.",
         unit="tokens",
         shown=True,
         source="mean number of response tokens, the end token included",
@@ -196,8 +204,8 @@ _ALL = (
     Metric(
         "response/distinct",
         "Different answers",
-        "The share of answers in a step that are not word for word the same as another. When it falls, the model has found one "
-        "answer that always pays.",
+        "The share of answers in a step that are not word for word the same as another. When it falls, the model "
+        "has found one answer that always pays.",
         unit="share",
         low=0.7,
         high=1.0,
@@ -237,8 +245,8 @@ _ALL = (
     Metric(
         "pairs/train_accuracy",
         "Right on pairs it learns from",
-        "How often the reward model agrees with the rankings it is being taught. It may well reach 100 %; what counts is the same "
-        "number on pairs it never saw.",
+        "How often the reward model agrees with the rankings it is being taught. It may well reach 100 %; what "
+        "counts is the same number on pairs it never saw.",
         unit="share",
         low=0.5,
         high=1.0,
@@ -249,8 +257,8 @@ _ALL = (
     Metric(
         "pairs/accuracy",
         "Right on unseen pairs",
-        "How often the reward model agrees with rankings it never saw. 50 % is guessing; people agree with one another on "
-        "about 75 %.",
+        "How often the reward model agrees with rankings it never saw. 50 % is guessing; people agree with one "
+        "another on about 75 %.",
         unit="share",
         low=0.55,
         high=1.0,
@@ -261,7 +269,8 @@ _ALL = (
     Metric(
         "pairs/margin",
         "Margin",
-        "How far apart it scores the better and the worse answer of an unseen pair, on average. Below 0 it prefers the wrong one.",
+        "How far apart it scores the better and the worse answer of an unseen pair, on average. Below 0 it prefers "
+        "the wrong one.",
         low=0.0,
         stages=("reward",),
         source="mean raw score of the chosen minus that of the rejected, over held-out pairs",
@@ -279,7 +288,8 @@ _ALL = (
     Metric(
         "pairs/nll",
         "Surprise on unseen pairs",
-        "How surprised it is by unseen rankings: 0.69 is a coin toss, and being wrong with great confidence costs most.",
+        "How surprised it is by unseen rankings: 0.69 is a coin toss, and being wrong with great confidence costs "
+        "most.",
         unit="nats",
         low=0.0,
         high=0.69,
@@ -330,27 +340,40 @@ GLOSSARY: Mapping[str, Metric] = MappingProxyType({metric.key: metric for metric
 
 WORDS: Mapping[str, str] = MappingProxyType(
     {
-        "SFT": "Supervised fine-tuning: the model is shown questions with good answers and learns to answer in that form.",
+        "SFT": (
+            "Supervised fine-tuning: the model is shown questions with good answers and learns to answer in that form."
+        ),
         "ranking": "Several answers to one prompt, put in order from best to worst by a person.",
         "pair": "Two answers of one ranking, the better and the worse. Four answers in strict order make six pairs.",
         "reward model": "A copy of the model that learned from rankings to give any answer a score.",
-        "score": "The reward model's number for an answer: 0 is average before PPO, 1 is one standard deviation better.",
-        "PPO": "Proximal policy optimisation: answers are sampled and scored, and what scored well is made likelier, in small steps.",
+        "score": (
+            "The reward model's number for an answer: 0 is average before PPO, 1 is one standard deviation better."
+        ),
+        "PPO": (
+            "Proximal policy optimisation: answers are sampled and scored, and what scored well is made likelier, "
+            "in small steps."
+        ),
         "policy": "The model that answers, and that PPO changes.",
         "reference": "The model as it was before PPO. It never changes, and distance is measured from it.",
         "KL": "A distance between two models, in nats: how differently they would choose their words. 0 means alike.",
         "nat": "The unit of KL and entropy. One nat an answer: the answer is e, about 2.7, times likelier than before.",
         "beta": "The price of a nat of KL. A higher price keeps the policy closer to the reference.",
         "target KL": "The distance that an adaptive beta steers to. 0 leaves beta as it is.",
-        "learning rate": "How far each step moves the weights. Too high and training falls apart; too low and nothing happens.",
+        "learning rate": (
+            "How far each step moves the weights. Too high and training falls apart; too low and nothing happens."
+        ),
         "temperature": "How freely the model chooses its words: low is careful and repetitive, high is adventurous.",
         "step": "One round of PPO: a batch of answers is written and scored, and the model learns from it.",
         "checkpoint": "The state of a run at a step, kept on disk so that it can go on from there.",
         "adapter": "The small set of weights that is trained (LoRA). The base model itself never changes.",
-        "calibration": "Whether confidence can be believed: of the pairs it is 80 % sure about, it should get 80 % right.",
+        "calibration": (
+            "Whether confidence can be believed: of the pairs it is 80 % sure about, it should get 80 % right."
+        ),
         "held out": "Kept aside and never learned from, to see whether something was understood or learned by heart.",
         "interval": "Where the true number lies 95 times in a hundred. Few pairs make it wide.",
-        "length correlation": "Whether long answers score better: 0 is not at all, 1 is always. Above 0.5, length is taken for quality.",
+        "length correlation": (
+            "Whether long answers score better: 0 is not at all, 1 is always. Above 0.5, length is taken for quality."
+        ),
         "pinned prompt": "A prompt that is asked again at every step, so that its answer can be seen changing.",
     }
 )
