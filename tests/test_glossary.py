@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.glossary import GLOSSARY, WORDS, Metric, measured, number, short
+from lab.glossary import GLOSSARY, WORDS, Metric, measured
+from lab.ui.numbers import number, short
 
 LAB = Path(__file__).parent.parent / "lab"
 GROUPS = {key.split("/")[0] for key in GLOSSARY}
