@@ -11,8 +11,8 @@ from types import MappingProxyType
 class Metric:
     """One number of a run; `low` to `high` is its healthy range, None is open, and a `shown` one is a curve by default.
 
-    `unit` stands behind the number, or is "share" (0 to 1, shown as per cent), "seconds" or "bytes". `source` is the formula
-    or the estimator, for those who want to check it.
+    `unit` stands behind the number, or is "share" (0 to 1, shown as per cent), "seconds" or "bytes". `source` is the
+    formula or the estimator, for those who want to check it.
     """
 
     key: str
