@@ -1,0 +1,168 @@
+"""The gate before every request: whose Host, whose Origin, how large, and the headers that keep a browser strict."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY, UPLOAD = 2_000_000, 52_000_000
+CLOSED = (
+    "/gradio_api/runs",
+    "/monitoring",
+    "/gradio_api/deep_link",
+    "/gradio_api/vibe",
+    "/openapi.json",
+    "/docs",
+    "/redoc",
+)
+COOKIE = "lab_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`hosts`: names under which the app may be asked for, without port; '*.x' allows what ends in .x.
+    `key`: the word that a browser must bring once (?key=...), '' where only this machine can reach the app.
+    `frames`: origins that may show the page inside their own."""
+
+    hosts: frozenset[str]
+    key: str = ""
+    frames: tuple[str, ...] = ("'self'",)
+
+
+class TooLarge(Exception):
+    """More bytes came than the limit allows; the answer has its own status."""
+
+
+class Guard:
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        self.app, self.rules = app, rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+        headers = Headers(scope=scope)
+        refused = self._refused(scope, headers)
+        if refused is None:
+            await self._pass(scope, headers, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await refused(scope, receive, self._strict(send))
+
+    def _refused(self, scope: Scope, headers: Headers) -> Any:
+        """The answer to a request that may not pass; None for one that may."""
+        method, path = scope.get("method", "GET"), scope["path"]
+        if not allowed_host(headers.get("host", ""), self.rules.hosts):
+            return problem(421, "E_HOST", "This app does not answer to that name.")
+        if method not in ("GET", "HEAD") and not same_origin(headers):
+            return problem(403, "E_ORIGIN", "Requests from other web sites are refused.")
+        if any(path == each or path.startswith(each + "/") or path.startswith(each + "-") for each in CLOSED):
+            return problem(404, "E_NOT_FOUND", "There is no such page.")
+        if int(headers.get("content-length") or 0) > limit(path):
+            return problem(413, "E_BODY_TOO_LARGE", f"A request may have {limit(path):,} bytes.")
+        return self._unknown(scope, headers)
+
+    def _unknown(self, scope: Scope, headers: Headers) -> Any:
+        """Where a key is needed: the cookie lets pass, the right ?key= sets the cookie, all else is turned away."""
+        if not self.rules.key or has_key(headers, self.rules.key):
+            return None
+        offered = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[0]
+        if scope.get("method") == "GET" and hmac.compare_digest(offered.encode(), self.rules.key.encode()):
+            answer = RedirectResponse(scope["path"] or "/", 303)
+            answer.set_cookie(COOKIE, self.rules.key, httponly=True, samesite="lax", max_age=7 * 86400)
+            return answer
+        return problem(401, "E_KEY", "Open the link with its key, as it was printed when the app started.")
+
+    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        room, begun = limit(scope["path"]), False
+
+        async def counted() -> Message:
+            nonlocal room
+            message = await receive()
+            room -= len(message.get("body", b""))
+            if room < 0:
+                raise TooLarge
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await strict(message)
+
+        strict = self._strict(send)
+        try:
+            await self.app(scope, counted, noted)
+        except TooLarge:
+            if not begun:
+                await problem(413, "E_BODY_TOO_LARGE", "The request is too large.")(scope, receive, strict)
+
+    def _strict(self, send: Send) -> Send:
+        policy = csp(self.rules.frames)
+
+        async def wrapped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["x-content-type-options"] = "nosniff"
+                headers["referrer-policy"] = "same-origin"
+                headers["content-security-policy"] = policy
+                for name in ("access-control-allow-origin", "access-control-allow-credentials"):
+                    if name in headers:
+                        del headers[name]
+            await send(message)
+
+        return wrapped
+
+
+def csp(frames: Iterable[str]) -> str:
+    """Gradio builds its templates with new Function and inline styles, so scripts are 'self' with both; the rest is shut."""
+    return (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self' data: blob:; "
+        "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+        f"frame-ancestors {' '.join(frames)}"
+    )
+
+
+def allowed_host(host: str, hosts: Iterable[str]) -> bool:
+    name = host_name(host)
+    return any(name == each or (each.startswith("*.") and name.endswith(each[1:])) for each in hosts)
+
+
+def host_name(host: str) -> str:
+    """The name without its port: example.org:80, [::1]:80."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def same_origin(headers: Headers) -> bool:
+    """A script of another site cannot forge Origin. No Origin at all: not a browser's cross-site request."""
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+
+
+def limit(path: str) -> int:
+    return UPLOAD if path.rstrip("/") == "/gradio_api/upload" else BODY
+
+
+def has_key(headers: Headers, key: str) -> bool:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return False
+    return found is not None and hmac.compare_digest(found.value.encode(), key.encode())
+
+
+def problem(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message}}, status)

@@ -1,0 +1,38 @@
+"""The strip over all tabs: what the model process does, and the one next step for a newcomer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from lab.ui.office import Office
+from lab.ui.state import snapshot
+from lab.ui.theme import STATIC
+
+TEMPLATE = """
+<header class="lab-head">
+  <div class="lab-brand"><b>RLHF Lab</b><span>rank answers, teach a reward model, tune with PPO</span></div>
+  <div class="lab-worker" role="status" aria-live="polite"><i></i><span>Starting</span>
+    <button type="button" class="lab-plain" hidden>Start it again</button></div>
+</header>
+<div class="lab-next" hidden><span></span><button type="button" class="lab-go"></button></div>
+"""
+
+
+class Header(gr.HTML):
+    """Its script asks /lab/state about once a second, less often while the tab is hidden."""
+
+    def __init__(self, **more: Any) -> None:
+        script = (STATIC / "header.js").read_text(encoding="utf-8")
+        super().__init__("", html_template=TEMPLATE, js_on_load=script, apply_default_css=False, **more)
+
+
+def header(office: Office) -> None:
+    def restart(_: dict[str, Any], __: str) -> dict[str, Any]:
+        office.worker.restart()
+        return snapshot(office)
+
+    office.action("state", lambda _, rater: {**snapshot(office), "rater": rater})
+    office.action("restart", restart)
+    Header(elem_id="header")

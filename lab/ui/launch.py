@@ -1,0 +1,117 @@
+"""Opens the app: the worker first, so that it warms while Gradio is being imported; then the page on a free port."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.errors import Busy, LabError
+
+PORT, TRIES = 7860, 20
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MODES = ("solo", "workshop", "demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `python app.py` and `lab.launch()` may be told; `port` None takes the next free one from 7860."""
+
+    workspace: Path = Path("workspace")
+    port: int | None = None
+    host: str = "127.0.0.1"
+    mode: str = "solo"
+    share: bool = False
+    inline: bool = False
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        serve(options, block=True)
+    except LabError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse(arguments: list[str] | None) -> Options:
+    parser = argparse.ArgumentParser(
+        prog="python app.py", description="See RLHF work: rank, teach, tune and watch, live."
+    )
+    usual = Options()
+    parser.add_argument(
+        "--workspace", type=Path, default=usual.workspace, help="the folder that holds all work (%(default)s)"
+    )
+    parser.add_argument("--port", type=int, help=f"the port; without it the next free one from {PORT}")
+    parser.add_argument("--host", default=usual.host, help="the address to listen on (%(default)s: this machine only)")
+    parser.add_argument("--mode", choices=MODES, default=usual.mode, help="for one person, a workshop or a public demo")
+    parser.add_argument("--share", action="store_true", help="also open a public link through Gradio's tunnel")
+    parser.add_argument("--inline", action="store_true", help="run the model in this process, not in one of its own")
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+def serve(options: Options, *, block: bool) -> Any:
+    """Start everything. With `block`, return when the server has been stopped; else return Gradio's Blocks at once."""
+    port = find_port(options.host, options.port)
+    root = options.workspace.expanduser().resolve()
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    from lab.ui.supervisor import Supervisor
+
+    worker = Supervisor(root, inline=options.inline)
+    worker.start()
+    try:
+        return _open(options, port, root, worker, block)
+    except BaseException:
+        worker.stop()
+        raise
+
+
+def _open(options: Options, port: int, root: Path, worker: Any, block: bool) -> Any:
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
+    from lab.ui.office import Office
+    from lab.ui.server import start
+
+    office = Office(root, mode=options.mode, worker=worker)
+    key = secrets.token_urlsafe(12) if needs_key(options) else ""
+    demo = start(office, options, port, key)
+    name = options.host if options.host not in ("0.0.0.0", "::") else socket.gethostname()
+    print(f"RLHF Lab is open at http://{name}:{port}/{f'?key={key}' if key else ''}", flush=True)
+    if not block:
+        return demo
+    try:
+        demo.block_thread()
+    finally:
+        office.close()
+    return demo
+
+
+def needs_key(options: Options) -> bool:
+    """Where others can reach the port, the link carries a key; a hosted demo is open to all by intention."""
+    return (options.host not in LOOPBACK or options.share) and options.mode != "demo"
+
+
+def find_port(host: str, wanted: int | None) -> int:
+    """The wanted port, or Busy; without a wish the first free one of twenty."""
+    for port in [wanted] if wanted is not None else range(PORT, PORT + TRIES):
+        if is_free(host, port):
+            return port
+    if wanted is not None:
+        raise Busy(f"Port {wanted} is taken. Give another one with --port, or leave it out to get the next free one.")
+    raise Busy(f"All ports from {PORT} to {PORT + TRIES - 1} are taken. Give a free one with --port.")
+
+
+def is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError):
+            return False
+    return True

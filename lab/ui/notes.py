@@ -1,0 +1,44 @@
+"""Small things that every page says the same way: its heading, and an error as one sentence."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from lab.errors import LabError
+
+
+def lead(title: str, sentence: str) -> gr.HTML:
+    """The heading of a page. Both texts are ours, never a person's or a model's."""
+    markup = f'<div class="lab-lead"><h2>{escape(title)}</h2><p>{escape(sentence)}</p></div>'
+    return gr.HTML(html_template=markup, js_on_load=None, apply_default_css=False)
+
+
+def told(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A LabError inside the handler is shown as a notice, and its outputs stay as they are."""
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def stream(*args: Any, **more: Any) -> Iterator[Any]:
+            try:
+                yield from handler(*args, **more)
+            except LabError as error:
+                gr.Warning(escape(str(error)))
+                yield gr.skip()
+
+        return stream
+
+    @functools.wraps(handler)
+    def once(*args: Any, **more: Any) -> Any:
+        try:
+            return handler(*args, **more)
+        except LabError as error:
+            gr.Warning(escape(str(error)))
+            return gr.skip()
+
+    return once

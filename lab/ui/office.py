@@ -1,0 +1,110 @@
+"""What all pages share in the page's process: the workspace, its store, the worker's answers, and who is asking."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import lab.errors
+from lab.errors import BadName, Busy, LabError
+from lab.store import Store
+from lab.ui.supervisor import Supervisor
+from lab.workspace import Served, Workspace
+
+# The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
+LOOK_EVERY = 0.04
+Action = Callable[[dict[str, Any], str], Any]
+
+
+class Office:
+    """One for each app. Open it before the first page is built, close it when the server has stopped."""
+
+    def __init__(self, root: Path, *, mode: str = "solo", worker: Supervisor) -> None:
+        self.workspace = Workspace(root)
+        self.store: Store = self.workspace.store()
+        self.served = Served(self.workspace.served)
+        self.mode = mode
+        self.worker = worker
+        self.actions: dict[str, Action] = {}
+        self._looked = 0.0
+
+    def close(self) -> None:
+        self.worker.stop()
+        self.store.close()
+
+    def action(self, name: str, do: Action) -> None:
+        """Serve `do(body, rater)` at POST /lab/NAME for the page's scripts: JSON in and out, a LabError becomes a 4xx."""
+        self.actions[name] = do
+
+    def ask(self, kind: str, payload: dict[str, Any]) -> str:
+        """Ask the worker for something; the id under which its answer will be found."""
+        return self.store.ask(kind, payload)
+
+    def answer(self, request: str) -> dict[str, Any] | None:
+        """The newest line that the worker wrote for a request; None while there is none."""
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self._looked = time.monotonic()
+            self.served.refresh()
+        return self.served.get(request)
+
+    def follow(self, request: str, timeout: float = 120.0) -> Iterator[dict[str, Any]]:
+        """The answer as it grows, the last one with done true. A refusal is raised; Busy after `timeout` s of silence."""
+        seen: dict[str, Any] | None = None
+        heard = time.monotonic()
+        while True:
+            found = self.answer(request)
+            if found is not None and found != seen:
+                refuse(found)
+                seen, heard = found, time.monotonic()
+                yield found
+                if found.get("done"):
+                    return
+            elif time.monotonic() - heard > timeout:
+                raise Busy(f"The model has not answered for {timeout:.0f} seconds. {self.worker.sentence()}")
+            time.sleep(LOOK_EVERY)
+
+    def wait(self, request: str, timeout: float = 30.0) -> dict[str, Any]:
+        """The finished answer; a refusal is raised, and Busy when the worker is silent for `timeout` seconds."""
+        found: dict[str, Any] = {}
+        for found in self.follow(request, timeout):
+            pass
+        return found
+
+    def rater(self, request: Any) -> str:
+        """The name under which this browser ranks: its cookie, else one for the whole app. `request` has `cookies`."""
+        return rater_name(dict(getattr(request, "cookies", None) or {}))
+
+
+def rater_name(cookies: Mapping[str, str]) -> str:
+    name = unquote(cookies.get("lab_rater", "")).strip()
+    return name if is_name(name) else "me"
+
+
+def is_name(name: str) -> bool:
+    """Whether a person may call themselves that: 1 to 64 printable characters, and not one of the simulated raters."""
+    return 0 < len(name) <= 64 and name.isprintable() and not name.lower().startswith("simulated:")
+
+
+def checked_name(name: str) -> str:
+    name = name.strip()
+    if not is_name(name):
+        raise BadName(
+            f"A name has 1 to 64 printable characters and does not start with 'simulated:'; {name[:80]!r} is none."
+        )
+    return name
+
+
+def refuse(answer: Mapping[str, Any]) -> None:
+    """Raise what the worker refused, as the error that it was over there."""
+    error = answer.get("error")
+    if error:
+        raise error_named(str(error.get("code", "")))(str(error.get("message", "The worker gave no reason.")))
+
+
+def error_named(code: str) -> type[LabError]:
+    """The class of the error tree with this code; LabError itself for one that is not known here."""
+    kinds = [each for each in vars(lab.errors).values() if isinstance(each, type) and issubclass(each, LabError)]
+    return next((each for each in kinds if each.code == code), LabError)

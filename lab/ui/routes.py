@@ -1,0 +1,79 @@
+"""POST /lab/NAME: the scripts of the page speak JSON with the office here, one action a name."""
+
+from __future__ import annotations
+
+import json
+import logging
+from types import MappingProxyType
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from lab.errors import LabError
+from lab.ui.office import Office
+
+STATUS = MappingProxyType(
+    {
+        "E_NOT_FOUND": 404,
+        "E_KEY_REUSED": 409,
+        "E_ALREADY_RANKED": 409,
+        "E_BUSY": 503,
+        "E_DISK_FULL": 507,
+        "E_CONTENT_TYPE": 415,
+        "E_BAD_JSON": 400,
+    }
+)
+
+
+class Unreadable(LabError):
+    """A body that is no JSON object; only a foreign script sends one."""
+
+    code = "E_BAD_JSON"
+
+
+class NotJson(LabError):
+    code = "E_CONTENT_TYPE"
+
+
+def routes(office: Office) -> list[Route]:
+    """Handlers run on threads, so that a slow disk never holds up the page's event loop."""
+
+    async def act(request: Request) -> JSONResponse:
+        name = request.path_params["name"]
+        try:
+            do = office.actions.get(name)
+            if do is None:
+                return refusal("E_NOT_FOUND", f"There is no action {name[:64]!r}.")
+            result = await run_in_threadpool(do, await body(request), office.rater(request))
+        except LabError as error:
+            return refusal(error.code, str(error))
+        return JSONResponse(result, headers={"cache-control": "no-store"})
+
+    async def health(request: Request) -> JSONResponse:
+        return JSONResponse({"ok": True, "worker": office.worker.sentence()})
+
+    return [Route("/healthz", health), Route("/lab/{name}", act, methods=["POST"])]
+
+
+async def body(request: Request) -> dict[str, Any]:
+    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        raise NotJson("The request must be application/json.")
+    try:
+        found = json.loads(await request.body(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Unreadable("The request is not JSON.") from None
+    if not isinstance(found, dict):
+        raise Unreadable("The request must be one JSON object.")
+    return found
+
+
+def refusal(code: str, message: str) -> JSONResponse:
+    logging.getLogger("lab.ui").info("refused %s", code)
+    return JSONResponse({"error": {"code": code, "message": message}}, STATUS.get(code, 422))
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)

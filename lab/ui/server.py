@@ -1,0 +1,63 @@
+"""Gradio's server with our guard before it and our routes beside it."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import gradio as gr
+import psutil
+from starlette.middleware import Middleware
+
+from lab.ui.guard import Guard, Rules
+from lab.ui.launch import LOOPBACK, Options
+from lab.ui.office import Office
+from lab.ui.routes import routes
+from lab.ui.shell import build, head, styles
+from lab.ui.theme import theme
+
+
+def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
+    """Returns as soon as the page answers."""
+    demo = build(office)
+    demo.queue(max_size=100, api_open=False)
+    rules = Rules(hosts(options), key, frames(options))
+    demo.launch(
+        server_name=options.host,
+        server_port=port,
+        share=options.share,
+        theme=theme(),
+        css=styles(),
+        head=head(),
+        app_kwargs={"middleware": [Middleware(Guard, rules=rules)], "routes": routes(office)},
+        max_file_size="50mb",
+        max_threads=80,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        show_error=False,
+        quiet=True,
+        prevent_thread_lock=True,
+    )
+    return demo
+
+
+def hosts(options: Options) -> frozenset[str]:
+    """The names under which this app may be asked for."""
+    found = set(LOOPBACK) | {options.host.lower()}
+    if options.host not in LOOPBACK:
+        found |= {socket.gethostname().lower()}
+        found |= {each.address.split("%")[0].lower() for card in psutil.net_if_addrs().values() for each in card}
+    if options.share:
+        found.add("*.gradio.live")
+    if os.environ.get("SPACE_HOST"):
+        found |= {name.strip().lower() for name in os.environ["SPACE_HOST"].split(",")}
+    return frozenset(found)
+
+
+def frames(options: Options) -> tuple[str, ...]:
+    """Who may show the page in a frame: a notebook on this machine, and the hosting page of a Space."""
+    here = ("'self'", "http://localhost:*", "http://127.0.0.1:*")
+    return (*here, "https://huggingface.co") if os.environ.get("SPACE_HOST") else here

@@ -1,0 +1,54 @@
+"""The frame of the app: a header that knows the next step, and one tab for each stage of the work."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import MappingProxyType
+
+import gradio as gr
+
+from lab.ui.header import header
+from lab.ui.office import Office
+from lab.ui.theme import STATIC
+
+TABS = MappingProxyType(
+    {
+        "model": "Model",
+        "sft": "SFT",
+        "rank": "Rank",
+        "reward": "Reward",
+        "ppo": "PPO",
+        "compare": "Compare",
+        "runs": "Runs",
+    }
+)
+
+
+def build(office: Office) -> gr.Blocks:
+    """All pages in one document: a multipage app would load the whole page anew at each click."""
+    with gr.Blocks(title="RLHF Lab", fill_width=True, analytics_enabled=False) as demo:
+        header(office)
+        with gr.Tabs(selected="rank", elem_id="tabs"):
+            for name, title in TABS.items():
+                with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
+                    page(name, office)
+    return demo
+
+
+def page(name: str, office: Office) -> None:
+    module = f"lab.ui.{name}"
+    if importlib.util.find_spec(module) is None:
+        gr.Markdown(f"The {TABS[name]} page is being built.")
+        return
+    importlib.import_module(module).page(office)
+
+
+def head() -> str:
+    """The helpers that all scripts of the page use, before any component is mounted."""
+    return f"<script>{(STATIC / 'lab.js').read_text(encoding='utf-8')}</script>"
+
+
+def styles() -> str:
+    """The app's own style sheets, one after another."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.css")))

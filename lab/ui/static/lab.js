@@ -1,0 +1,58 @@
+// Helpers for every script of the page: JSON requests to the app, and moving between its tabs.
+window.lab = (() => {
+  const root = () => {
+    const path = new URL(window.gradio_config?.root || location.href, location.href).pathname;
+    return path.replace(/\/$/, "");
+  };
+
+  class Refused extends Error {
+    constructor(code, message) {
+      super(message);
+      this.code = code;
+    }
+  }
+
+  // The answer as an object. Throws Refused with the server's code and sentence, or with E_OFFLINE.
+  async function post(action, body = {}, seconds = 20) {
+    let answer, found;
+    try {
+      answer = await fetch(`${root()}/lab/${action}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(seconds * 1000),
+      });
+      found = await answer.json();
+    } catch (error) {
+      throw new Refused("E_OFFLINE", "The app does not answer. Is it still running?");
+    }
+    if (found.error) throw new Refused(found.error.code, found.error.message);
+    if (!answer.ok) throw new Refused("E_HTTP", `The app answered with status ${answer.status}.`);
+    return found;
+  }
+
+  function tab(name) {
+    document.querySelector(`#tab-${name}-button`)?.click();
+  }
+
+  function make(tag, classes = "", text = null) {
+    const node = document.createElement(tag);
+    if (classes) node.className = classes;
+    if (text !== null) node.textContent = text;
+    return node;
+  }
+
+  // One name for this browser tab; it survives a reload, and two tabs never share it.
+  function tabId() {
+    let id = sessionStorage.getItem("lab-tab");
+    if (!id) sessionStorage.setItem("lab-tab", (id = key()));
+    return id;
+  }
+
+  // crypto.randomUUID is missing on plain http from another machine; getRandomValues is not.
+  function key() {
+    return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  }
+
+  return { post, tab, make, tabId, key, root, Refused };
+})();

@@ -1,0 +1,130 @@
+"""Keeps one worker process alive beside the page, and says in words how it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from lab.journal import read_json
+
+# A worker that dies at once, again and again, has a reason that a person must see.
+QUICK_DEATHS, QUICK = 3, 60.0
+
+
+class Supervisor:
+    """start, stop, restart, kill; a thread brings a dead worker back, up to three times a minute."""
+
+    def __init__(self, root: Path, *, inline: bool = False, command: tuple[str, ...] | None = None) -> None:
+        self.root = root
+        self.inline = inline
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.RLock()
+        self._deaths: list[float] = []
+        self._stopped = True
+        self._restarting = False
+
+    def start(self) -> None:
+        """The process at once; whether it is ready stands in worker.json later."""
+        with self._lock:
+            self._stopped = False
+            self._deaths.clear()
+            self._spawn()
+        threading.Thread(target=self._watch, name="worker-watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask the worker to end; kill it when it has not after five seconds."""
+        with self._lock:
+            self._stopped = True
+            process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+
+    def restart(self) -> None:
+        """End it in order and begin again, for instance with another base."""
+        self._restarting = True
+        self.stop()
+        self._restarting = False
+        self.start()
+
+    def kill(self) -> None:
+        """End the worker now, in the middle of whatever it does; the watching thread starts a new one."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                self._process.kill()
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def given_up(self) -> bool:
+        return not self.alive and not self._restarting and (self._stopped or self._too_many())
+
+    def sentence(self) -> str:
+        """How the worker is, for a person."""
+        facts = read_json(self.root / "worker.json") or {}
+        mine = self.alive and self._process is not None and facts.get("pid") == self._process.pid
+        if self.given_up:
+            return f"The model process has ended: {self.last_words()}"
+        if not self.alive or not mine:
+            return "The model process is starting."
+        if not facts.get("ready"):
+            return str(facts.get("message") or "The model is loading.")
+        return f"Training {facts['busy']}." if facts.get("busy") else "The model is ready."
+
+    def last_words(self) -> str:
+        """The last line that the worker left in worker.log, which is where its reason stands."""
+        try:
+            lines = (self.root / "worker.log").read_bytes()[-4000:].decode("utf-8", "replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1][:300] if lines else "it left no message."
+
+    def _spawn(self) -> None:
+        parent = str(os.getpid())
+        command = self._command or (sys.executable, "-m", "lab", "work", str(self.root), "--parent", parent)
+        with open(self.root / "worker.log", "ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=Path(__file__).parent.parent.parent
+            )
+        _be_nice(self._process.pid)
+
+    def _watch(self) -> None:
+        """Until stopped: a worker that has died is started again, unless it keeps dying."""
+        mine = self._process
+        while not self._stopped and self._process is mine:
+            time.sleep(0.3)
+            with self._lock:
+                if self._stopped or self._process is not mine or self.alive:
+                    continue
+                self._deaths.append(time.monotonic())
+                if self._too_many():
+                    return
+                self._spawn()
+                mine = self._process
+
+    def _too_many(self) -> bool:
+        recent = [each for each in self._deaths if time.monotonic() - each < QUICK]
+        return len(recent) >= QUICK_DEATHS
+
+
+def _be_nice(pid: int) -> None:
+    """The page answers first: the worker gets what is left of the machine."""
+    try:
+        process = psutil.Process(pid)
+        process.nice(5 if os.name == "posix" else psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    except psutil.Error:
+        pass
