@@ -1,0 +1,289 @@
+"""The folder that holds everything: the database, the runs, what the worker answered, and who may write now."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import filelock
+
+from lab.errors import BadName, Busy, Damaged, NotFound
+from lab.events import Event, Failed, Finished, Started
+from lab.journal import Tail, read_json, replace_json, sync_folder, tail, tail_json
+from lab.store import Store
+
+RUN_NAME = re.compile(r"(\d{4,})-([a-z][a-z0-9]{0,31})")
+STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
+STATES = ("running", "paused", "interrupted", "done", "stopped", "failed", "damaged")
+STEP_FOLDER = re.compile(r"step-(\d+)")
+DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "by": "", "rollback": None})
+TITLE_CHARACTERS = 120
+MOST_ANSWERS = 2_000
+# Enough of the end of an event file to hold its last line, whatever that line says.
+_END = 1 << 16
+
+
+class Workspace:
+    """One folder; making one of these creates the folder and nothing else."""
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        self.db, self.served = self.root / "lab.db", self.root / "served.jsonl"
+        self._runs, self._trash = self.root / "runs", self.root / "trash"
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._runs.mkdir(exist_ok=True)
+        self._answers = Served(self.served)
+
+    def store(self, *, read_only: bool = False) -> Store:
+        return Store(self.db, read_only=read_only)
+
+    def base(self) -> dict | None:
+        return read_json(self.root / "base.json")
+
+    def set_base(self, facts: dict) -> None:
+        replace_json(self.root / "base.json", facts)
+
+    def runs(self) -> list[Run]:
+        """Every run, damaged ones included, by number."""
+        return _runs_in(self._runs)
+
+    def run(self, name: str) -> Run:
+        """Raises BadName for what can be no run's name, NotFound for one that is not here."""
+        folder = self._runs / _checked_name(name)
+        if not folder.is_dir():
+            known = ", ".join(run.name for run in self.runs()) or "none yet"
+            raise NotFound(f"There is no run {name!r} in this workspace. Runs here: {known}.")
+        return Run(folder)
+
+    def new_run(self, stage: str, config: dict, **facts) -> Run:
+        """A folder with the next number and its config.json, which appear together; `facts` are base, inputs, by."""
+        if not STAGE_NAME.fullmatch(stage):
+            raise BadName(f"{stage!r} cannot be a stage: lower-case letters and digits only, a letter first.")
+        record = {"stage": stage, "config": config, "base": self.base() or {}, "inputs": {}, "by": ""}
+        draft = self._runs / f".new-{uuid.uuid4().hex}"
+        draft.mkdir()
+        try:
+            replace_json(draft / "config.json", record | facts | {"created": time.time()})
+            return Run(self._claim(draft, stage))
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _claim(self, draft: Path, stage: str) -> Path:
+        """Numbers are never used twice, so that a name in a ranking or a chart means one run for ever."""
+        taken = [run.number for run in (*self.runs(), *_runs_in(self._trash))]
+        number = max(taken, default=0) + 1
+        folder = self._runs / f"{number:04d}-{stage}"
+        draft.rename(folder)
+        sync_folder(self._runs)
+        return folder
+
+    def newest(self, stage: str, status: str = "done") -> Run | None:
+        found = (run for run in reversed(self.runs()) if run.stage == stage and run.status() == status)
+        return next(found, None)
+
+    def deleted(self) -> list[Run]:
+        """Runs in the trash, which `restore` brings back."""
+        return _runs_in(self._trash)
+
+    def lock(self) -> filelock.FileLock:
+        """The worker's lock, not yet taken; `taken(lock)` takes it or raises Busy."""
+        return filelock.FileLock(self.root / "worker.lock", thread_local=False)
+
+    def worker(self) -> dict | None:
+        """What the worker says of itself, or None when no worker lives."""
+        return read_json(self.root / "worker.json") if held(self.root / "worker.lock") else None
+
+    def say(self, record: dict) -> None:
+        """The worker's own word, worker.json; only the holder of the lock calls this."""
+        replace_json(self.root / "worker.json", record)
+
+    def answer(self, request_id: str) -> dict | None:
+        """The newest answer to a request, read up to the present."""
+        self._answers.refresh()
+        return self._answers.get(request_id)
+
+
+class Run:
+    """One folder of `runs/`: what was asked, what happened, and what the state must therefore be."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.name = Path(folder), Path(folder).name
+        number, self.stage = RUN_NAME.fullmatch(self.name).groups()
+        self.number = int(number)
+        self.adapter = self.folder / "adapter"
+
+    def __repr__(self) -> str:
+        return f"Run({self.name})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    def facts(self) -> dict:
+        """config.json; raises Damaged when it cannot be read, for it was written whole before the first event."""
+        facts = read_json(self.folder / "config.json")
+        if facts is None:
+            raise Damaged(
+                f"config.json of run {self.name} is missing or cannot be read, so nobody knows what was run. "
+                "The other runs are not touched by this; delete the run or put its file back."
+            )
+        return facts
+
+    def title(self) -> str:
+        return (read_json(self.folder / "title.json") or {}).get("title") or self.name
+
+    def rename(self, title: str) -> None:
+        """A title beside the name, which stays; an empty one takes the title away."""
+        title = " ".join(str(title).split())
+        if len(title) > TITLE_CHARACTERS or not title.isprintable():
+            raise BadName(f"A title has at most {TITLE_CHARACTERS} visible characters; this one has {len(title)}.")
+        replace_json(self.folder / "title.json", {"title": title})
+
+    def delete(self) -> Path:
+        """Moves the folder to the trash; raises Busy while a process works in it."""
+        if self.locked():
+            raise Busy(f"Run {self.name} is in use, so it was not deleted. Stop it first.")
+        trash = self.folder.parent.parent / "trash"
+        trash.mkdir(exist_ok=True)
+        return self.folder.rename(trash / self.name)
+
+    def restore(self) -> Run:
+        """Moves the folder back from the trash."""
+        return Run(self.folder.rename(self.folder.parent.parent / "runs" / self.name))
+
+    def status(self) -> str:
+        """One of STATES, derived from the events and the lock at this moment."""
+        if read_json(self.folder / "config.json") is None:
+            return "damaged"
+        # The lock first: a run that ends between the two looks has its last event written by then.
+        alive = self.locked()
+        end = self.last_turn()
+        if isinstance(end, Finished):
+            return "stopped" if end.reason == "stopped" else "done"
+        if isinstance(end, Failed):
+            return "failed"
+        if not alive:
+            return "interrupted"
+        return "paused" if self.control()["order"] == "pause" else "running"
+
+    def last_turn(self) -> Event | None:
+        """The newest Started, Finished or Failed: what decides the status."""
+        return next(
+            (event for event in reversed(self._ending()) if isinstance(event, Started | Finished | Failed)), None
+        )
+
+    def _ending(self) -> list[Event]:
+        path = self.folder / "events.jsonl"
+        if not path.exists():
+            return []
+        start = max(0, path.stat().st_size - _END)
+        near = [event for event, _ in tail(path, start).events]
+        if not start or any(isinstance(event, Started | Finished | Failed) for event in near):
+            return near
+        return near[-1:]
+
+    def events(self, offset: int = 0, limit: int = 20_000) -> Tail:
+        return tail(self.folder / "events.jsonl", offset, limit)
+
+    def samples(self, offset: int = 0, limit: int = 20_000) -> Tail:
+        return tail(self.folder / "samples.jsonl", offset, limit)
+
+    def control(self) -> dict:
+        return {**DEFAULT_CONTROL, "live": {}, **(read_json(self.folder / "control.json") or {})}
+
+    def set_control(self, **changes) -> None:
+        """Changes these keys and keeps the others; `live` knobs are laid over those already moved."""
+        unknown = set(changes) - set(DEFAULT_CONTROL)
+        if unknown:
+            raise TypeError(f"no such key of control.json: {', '.join(sorted(unknown))}")
+        before = self.control()
+        live = {**before["live"], **changes.get("live", {})}
+        replace_json(self.folder / "control.json", before | changes | {"live": live})
+
+    def checkpoints(self) -> list[int]:
+        """Steps of the checkpoints that are whole: their manifest is written last."""
+        folders = (self.folder / "checkpoint").glob("step-*/manifest.json")
+        steps = (STEP_FOLDER.fullmatch(path.parent.name) for path in folders)
+        return sorted(int(step[1]) for step in steps if step)
+
+    def checkpoint(self, step: int) -> Path:
+        return self.folder / "checkpoint" / f"step-{step:06d}"
+
+    def lock(self) -> filelock.FileLock:
+        return filelock.FileLock(self.folder / "lock", thread_local=False)
+
+    def locked(self) -> bool:
+        return held(self.folder / "lock")
+
+
+class Served:
+    """Follows served.jsonl by byte offset and keeps the newest record of each request; any thread may call it."""
+
+    def __init__(self, path: Path, keep: int = MOST_ANSWERS):
+        self._path, self._keep = Path(path), keep
+        self._offset, self._newest, self._guard = 0, {}, threading.Lock()
+
+    def refresh(self) -> None:
+        with self._guard:
+            while True:
+                records, offset, bad = tail_json(self._path, self._offset)
+                for record in records:
+                    self._take(record)
+                if offset == self._offset and not bad:
+                    return
+                self._offset = offset
+
+    def get(self, request_id: str) -> dict | None:
+        with self._guard:
+            return self._newest.get(request_id)
+
+    def _take(self, record: Mapping) -> None:
+        # The oldest go first: a page that has not fetched its answer among the last thousands is gone.
+        self._newest.pop(record.get("id"), None)
+        self._newest[record.get("id")] = record
+        while len(self._newest) > self._keep:
+            del self._newest[next(iter(self._newest))]
+
+
+def taken(lock: filelock.FileLock, what: str) -> filelock.FileLock:
+    """The lock, held from now on; raises Busy when another process has it."""
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise Busy(f"{what} is in use by another process, and only one may. Wait for it or end it.") from None
+    return lock
+
+
+def held(path: Path) -> bool:
+    """Whether a living process holds this lock. Looking takes it for a moment where it is free."""
+    if not path.exists():
+        return False
+    probe = filelock.FileLock(path, thread_local=False)
+    try:
+        probe.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    probe.release()
+    return False
+
+
+def _checked_name(name: str) -> str:
+    if not isinstance(name, str) or not RUN_NAME.fullmatch(name):
+        raise BadName(f"{str(name)[:80]!r} is no name of a run. Names look like 0004-ppo: a number, a dash, a stage.")
+    return name
+
+
+def _runs_in(folder: Path) -> list[Run]:
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return sorted((Run(folder / name) for name in names if RUN_NAME.fullmatch(name)), key=lambda run: run.number)
