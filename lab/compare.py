@@ -3,68 +3,102 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from lab import losses
+from lab.config import Compare
+from lab.errors import NoRows
+from lab.events import Event, Finished, Progress, Sample, Started
 from lab.generate import sample
 from lab.models import Roles
-from lab.reward import Scale
-from lab.text import batch_of
+from lab.rollout import Cast
+from lab.steps import as_dict, step_seed
+from lab.text import Asked, batch_of
 
 Judge = Callable[[str, str, bool], float]
+_GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One policy's responses to the prompts of a comparison, with their mean score and exact KL in nats a response."""
+    """One policy's responses to the prompts of a comparison, with their scores [N] and exact KL in nats a response."""
 
     ids: list[list[int]]
     texts: list[str]
     ended: list[bool]
-    scores: torch.Tensor  # [N]
+    scores: torch.Tensor
     kl: float
 
 
+def compare(
+    roles: Roles, cast: Cast, pair: tuple[str, str], prompts: Sequence[Asked], judge: Judge | None, config: Compare
+) -> Iterator[Event]:
+    """Both policies answer every prompt; the Finished event says how often the judge prefers the first.
+
+    Without a judge the reward model's score decides.
+    """
+    if not prompts:
+        raise NoRows("There is no prompt to compare on. Give at least two.")
+    yield Started("compare", 2 * len(prompts), as_dict(config))
+    ours = yield from answers(roles, cast, pair[0], prompts, config, seed=1, best_of=config.best_of)
+    theirs = yield from answers(roles, cast, pair[1], prompts, config, seed=2)
+    for row, prompt in enumerate(prompts[:20]):
+        for name, each in zip(pair, (ours, theirs), strict=True):
+            yield Sample(row, prompt.text, each.texts[row], each.scores[row].item(), None, len(each.ids[row]), False, name)
+    result = win_rate(ours, theirs, prompts, judge) | {"count": len(prompts), "a": pair[0], "b": pair[1]}
+    result |= {"kl_a": ours.kl, "kl_b": theirs.kl}
+    result |= {"score_a": ours.scores.mean().item(), "score_b": theirs.scores.mean().item()}
+    yield Finished(2 * len(prompts), "done", result)
+
+
 def answers(
-    roles: Roles, role: str, prompts: Sequence[str], scale: Scale, *, seed: int, tokens: int = 72, best_of: int = 1
-) -> Answers:
+    roles: Roles, cast: Cast, role: str, prompts: Sequence[Asked], config: Compare, *, seed: int, best_of: int = 1
+) -> Generator[Event, None, Answers]:
     """The policy's answers, or the best scored of `best_of`, whose KL is then the bound log n - (n-1)/n."""
-    asked = [roles.text.prompt_ids(prompt, room=tokens) for prompt in prompts]
-    rounds = [_answer_once(roles, role, asked, scale, seed + 7919 * i, tokens) for i in range(best_of)]
+    rounds = []
+    for i in range(best_of):
+        found: list[tuple[list[list[int]], torch.Tensor, torch.Tensor]] = []
+        for start in range(0, len(prompts), _GROUP):
+            group = [prompt.ids for prompt in prompts[start : start + _GROUP]]
+            drawn = step_seed(1000 * (config.seed + 1) + 10 * seed + i, start)
+            found.append(_answer(roles, cast, role, group, config, drawn))
+            yield Progress(f"answers of {role}", len(prompts) * i + start + len(group), len(prompts) * best_of)
+        ids, scores, kl = zip(*found, strict=True)
+        rounds.append(([each for part in ids for each in part], torch.cat(scores), torch.cat(kl).mean().item()))
     scores = torch.stack([scored for _, scored, _ in rounds])
-    chosen = scores.argmax(0).tolist()
-    ids = [rounds[best][0][row] for row, best in enumerate(chosen)]
-    stops = frozenset(roles.text.eos_ids)
-    kl = losses.best_of_n_kl(best_of) if best_of > 1 else rounds[0][2]
-    return Answers(ids, [roles.text.decode(i) for i in ids], [i[-1] in stops for i in ids], scores.amax(0), float(kl))
+    ids = [rounds[best][0][row] for row, best in enumerate(scores.argmax(0).tolist())]
+    stops, kl = frozenset(roles.text.eos_ids), losses.best_of_n_kl(best_of) if best_of > 1 else rounds[0][2]
+    return Answers(ids, [roles.text.decode(i) for i in ids], [i[-1] in stops for i in ids], scores.amax(0), kl)
 
 
 @torch.no_grad()
-def _answer_once(
-    roles: Roles, role: str, asked: list[list[int]], scale: Scale, seed: int, tokens: int
-) -> tuple[list[list[int]], torch.Tensor, float]:
-    ids, scores, kls = [], [], []
-    for start in range(0, len(asked), 64):
-        group = asked[start : start + 64]
-        responses = sample(roles, role, group, tokens=tokens, seed=seed + start)
-        batch = batch_of(group, responses, roles.text.pad_id).to(roles.device)
-        policy = roles.logits(roles.hidden(role, batch)[:, :-1])
-        reference = roles.logits(roles.hidden("sft", batch)[:, :-1])
-        kls.append(losses.masked_sum(losses.exact_kl(policy, reference), batch.mask, dim=1))
-        scores.append(scale.gain * roles.raw_scores(batch) + scale.bias)
-        ids += responses
-    return ids, torch.cat(scores).cpu(), torch.cat(kls).mean().item()
+def _answer(
+    roles: Roles, cast: Cast, role: str, group: list, config: Compare, seed: int
+) -> tuple[list[list[int]], torch.Tensor, torch.Tensor]:
+    """Responses, their scores [n] (0 without a reward model) and exact KL [n] to the reference."""
+    ids = sample(roles, role, group, tokens=config.tokens, temperature=config.temperature, seed=seed)
+    batch = batch_of(group, ids, roles.text.pad_id).to(roles.device)
+    policy = roles.logits(roles.hidden(role, batch)[:, :-1])
+    reference = roles.logits(roles.hidden(cast.reference, batch)[:, :-1])
+    kl = losses.masked_sum(losses.exact_kl(policy, reference), batch.mask, dim=1).cpu()
+    if cast.reward not in roles.heads:
+        return ids, torch.zeros(len(ids)), kl
+    return ids, (cast.scale.gain * roles.raw_scores(batch, cast.reward) + cast.scale.bias).cpu(), kl
 
 
-def win_rate(ours: Answers, theirs: Answers, prompts: Sequence[str], judge: Judge) -> dict[str, float]:
+def win_rate(
+    ours: Answers, theirs: Answers, prompts: Sequence[Asked], judge: Judge | None = None
+) -> dict[str, float]:
     """Share of prompts on which the judge prefers ours, ties a half, with a 95 % normal interval of the mean."""
     won = []
     for row, prompt in enumerate(prompts):
-        a = judge(prompt, ours.texts[row], ours.ended[row])
-        b = judge(prompt, theirs.texts[row], theirs.ended[row])
+        if judge:
+            a, b = (judge(prompt.text, each.texts[row], each.ended[row]) for each in (ours, theirs))
+        else:
+            a, b = ours.scores[row].item(), theirs.scores[row].item()
         won.append(0.5 if a == b else float(a > b))
     mean = sum(won) / len(won)
     spread = math.sqrt(sum((each - mean) ** 2 for each in won) / max(1, len(won) - 1) / len(won))

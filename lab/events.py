@@ -18,11 +18,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """First event of a run, and first event of its every resumption."""
+    """First event of a run, and first event of its every resumption; `step` is the one that it goes on from.
+
+    After a resumption, earlier steps above `step` are history that a chart drops.
+    """
 
     stage: str
     total: int
     config: dict
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,19 @@
-"""One base model in several roles: adapters by role, two heads, and the only place that switches between them."""
+"""One base model in several roles: adapters by role, scalar heads, and the only place that switches between them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from lab.errors import ModelIncomplete, NotFound
+from lab.errors import NotFound
 from lab.losses import positions
 from lab.text import Batch, Text
 
-EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 BASE = "base"
 
 
@@ -23,44 +21,68 @@ BASE = "base"
 class Roles:
     """One copy of the base weights that plays every part.
 
-    An adapter is named after its role (sft, policy, reward); heads are fp32 and stand outside PEFT.
+    An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is what
+    the base was loaded as, `four_bit` whether in NF4.
     """
 
     model: Any
     text: Text
     heads: nn.ModuleDict
     device: torch.device
+    name: str = ""
+    four_bit: bool = False
+    _layers: list[Any] = field(default_factory=list)
+
+    def known(self) -> list[str]:
+        """The roles that can be played now."""
+        return [BASE, *self.model.peft_config]
+
+    def check(self, role: str) -> None:
+        """NotFound for a role that nothing plays yet."""
+        if role not in self.known():
+            raise NotFound(f"There is no {role} yet. Known: {', '.join(self.known())}.")
 
     def add(self, role: str, rank: int = 8, like: str | None = None) -> None:
-        """A new adapter for a role, or an exact copy of the adapter of another role; an old one of that name goes."""
+        """A new adapter for a role, or an exact copy of the adapter of another role; an old one of that name goes.
+
+        What learns at the moment goes on learning: flags of other parameters stay as they are.
+        """
+        rank = self.model.peft_config[like].r if like else rank
+        self.remove(role)
+        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.model.add_adapter(role, lora_config(rank))
+        self.freeze()
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        if like:
+            copy_weights(self.weights(like), self.weights(role))
+        self._layers = [module for module in self.model.modules() if hasattr(module, "_active_adapter")]
+
+    def remove(self, role: str) -> None:
+        """The adapter and head of a role go, if there are any."""
         if role in self.model.peft_config:
             self.model.delete_adapter(role)
-        rank = self.model.peft_config[like].r if like else rank
-        self.model.add_adapter(role, lora_config(rank))
-        if like:
-            weights = self.weights(like)
-            with torch.no_grad():
-                for name, parameter in self.weights(role).items():
-                    parameter.copy_(weights[name])
-        self.freeze()
+        if role in self.heads:
+            del self.heads[role]
 
     def weights(self, role: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by a name that is the same for every role."""
         mark = f".{role}."
         return {name.replace(mark, "."): parameter for name, parameter in self.model.named_parameters() if mark in name}
 
-    def head(self, name: str) -> nn.Linear:
+    def head(self, name: str, seed: int = 0) -> nn.Linear:
         """A fresh scalar head, N(0, 1/(h+1)) with no bias at the start (Ziegler et al. 2019)."""
         size = self.model.config.hidden_size
-        head = nn.Linear(size, 1, device=self.device)
-        nn.init.normal_(head.weight, std=(size + 1) ** -0.5)
-        nn.init.zeros_(head.bias)
-        self.heads[name] = head
-        return head
+        drawn = torch.randn(1, size, generator=torch.Generator().manual_seed(seed)) * (size + 1) ** -0.5
+        head = nn.Linear(size, 1)
+        with torch.no_grad():
+            head.weight.copy_(drawn)
+            head.bias.zero_()
+        self.heads[name] = head.to(self.device)
+        return self.heads[name]
 
     def trainable(self, role: str) -> list[nn.Parameter]:
-        """The adapter's parameters, made trainable; every other one is frozen."""
-        self.freeze()
+        """The adapter's parameters, made trainable."""
         found = list(self.weights(role).values())
         for parameter in found:
             parameter.requires_grad_(True)
@@ -78,16 +100,14 @@ class Roles:
         Adapters are switched by their layers' own field, which PEFT does too, since its `set_adapter` walks the model and turns
         `requires_grad` on.
         """
-        if role != BASE and role not in self.model.peft_config:
-            raise NotFound(f"There is no {role} yet. Known: {', '.join([BASE, *self.model.peft_config])}.")
-        layers = [module for module in self.model.modules() if hasattr(module, "_active_adapter")]
-        before = [layer._active_adapter for layer in layers]
+        self.check(role)
+        before = [layer._active_adapter for layer in self._layers]
         try:
-            for layer in layers:
+            for layer in self._layers:
                 layer._active_adapter = [] if role == BASE else [role]
             yield self.model.base_model.model
         finally:
-            for layer, active in zip(layers, before, strict=True):
+            for layer, active in zip(self._layers, before, strict=True):
                 layer._active_adapter = active
 
     def hidden(self, role: str, batch: Batch) -> torch.Tensor:
@@ -104,17 +124,26 @@ class Roles:
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """The output layer over states [..., h] in float32: [..., V]."""
         with self.autocast():
-            return self.model.get_output_embeddings()(states).float()
+            logits = self.model.get_output_embeddings()(states).float()
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return torch.tanh(logits / cap) * cap if cap else logits
 
-    def raw_scores(self, batch: Batch) -> torch.Tensor:
+    def raw_scores(self, batch: Batch, role: str = "reward") -> torch.Tensor:
         """The reward head at each response's last token, [B]."""
-        states = self.hidden("reward", batch).float()
+        states = self.hidden(role, batch)
         last = batch.mask.sum(1)
-        return self.heads["reward"](states[torch.arange(len(last)), last]).squeeze(-1)
+        return self.heads[role](states[torch.arange(len(last), device=states.device), last].float()).squeeze(-1)
 
     def autocast(self) -> torch.autocast:
-        """bf16 where the base is not fp32 already decided; the embedded model runs fp32 states under it."""
+        """bf16 arithmetic around fp32 adapters and heads; Apple's MPS computes as the weights are."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type != "mps")
+
+
+def copy_weights(source: dict[str, torch.Tensor], target: dict[str, nn.Parameter]) -> None:
+    """Every weight of the target from the source's of the same name."""
+    with torch.no_grad():
+        for name, parameter in target.items():
+            parameter.copy_(source[name])
 
 
 def lora_config(rank: int) -> Any:
@@ -122,57 +151,3 @@ def lora_config(rank: int) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", bias="none")
-
-
-def load(name: str = "tiny", *, four_bit: bool = False, device: str | None = None, seed: int = 0) -> Roles:
-    """The base model of a name (tiny, small), a folder or a Hugging Face id, with no adapter but an untouched `sft`.
-
-    Raises ModelIncomplete when the folder lacks something, NoEndToken when the tokenizer cannot end an answer.
-    """
-    from peft import get_peft_model
-    from transformers import AutoTokenizer
-
-    where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else name
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.manual_seed(seed)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
-        model = _weights(where, four_bit, chosen)
-    except (OSError, ValueError, KeyError) as problem:
-        raise ModelIncomplete(
-            f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
-            "Check the name or folder; the embedded model is called tiny."
-        ) from problem
-    text = Text.of(tokenizer, model.config, model.generation_config)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    peft = get_peft_model(model, lora_config(8), adapter_name="sft")
-    roles = Roles(peft.eval(), text, nn.ModuleDict(), chosen)
-    roles.freeze()
-    return roles
-
-
-def _weights(where: str | Path, four_bit: bool, device: torch.device) -> Any:
-    """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere."""
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    options: dict[str, Any] = {"dtype": torch.float32 if device.type == "cpu" else torch.bfloat16}
-    if device.type == "cpu":
-        options["attn_implementation"] = "eager"
-    if four_bit:
-        options["dtype"] = torch.bfloat16
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-    model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, trust_remote_code=False, **options)
-    if not four_bit:
-        return model.to(device)
-    for module in model.modules():
-        # bitsandbytes 0.50 repacks the weights of AVX512-BF16 machines in eval mode and then loses every gradient.
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-    return model

@@ -3,106 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
 from random import Random
 from time import monotonic
 
 import torch
-from torch import nn
 
 from lab import losses
 from lab.config import Ppo
+from lab.diagnose import Diagnosis
 from lab.errors import NoRows, NotFound, SelfCheck
-from lab.events import Changed, Event, Finished, Sample, Started, Step
+from lab.events import Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
-from lab.reward import Scale
-from lab.rollout import Rollout, measure
-from lab.steps import as_dict, finite, step_seed
+from lab.rollout import Cast, Part, Rollout, measure, values_of
+from lab.state import State, new_state
+from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
+from lab.text import Asked
 
 Live = Callable[[], Ppo]
+_MAXIMUM = "policy/ratio_first"
 
 
-@dataclass
-class State:
-    """All that a run remembers from one step to the next; seeds and the order of prompts follow from `step`."""
+def begin(roles: Roles, cast: Cast, config: Ppo) -> State:
+    """The state before step 1: the policy is an exact copy of the reference.
 
-    roles: Roles
-    scale: Scale
-    optimizer: torch.optim.Optimizer
-    beta: float
-    step: int = 0
-
-
-def begin(roles: Roles, scale: Scale, config: Ppo) -> State:
-    """The state before step 1: the policy is an exact copy of the reference, the value head says 0 everywhere."""
-    if "reward" not in roles.heads:
+    The value head on the policy's states says 0 everywhere; a value adapter starts as the reward model, its head at the score.
+    """
+    if cast.reward not in roles.heads:
         raise NotFound("There is no reward model yet, so PPO has nothing to follow. Train one on rankings first.")
-    roles.add("policy", like="sft")
-    nn.init.zeros_(roles.head("value").weight)
-    parameters = [*roles.trainable("policy"), *roles.heads["value"].parameters()]
-    return State(roles, scale, torch.optim.Adam(parameters, lr=config.learning_rate, eps=1e-5), config.beta)
+    roles.add(cast.policy, like=cast.reference)
+    groups, head = [(cast.policy, "value")], roles.head("value")
+    with torch.no_grad():
+        head.weight.zero_()
+        if config.value_model == "adapter":
+            roles.add("value", like=cast.reward)
+            head = roles.head("value")
+            head.weight.copy_(roles.heads[cast.reward].weight * cast.scale.gain)
+            head.bias.copy_(roles.heads[cast.reward].bias * cast.scale.gain + cast.scale.bias)
+            groups = [(cast.policy, ""), ("value", "value")]
+    state = new_state(roles, groups, eps=1e-5)
+    state.beta = config.beta
+    return state
 
 
-def ppo(state: State, prompts: Sequence[Sequence[int]], live: Live) -> Iterator[Event]:
+def ppo(
+    state: State, cast: Cast, prompts: Sequence[Asked], live: Live, pinned: Sequence[Asked] = ()
+) -> Iterator[Event]:
     """Steps of PPO from where the state stands; `live` is read once a step, so a moved knob takes effect there.
 
     Raises SelfCheck when policy and reference differ before anything was learned.
     """
     if not prompts:
         raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
-    config = live()
-    yield Started("ppo", config.steps, as_dict(config))
+    config, diagnosis = live(), Diagnosis()
+    yield Started("ppo", config.steps, as_dict(config), state.step)
+    if state.step == 0:
+        yield from pinned_samples(state, cast, pinned, config)
     while state.step < config.steps:
-        moved, config = config, live()
-        yield from _changes(state, moved, config)
+        before, config = config, live()
+        yield from changes(state.step, before, config)
+        state.beta = config.beta if before.beta != config.beta else state.beta
         began = monotonic()
-        rollout, seconds = _roll_out(state, prompts, config)
+        asked, responses = roll_out(state, cast, prompts, config)
+        rolled = monotonic()
+        yield Progress("rollout", 1, 2)
+        rollout = measure(state.roles, cast, state.beta, [each.ids for each in asked], responses, config)
         if state.step == 0:
-            _check_same_as_reference(rollout)
-        shown = _samples(state, rollout)
-        metrics = learn(state, rollout, config)
+            check_same_as_reference(rollout)
+        shown, scored = rollout_samples(state, cast, asked[:4], rollout), monotonic()
+        yield Progress("scored", 2, 2)
+        learned = yield from _learn(state, cast, rollout, config)
         state.step += 1
-        timing = {"time/rollout": seconds, "time/update": metrics.pop("time/update"), "time/step": monotonic() - began}
+        timing = {"time/rollout": rolled - began, "time/score": scored - rolled, "time/step": monotonic() - began}
+        tokens = sum(map(len, responses))
+        timing |= {"speed/tokens_per_second": tokens / (rolled - began), "memory/peak_bytes": peak_bytes()}
+        metrics = rollout.metrics(state.beta) | learned | timing
         yield from shown
-        yield Step(state.step, rollout.metrics(state.beta) | metrics | timing)
+        if state.step % config.pinned_every == 0 or state.step == config.steps:
+            yield from pinned_samples(state, cast, pinned, config)
+        yield from diagnosis.warnings(state.step, metrics)
         if config.target_kl:
             state.beta = losses.adaptive_beta(
-                state.beta, rollout.kl_exact.sum(1).mean().item(), config.target_kl, config.batch, 6 * config.batch
+                state.beta, metrics["kl/k1"], config.target_kl, config.batch, 6 * config.batch
             )
+        yield Step(state.step, metrics)
     state.roles.freeze()
     yield Finished(state.step, "done", {})
 
 
-def _changes(state: State, before: Ppo, after: Ppo) -> list[Changed]:
-    """What a person moved since the last step; only live knobs may move."""
-    found = []
-    for each in fields(after):
-        old, new = getattr(before, each.name), getattr(after, each.name)
-        if old != new and each.metadata["live"]:
-            found.append(Changed(state.step, each.name, old, new, ""))
-    if before.beta != after.beta:
-        state.beta = after.beta
-    return found
+def roll_out(
+    state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo
+) -> tuple[list[Asked], list[list[int]]]:
+    """The step's prompts, and one sampled response to each."""
+    seed = step_seed(config.seed, state.step)
+    asked = Random(seed).choices(prompts, k=config.batch)
+    ids = [each.ids for each in asked]
+    responses = sample(state.roles, cast.policy, ids, tokens=config.tokens, temperature=config.temperature, seed=seed)
+    return asked, responses
 
 
-def _roll_out(state: State, prompts: Sequence[Sequence[int]], config: Ppo) -> tuple[Rollout, float]:
-    """Sample one response to each of the step's prompts, then read them in every role."""
-    began = monotonic()
-    roles, rng = state.roles, Random(step_seed(config.seed, state.step))
-    asked = [list(rng.choice(prompts)) for _ in range(config.batch)]
-    responses = sample(
-        roles,
-        "policy",
-        asked,
-        tokens=config.tokens,
-        temperature=config.temperature,
-        seed=step_seed(config.seed, state.step),
-    )
-    return measure(roles, state.scale, state.beta, asked, responses, config), monotonic() - began
-
-
-def _check_same_as_reference(rollout: Rollout) -> None:
+def check_same_as_reference(rollout: Rollout) -> None:
     """Before the first update the KL is exactly 0, or something between the two passes is not the same."""
     largest = rollout.kl_exact.abs().max().item()
     if largest > 1e-6:
@@ -112,95 +112,92 @@ def _check_same_as_reference(rollout: Rollout) -> None:
         )
 
 
-def learn(state: State, rollout: Rollout, config: Ppo) -> dict[str, float]:
-    """All updates of one rollout: minibatches of fixed rows, in an order of their own each epoch."""
-    began, first, seen = monotonic(), None, []
-    for group in state.optimizer.param_groups:
-        group["lr"] = config.learning_rate
+def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[Event]:
+    """All updates of one rollout, minibatches in an order of their own each epoch; returns the means of what they measured."""
+    began, seen = monotonic(), []
     rng = Random(step_seed(config.seed, state.step))
-    stop = False
-    for _ in range(config.epochs):
-        for index in rng.sample(range(len(rollout.minibatches)), len(rollout.minibatches)):
-            stats = _update(state, rollout, rollout.minibatches[index], config)
-            first = first or stats
-            seen.append(stats)
-            stop = stats["kl/update"] > 1.5 * config.update_kl
-            if stop:
-                break
-        if stop:
+    count = len(rollout.minibatches)
+    order = [index for _ in range(config.epochs) for index in rng.sample(range(count), count)]
+    for done, index in enumerate(order, 1):
+        seen.append(_update(state, cast, rollout.minibatches[index], rollout, config))
+        yield Progress("update", done, len(order))
+        if seen[-1]["kl/update"] > 1.5 * config.update_kl:
             break
-    mean = {key: sum(each[key] for each in seen) / len(seen) for key in seen[0] if key != "policy/ratio_first"}
-    return mean | {"policy/ratio_first": first["policy/ratio_first"], "time/update": monotonic() - began}
+    mean = {key: sum(each[key] for each in seen) / len(seen) for key in seen[0] if key != _MAXIMUM}
+    return mean | {_MAXIMUM: seen[0][_MAXIMUM], "policy/updates": len(seen), "time/update": monotonic() - began}
 
 
-def _update(state: State, rollout: Rollout, minibatch: Sequence[torch.Tensor], config: Ppo) -> dict[str, float]:
-    """One optimizer step; microbatch losses add up to the loss of the whole minibatch."""
-    roles, totals = state.roles, {}
-    count = sum(int(rollout.batch.mask[rows].sum()) for rows in minibatch)
-    for rows in minibatch:
-        loss, stats = _microbatch_loss(roles, rollout, rows, count, config)
-        loss.backward()
-        for key, value in stats.items():
-            totals[key] = (
-                max(totals.get(key, 0.0), value) if key == "policy/ratio_first" else totals.get(key, 0.0) + value
-            )
-    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, config.grad_clip)
-    totals["policy/grad_norm"] = finite(norm, "gradient norm")
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
+def _update(
+    state: State, cast: Cast, minibatch: Sequence[Part], rollout: Rollout, config: Ppo
+) -> dict[str, float]:
+    """One optimizer step; the losses of microbatches add up to the loss of the whole minibatch."""
+    totals: dict[str, float] = {}
+    count = sum(int(part.batch.mask.sum()) for part in minibatch)
+    for part in minibatch:
+        for key, value in _backward(state.roles, cast, part, rollout, count, config).items():
+            known = totals.get(key, 0.0)
+            totals[key] = max(known, value) if key == _MAXIMUM else known + value
+    totals["policy/grad_norm"] = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    state.apply(config.learning_rate)
     return totals
 
 
-def _microbatch_loss(
-    roles: Roles, rollout: Rollout, rows: torch.Tensor, count: int, config: Ppo
-) -> tuple[torch.Tensor, dict[str, float]]:
-    batch = rollout.batch.rows(rows)
-    states = roles.hidden("policy", batch)[:, :-1]
+def _backward(
+    roles: Roles, cast: Cast, part: Part, rollout: Rollout, count: int, config: Ppo
+) -> dict[str, float]:
+    """Gradients of one microbatch. A value adapter has its own pass: an adapter never changes between forward and backward."""
+    batch = part.batch
+    states = roles.hidden(cast.policy, batch)[:, :-1]
     logp = losses.log_softmax_gather(roles.logits(states), batch.responses, config.temperature)
-    values = roles.heads["value"](states.float()).squeeze(-1)
     policy, said = losses.policy_loss(
-        logp, rollout.logp[rows], rollout.advantages[rows], batch.mask, clip=config.clip, count=count
+        logp, part.of(rollout.logp), part.of(rollout.advantages), batch.mask, clip=config.clip, count=count
     )
+    weight = config.value_weight
+    if config.value_model == "adapter":
+        policy.backward()
+        policy, weight = policy.detach(), 1.0
     value, fit = losses.value_loss(
-        values, rollout.values[rows], rollout.returns[rows], batch.mask, clip=config.value_clip, count=count
+        values_of(roles, batch, states, config),
+        part.of(rollout.values),
+        part.of(rollout.returns),
+        batch.mask,
+        clip=config.value_clip,
+        count=count,
     )
-    stats = {
-        "loss/policy": finite(policy.detach(), "policy loss"),
-        "loss/value": finite(value.detach(), "value loss"),
+    (policy + weight * value).backward()
+    return {
+        "loss/policy": finite(policy, "policy loss"),
+        "loss/value": finite(value, "value loss"),
         "policy/clip_fraction": float(said["clip_fraction"]),
         "kl/update": float(said["update_kl"]),
         "policy/ratio_mean": float(said["ratio_mean"]),
-        "policy/ratio_first": float(said["ratio_max_log_abs"]),
+        _MAXIMUM: float(said["ratio_max_log_abs"]),
         "value/clip_fraction": float(fit["clip_fraction"]),
     }
-    return policy + config.value_weight * value, stats
 
 
-def _samples(state: State, rollout: Rollout, count: int = 2) -> list[Sample]:
-    """The rollout's first responses in words."""
-    text, found = state.roles.text, []
-    for row in range(count):
-        ids = rollout.batch.responses[row][rollout.batch.mask[row]].tolist()
-        prompt = rollout.batch.ids[row, : rollout.batch.width][
-            rollout.batch.attention[row, : rollout.batch.width].bool()
-        ]
-        found.append(
-            Sample(
-                state.step,
-                text.decode(prompt.tolist()),
-                text.decode(ids),
-                rollout.score[row].item(),
-                rollout.kl_exact[row].sum().item(),
-                len(ids),
-                False,
-                "policy",
-            )
-        )
+def rollout_samples(
+    state: State, cast: Cast, asked: Sequence[Asked], rollout: Rollout, pinned: bool = False
+) -> list[Sample]:
+    """The rollout's first responses in words, one for each of the prompts that are given."""
+    text, found, batch = state.roles.text, [], rollout.batch
+    for row, prompt in enumerate(asked):
+        ids = batch.responses[row][batch.mask[row]].tolist()
+        score, kl = rollout.score[row].item(), rollout.kl_exact[row].sum().item()
+        found.append(Sample(state.step, prompt.text, text.decode(ids), score, kl, len(ids), pinned, cast.policy))
     return found
 
 
-def still(config: Ppo, **changes: float) -> Live:
+def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Ppo) -> list[Sample]:
+    """What the policy says to the pinned prompts now, with the same luck each time, so that only learning changes it."""
+    if not pinned:
+        return []
+    asked = [each.ids for each in pinned]
+    said = sample(state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=1)
+    rollout = measure(state.roles, cast, state.beta, asked, said, config)
+    return rollout_samples(state, cast, pinned, rollout, pinned=True)
+
+
+def still(config: Ppo) -> Live:
     """A `live` in which nothing moves."""
-    settled = replace(config, **changes)
-    return lambda: settled
+    return lambda: config

@@ -2,83 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from time import monotonic
 
 import torch
-from torch import nn
 
 from lab.config import Reward
 from lab.errors import FlatReward, TooFewRankings
-from lab.events import Event, Finished, Started, Step, Warned
+from lab.events import Event, Finished, Progress, Started, Step, Warned
+from lab.evaluate import Scored, accuracy_of, evaluate
 from lab.generate import sample
-from lab.losses import bt_accuracy, calibration, pairs_of, plackett_luce_loss, ranking_loss
+from lab.losses import Groups, bt_accuracy, pairs_of, plackett_luce_loss, ranking_loss
 from lab.models import Roles
-from lab.steps import as_dict, finite, step_seed
-from lab.text import batch_of
+from lab.rollout import Scale
+from lab.state import State, new_state
+from lab.steps import as_dict, changes, finite, step_seed
+from lab.text import Asked, batch_of
 
-Groups = tuple[tuple[int, ...], ...]
 FEWEST_PAIRS, FEWEST_TEST_PAIRS = 40, 10
+Live = Callable[[], Reward]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Responses to one prompt as token ids, and indices into them in groups, best first; ties share a group."""
+    """Responses to one prompt as token ids, and indices into them in groups, best first; ties share a group.
+
+    `seq` is the ranking's number in the workspace, 0 outside one.
+    """
 
     prompt: tuple[int, ...]
     responses: tuple[tuple[int, ...], ...]
     groups: Groups
+    rater: str = ""
+    seq: int = 0
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
         return pairs_of(self.groups)
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A score is gain * raw + bias: mean 0 and deviation 1 over the reference's own responses (Ziegler et al. 2019)."""
-
-    gain: float
-    bias: float
+def begin(roles: Roles, config: Reward, role: str = "reward", reference: str = "sft") -> State:
+    """A copy of the reference's adapter with a fresh head."""
+    roles.add(role, like=reference)
+    roles.head(role, seed=config.seed)
+    return new_state(roles, [(role, role)], weight_decay=config.weight_decay)
 
 
 def reward(
-    roles: Roles, rankings: Sequence[Ranked], prompts: Sequence[Sequence[int]], config: Reward
+    state: State, rankings: Sequence[Ranked], prompts: Sequence[Asked], live: Live, reference: str = "sft"
 ) -> Iterator[Event]:
     """Train the reward adapter and head; the Finished event carries accuracy on held-out prompts, gain and bias.
 
     `prompts` are asked of the reference to fix the scale. Raises TooFewRankings and FlatReward.
     """
+    config, role = live(), state.adapters[0]
     train, test = split(rankings, config)
-    roles.add("reward", like="sft")
-    torch.manual_seed(config.seed)
-    head = roles.head("reward")
-    parameters = [*roles.trainable("reward"), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.01)
     per_epoch = -(-len(train) // config.batch)
     total = config.epochs * per_epoch
-    yield Started("reward", total, as_dict(config))
-    for step in range(1, total + 1):
-        began = monotonic()
-        epoch, index = divmod(step - 1, per_epoch)
-        order = Random(f"{config.seed} {epoch}").sample(range(len(train)), len(train))
-        chosen = [train[i] for i in order[index * config.batch : (index + 1) * config.batch]]
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, step / 5, 1.1 - step / total)
-        loss, accuracy = _learn(roles, chosen, config)
-        norm = nn.utils.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        metrics = {"loss/reward": finite(loss, "reward loss"), "pairs/train_accuracy": accuracy}
-        yield Step(step, metrics | {"gradient/norm": norm.item(), "time/step": monotonic() - began})
-    roles.freeze()
-    result = evaluate(roles, test) if test else {}
+    yield Started("reward", total, as_dict(config), state.step)
+    while state.step < total:
+        before, config = config, live()
+        yield from changes(state.step, before, config)
+        metrics = _learn(state, train, config, total)
+        state.step += 1
+        if test and (state.step % per_epoch == 0):
+            yield Progress("held-out accuracy", state.step // per_epoch, config.epochs)
+            metrics["pairs/accuracy"] = accuracy_of(score_all(state.roles, test, role))
+        yield Step(state.step, metrics)
+    state.roles.freeze()
+    yield Progress("scale", 0, 1)
+    scale = measure_scale(state.roles, prompts, config, role, reference)
+    result = evaluate(score_all(state.roles, test, role), scale) if test else {}
     if test and result["pairs/accuracy_low"] <= 0.5:
         yield _no_better_than_chance(total, result)
-    scale = measure_scale(roles, prompts, config)
-    yield Finished(total, "done", result | {"gain": scale.gain, "bias": scale.bias})
+    yield Finished(total, "done", result | {"rankings": len(train), "gain": scale.gain, "bias": scale.bias})
 
 
 def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], list[Ranked]]:
@@ -93,15 +92,29 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
     if found[0] < FEWEST_PAIRS or (config.held_out and found[1] < FEWEST_TEST_PAIRS):
         raise TooFewRankings(
             f"The reward model needs {FEWEST_PAIRS} pairs to learn from and {FEWEST_TEST_PAIRS} to be tested on; your "
-            f"{len(rankings)} rankings give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts, or "
-            "lower the held-out share."
+            f"{len(rankings)} rankings give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts on the Rank "
+            "page, or import some: python -m lab import FILE"
         )
     return train, test
 
 
-def _learn(roles: Roles, chosen: Sequence[Ranked], config: Reward) -> tuple[float, float]:
+def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) -> dict[str, float | None]:
+    """One optimizer step on a batch of rankings, each epoch in a new order; the rate rises over 5 steps, then falls."""
+    began = monotonic()
+    per_epoch = -(-len(train) // config.batch)
+    epoch, index = divmod(state.step, per_epoch)
+    order = Random(f"{config.seed} {epoch}").sample(range(len(train)), len(train))
+    chosen = [train[i] for i in order[index * config.batch : (index + 1) * config.batch]]
+    loss, accuracy = _backward(state, chosen, config)
+    norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    state.apply(config.learning_rate * min(1.0, (state.step + 1) / 5, 1.1 - (state.step + 1) / total))
+    metrics = {"loss/train": finite(loss, "reward loss"), "gradient/norm": norm}
+    return metrics | {"pairs/train_accuracy": accuracy, "pairs/accuracy": None, "time/step": monotonic() - began}
+
+
+def _backward(state: State, chosen: Sequence[Ranked], config: Reward) -> tuple[float, float]:
     """Gradients of the mean loss over a batch of rankings; each response is read once, whatever number of pairs it is in."""
-    scores = score_rankings(roles, chosen)
+    scores = score_rankings(state.roles, chosen, state.adapters[0])
     losses, right, count = [], 0.0, 0
     for ranked, each in zip(chosen, scores, strict=True):
         flat = [i for group in ranked.groups for i in group]
@@ -118,73 +131,64 @@ def _learn(roles: Roles, chosen: Sequence[Ranked], config: Reward) -> tuple[floa
     return loss.item(), right / count
 
 
-def score_rankings(roles: Roles, chosen: Sequence[Ranked]) -> list[torch.Tensor]:
+def score_rankings(roles: Roles, chosen: Sequence[Ranked], role: str = "reward") -> list[torch.Tensor]:
     """Raw scores, one tensor [K] a ranking, from one forward pass over all responses."""
     prompts = [ranked.prompt for ranked in chosen for _ in ranked.responses]
     responses = [response for ranked in chosen for response in ranked.responses]
-    raw = roles.raw_scores(batch_of(prompts, responses, roles.text.pad_id).to(roles.device))
+    raw = roles.raw_scores(batch_of(prompts, responses, roles.text.pad_id).to(roles.device), role)
     return list(raw.split([len(ranked.responses) for ranked in chosen]))
 
 
 @torch.no_grad()
-def evaluate(roles: Roles, test: Sequence[Ranked]) -> dict[str, float]:
-    """Pair accuracy with a 95 % bootstrap interval over prompts, margin and calibration, on held-out rankings."""
-    deltas = []
-    for start in range(0, len(test), 8):
-        group = test[start : start + 8]
-        for ranked, each in zip(group, score_rankings(roles, group), strict=True):
-            better, worse = zip(*ranked.pairs, strict=True)
-            deltas.append((each[list(better)] - each[list(worse)]).cpu())
-    low, high = _interval(deltas)
-    every = torch.cat(deltas)
-    fit = calibration(every)
-    return {
-        "pairs/accuracy": float(bt_accuracy(every)),
-        "pairs/accuracy_low": low,
-        "pairs/accuracy_high": high,
-        "pairs/margin": every.mean().item(),
-        "pairs/calibration_error": float(fit["ece"]),
-        "pairs/nll": float(fit["nll"]),
-        "pairs": len(every),
-    }
+def score_all(roles: Roles, rankings: Sequence[Ranked], role: str = "reward") -> list[Scored]:
+    """Every ranking with its raw scores and lengths."""
+    found = []
+    for start in range(0, len(rankings), 8):
+        group = rankings[start : start + 8]
+        for ranked, raw in zip(group, score_rankings(roles, group, role), strict=True):
+            lengths = tuple(map(len, ranked.responses))
+            found.append(Scored(raw.cpu(), ranked.groups, lengths, ranked.rater, ranked.seq))
+    return found
 
 
-def _interval(deltas: Sequence[torch.Tensor], draws: int = 1000) -> tuple[float, float]:
-    """Percentiles 2.5 and 97.5 of the accuracy when prompts are drawn again with replacement."""
-    generator = torch.Generator().manual_seed(0)
-    right = torch.tensor([float(bt_accuracy(delta)) * len(delta) for delta in deltas])
-    count = torch.tensor([float(len(delta)) for delta in deltas])
-    index = torch.randint(len(deltas), (draws, len(deltas)), generator=generator)
-    accuracy = right[index].sum(1) / count[index].sum(1)
-    low, high = accuracy.quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
+@torch.no_grad()
+def raw_scores(roles: Roles, role: str, prompts: Sequence, responses: Sequence) -> torch.Tensor:
+    """Raw scores [N] of responses as ids, in batches of alike lengths."""
+    order = sorted(range(len(responses)), key=lambda i: len(prompts[i]) + len(responses[i]))
+    raw = torch.zeros(len(responses))
+    for start in range(0, len(order), 32):
+        rows = order[start : start + 32]
+        batch = batch_of([prompts[i] for i in rows], [responses[i] for i in rows], roles.text.pad_id)
+        raw[rows] = roles.raw_scores(batch.to(roles.device), role).cpu()
+    return raw
+
+
+@torch.no_grad()
+def measure_scale(
+    roles: Roles, prompts: Sequence[Asked], config: Reward, role: str = "reward", reference: str = "sft"
+) -> Scale:
+    """The gain and bias that give the reference's responses mean 0 and deviation 1; FlatReward when all score alike."""
+    asked = [prompts[i % len(prompts)].ids for i in range(config.normalise_over)]
+    responses = []
+    for start in range(0, len(asked), 64):
+        seed = step_seed(config.seed, start)
+        responses += sample(roles, reference, asked[start : start + 64], tokens=config.tokens, seed=seed)
+    raw = raw_scores(roles, role, asked, responses)
+    deviation = raw.std(correction=0).item()
+    if deviation < 1e-3:
+        raise FlatReward(
+            f"The reward model gives {len(raw)} different responses nearly the same score (deviation {deviation:.2g}), so PPO "
+            "would have nothing to follow. Rank more prompts whose answers clearly differ."
+        )
+    return Scale(1 / deviation, -raw.mean().item() / deviation)
 
 
 def _no_better_than_chance(step: int, result: dict[str, float]) -> Warned:
     return Warned(
         step,
-        "E_NO_BETTER_THAN_CHANCE",
+        "W_CHANCE",
         f"On {result['pairs']} held-out pairs the reward model is right in {result['pairs/accuracy']:.0%} "
         f"(95 % between {result['pairs/accuracy_low']:.0%} and {result['pairs/accuracy_high']:.0%}): "
         "no better than chance, so PPO would chase noise.",
         "Rank more prompts, or check that your rankings agree with one another.",
     )
-
-
-@torch.no_grad()
-def measure_scale(roles: Roles, prompts: Sequence[Sequence[int]], config: Reward) -> Scale:
-    """The gain and bias that give the reference's responses mean 0 and deviation 1; FlatReward when all score alike."""
-    asked = [prompts[i % len(prompts)] for i in range(config.normalise_over)]
-    raw = []
-    for start in range(0, len(asked), 64):
-        group = asked[start : start + 64]
-        responses = sample(roles, "sft", group, tokens=72, seed=step_seed(config.seed, start))
-        raw.append(roles.raw_scores(batch_of(group, responses, roles.text.pad_id).to(roles.device)))
-    every = torch.cat(raw)
-    deviation = every.std(correction=0).item()
-    if deviation < 1e-3:
-        raise FlatReward(
-            f"The reward model gives {len(every)} different responses nearly the same score (deviation {deviation:.2g}), so "
-            "PPO would have nothing to follow. Rank more prompts whose answers clearly differ."
-        )
-    return Scale(1 / deviation, -every.mean().item() / deviation)

@@ -10,21 +10,50 @@ import torch
 from lab import losses
 from lab.config import Ppo
 from lab.models import Roles
-from lab.reward import Scale
 from lab.steps import finite
 from lab.text import Batch, batch_of
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """Tensors of one step; shapes and names as in ALGORITHMS: [B, T] unless said.
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A score is gain * raw + bias: mean 0 and deviation 1 over the reference's own responses (Ziegler et al. 2019)."""
 
-    `minibatches` are lists of microbatches, each a tensor of rows. They stay the same rows at the same width for all passes of the
-    step, because another shape gives other last bits and a ratio that is not 1 at the first update.
+    gain: float = 1.0
+    bias: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Which adapter plays which part in a run of PPO, and the scale of its reward model."""
+
+    policy: str = "policy"
+    reference: str = "sft"
+    reward: str = "reward"
+    scale: Scale = Scale()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A microbatch: row numbers of the rollout, and those rows at their own width.
+
+    A step's parts stay as they are for all its passes, because another shape gives other last bits and a ratio that is not 1 at
+    the first update.
     """
 
+    rows: torch.Tensor
     batch: Batch
-    minibatches: tuple[tuple[torch.Tensor, ...], ...]
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The part's rows of a [B, T] tensor, at the part's width."""
+        return tensor[self.rows, : self.batch.mask.shape[1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Tensors of one step; shapes and names as in ALGORITHMS: [B, T] unless said. `minibatches` are tuples of parts."""
+
+    batch: Batch
+    minibatches: tuple[tuple[Part, ...], ...]
     logp: torch.Tensor
     reference_logp: torch.Tensor
     kl_exact: torch.Tensor
@@ -39,7 +68,6 @@ class Rollout:
     def metrics(self, beta: float) -> dict[str, float]:
         """What the charts show of a rollout; every mean is over response tokens or responses."""
         mask, length = self.batch.mask, self.batch.mask.sum(1).float()
-        kl = self.kl_exact.sum(1)
         k1 = losses.masked_sum(losses.k1(self.logp, self.reference_logp), mask, dim=1)
         k3 = losses.masked_sum(losses.k3(self.logp, self.reference_logp), mask, dim=1)
         texts = {tuple(row[kept].tolist()) for row, kept in zip(self.batch.responses, mask, strict=True)}
@@ -48,7 +76,7 @@ class Rollout:
             "reward/total": (self.score - beta * k1).mean().item(),
             "reward/raw": self.raw.mean().item(),
             "reward/std": self.score.std(correction=0).item(),
-            "kl/reference": kl.mean().item(),
+            "kl/reference": self.kl_exact.sum(1).mean().item(),
             "kl/k1": k1.mean().item(),
             "kl/k3": k3.mean().item(),
             "kl/beta": beta,
@@ -60,10 +88,20 @@ class Rollout:
         }
 
 
+def parts_of(batch: Batch, config: Ppo) -> tuple[tuple[Part, ...], ...]:
+    """Minibatches of neighbouring rows, cut in microbatches of alike lengths so that little is padded."""
+    lengths = batch.attention.sum(1)
+    found = []
+    for rows in torch.arange(len(lengths), device=lengths.device).split(config.minibatch):
+        ordered = rows[lengths[rows].argsort(stable=True)]
+        found.append(tuple(Part(some, batch.rows(some)) for some in ordered.split(config.microbatch)))
+    return tuple(found)
+
+
 @torch.no_grad()
 def measure(
     roles: Roles,
-    scale: Scale,
+    cast: Cast,
     beta: float,
     prompts: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],
@@ -71,15 +109,17 @@ def measure(
 ) -> Rollout:
     """Read sampled responses as policy, reference and reward model, and work out advantages."""
     batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-    minibatches = tuple(
-        rows.split(config.microbatch)
-        for rows in torch.arange(len(prompts), device=roles.device).split(config.minibatch)
-    )
-    parts = [_read(roles, batch.rows(rows), config) for minibatch in minibatches for rows in minibatch]
-    logp, reference, kl, entropy, values, raw = (torch.cat(column) for column in zip(*parts, strict=True))
+    minibatches = parts_of(batch, config)
+    read = [torch.zeros(batch.mask.shape, device=roles.device) for _ in range(5)]
+    raw = torch.zeros(len(prompts), device=roles.device)
+    for part in (part for minibatch in minibatches for part in minibatch):
+        *columns, raw[part.rows] = _read(roles, cast, part.batch, config)
+        for whole, column in zip(read, columns, strict=True):
+            whole[part.rows, : column.shape[1]] = column
+    logp, reference, kl, entropy, values = read
     ended = losses.ended(batch.responses, batch.mask, roles.text.eos_ids)
     score = losses.shape_score(
-        raw, scale.gain, scale.bias, ended, config.missing_eos, missing_value=-1.0, clip=config.score_clip
+        raw, cast.scale.gain, cast.scale.bias, ended, config.missing_eos, missing_value=-1.0, clip=config.score_clip
     )
     rewards = losses.token_rewards(score, losses.k1(logp, reference), batch.mask, beta)
     advantages, returns = losses.gae(rewards, values, batch.mask, gamma=config.gamma, lam=config.lam)
@@ -87,21 +127,24 @@ def measure(
     return Rollout(batch, minibatches, logp, reference, kl, entropy, values, score, raw, ended, whitened, returns)
 
 
-def _read(roles: Roles, batch: Batch, config: Ppo) -> tuple[torch.Tensor, ...]:
+def _read(roles: Roles, cast: Cast, batch: Batch, config: Ppo) -> tuple[torch.Tensor, ...]:
     """Log-probs, reference log-probs, exact KL, entropy and values [b, T], and raw scores [b], of one microbatch."""
     mask, temperature = batch.mask, config.temperature
-    states = roles.hidden("policy", batch)[:, :-1]
+    states = roles.hidden(cast.policy, batch)[:, :-1]
     logits = roles.logits(states)
-    reference = roles.logits(roles.hidden("sft", batch)[:, :-1])
-
-    def kept(x: torch.Tensor) -> torch.Tensor:
-        return torch.where(mask, x, torch.zeros_like(x))
-
-    return (
-        kept(losses.log_softmax_gather(logits, batch.responses, temperature)),
-        kept(losses.log_softmax_gather(reference, batch.responses, temperature)),
-        kept(losses.exact_kl(logits, reference, temperature)),
-        kept(losses.entropy(logits, temperature)),
-        kept(roles.heads["value"](states.float()).squeeze(-1)),
-        roles.raw_scores(batch),
+    reference = roles.logits(roles.hidden(cast.reference, batch)[:, :-1])
+    read = (
+        losses.log_softmax_gather(logits, batch.responses, temperature),
+        losses.log_softmax_gather(reference, batch.responses, temperature),
+        losses.exact_kl(logits, reference, temperature),
+        losses.entropy(logits, temperature),
+        values_of(roles, batch, states, config),
     )
+    return *(torch.where(mask, column, 0.0) for column in read), roles.raw_scores(batch, cast.reward)
+
+
+def values_of(roles: Roles, batch: Batch, states: torch.Tensor, config: Ppo) -> torch.Tensor:
+    """Values [B, T] of the states before each token: a head on the policy's states, or the value adapter's own."""
+    if config.value_model == "adapter":
+        states = roles.hidden("value", batch)[:, :-1]
+    return roles.heads["value"](states.float()).squeeze(-1)

@@ -1,86 +1,34 @@
-"""The sft stage: teaches the base to answer, by the loss of responses only, in an adapter called sft."""
+"""The sft stage: teaches the base to answer, by the loss of responses only, in an adapter of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from time import monotonic
 
 import torch
-from torch import nn
 
 from lab.config import Sft
 from lab.errors import NoRows
-from lab.events import Event, Finished, Started, Step
+from lab.events import Event, Finished, Progress, Sample, Started, Step
+from lab.generate import sample
 from lab.losses import sft_loss
 from lab.models import Roles
-from lab.steps import as_dict, finite
+from lab.state import State, new_state
+from lab.steps import as_dict, changes, finite, step_seed
 from lab.text import Batch, batch_of
 
 Pairs = Sequence[tuple[str, str]]
+Encoded = tuple[list[int], list[int]]
+Live = Callable[[], Sft]
+_WINDOW = 8
 
 
-def sft(roles: Roles, pairs: Pairs, config: Sft, *, held_out: Pairs = ()) -> Iterator[Event]:
-    """Train the sft adapter on (prompt, response) pairs; every Step carries the loss in nats a response token."""
-    if not pairs:
-        raise NoRows("There is no instruction pair to learn from. Give some with --data, or use the built-in ones.")
-    roles.add("sft", rank=config.rank)
-    _start(roles, config.seed)
-    parameters = roles.trainable("sft")
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
-    encoded = [encode(roles, pair) for pair in pairs]
-    yield Started("sft", config.steps, as_dict(config))
-    for step in range(1, config.steps + 1):
-        began = monotonic()
-        chosen = Random(f"{config.seed} {step}").choices(encoded, k=config.batch)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, step / 10, 2 * (1 - (step - 1) / config.steps))
-        loss = response_loss(roles, _batch(roles, chosen))
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        metrics = {"loss/train": finite(loss, "sft loss"), "gradient/norm": norm.item()}
-        yield Step(step, metrics | {"time/step": monotonic() - began})
-    roles.freeze()
-    result = {"loss/held_out": held_out_loss(roles, held_out)} if held_out else {}
-    yield Finished(config.steps, "done", result)
-
-
-def encode(roles: Roles, pair: tuple[str, str]) -> tuple[list[int], list[int]]:
-    """Prompt and response ids of a pair; the response ends with the end token."""
-    response = roles.text.response_ids(pair[1])
-    return roles.text.prompt_ids(pair[0], room=len(response)), response
-
-
-def response_loss(roles: Roles, batch: Batch) -> torch.Tensor:
-    """Mean nats a response token."""
-    logits = roles.logits(roles.hidden("sft", batch)[:, :-1])
-    return sft_loss(logits, batch.responses, batch.mask)
-
-
-@torch.no_grad()
-def held_out_loss(roles: Roles, pairs: Pairs) -> float:
-    """Mean nats a response token over pairs that were not trained on."""
-    encoded = [encode(roles, pair) for pair in pairs]
-    total = count = 0.0
-    for start in range(0, len(encoded), 16):
-        batch = _batch(roles, encoded[start : start + 16])
-        tokens = batch.mask.sum().item()
-        total += response_loss(roles, batch).item() * tokens
-        count += tokens
-    return total / count
-
-
-def _batch(roles: Roles, encoded: Sequence[tuple[list[int], list[int]]]) -> Batch:
-    prompts, responses = zip(*encoded, strict=True)
-    return batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-
-
-def _start(roles: Roles, seed: int) -> None:
-    """The adapter's first half random by the seed alone, its second half zero: no change at the start."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in roles.weights("sft").items():
+def begin(roles: Roles, config: Sft, role: str = "sft") -> State:
+    """A fresh adapter under its optimizer: its first half random by the seed alone, its second half zero."""
+    roles.add(role, rank=config.rank)
+    generator = torch.Generator().manual_seed(config.seed)
+    for name, parameter in roles.weights(role).items():
         with torch.no_grad():
             if "lora_A" in name:
                 bound = parameter.shape[1] ** -0.5
@@ -88,3 +36,108 @@ def _start(roles: Roles, seed: int) -> None:
                 parameter.copy_(drawn.to(parameter))
             else:
                 parameter.zero_()
+    return new_state(roles, [(role, "")])
+
+
+def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned: Sequence[str] = ()) -> Iterator[Event]:
+    """Train the adapter on (prompt, response) pairs; every Step carries the loss in nats a response token.
+
+    The answers to the pinned prompts are sampled before the first step and after the last.
+    """
+    config, metrics = live(), {}
+    if not pairs:
+        raise NoRows("There is no instruction pair to learn from. Give some with --data, or use the built-in ones.")
+    encoded = [encode(state.roles, pair) for pair in pairs]
+    yield Started("sft", config.steps, as_dict(config), state.step)
+    if state.step == 0:
+        yield from _samples(state, pinned)
+    while state.step < config.steps:
+        before, config = config, live()
+        yield from changes(state.step, before, config)
+        metrics = _learn(state, encoded, config)
+        state.step += 1
+        if held_out and (state.step % max(1, config.steps // 6) == 0 or state.step == config.steps):
+            yield Progress("held-out loss", 0, 1)
+            metrics["loss/held_out"] = held_out_loss(state.roles, held_out, state.adapters[0])
+        yield Step(state.step, metrics)
+    state.roles.freeze()
+    yield from _samples(state, pinned)
+    yield Finished(state.step, "done", {key: value for key, value in metrics.items() if key.startswith("loss/")})
+
+
+def _learn(state: State, encoded: Sequence[Encoded], config: Sft) -> dict[str, float | None]:
+    """One optimizer step; the loss is the mean over all response tokens of the optimizer's batch."""
+    began, role = monotonic(), state.adapters[0]
+    chosen = _chosen(encoded, config, state.step)
+    count = sum(len(response) for _, response in chosen)
+    total = 0.0
+    for start in range(0, len(chosen), config.microbatch):
+        batch = _batch(state.roles, chosen[start : start + config.microbatch])
+        loss = response_loss(state.roles, batch, role, count)
+        loss.backward()
+        total += finite(loss, "sft loss")
+    norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    state.apply(config.learning_rate * min(1.0, (state.step + 1) / 10, 2 * (1 - state.step / config.steps)))
+    seconds = monotonic() - began
+    speed = sum(len(prompt) + len(response) for prompt, response in chosen) / seconds
+    return {"loss/train": total, "loss/held_out": None, "gradient/norm": norm} | {
+        "speed/tokens_per_second": speed,
+        "time/step": seconds,
+    }
+
+
+def _chosen(encoded: Sequence[Encoded], config: Sft, step: int) -> list[Encoded]:
+    """The step's pairs: every epoch in a new order, alike lengths together, so that little is padded."""
+    size = min(config.batch, len(encoded))
+    per_epoch = len(encoded) // size
+    epoch, index = divmod(step, per_epoch)
+    rng = Random(f"sft {config.seed} {epoch}")
+    order = rng.sample(range(len(encoded)), per_epoch * size)
+    windows = [order[start : start + _WINDOW * size] for start in range(0, len(order), _WINDOW * size)]
+    by_length = [i for window in windows for i in sorted(window, key=lambda i: len(encoded[i][0]) + len(encoded[i][1]))]
+    batches = [by_length[start : start + size] for start in range(0, len(by_length), size)]
+    rng.shuffle(batches)
+    return [encoded[i] for i in batches[index]]
+
+
+def encode(roles: Roles, pair: tuple[str, str]) -> Encoded:
+    """Prompt and response ids of a pair; the response ends with the end token."""
+    response = roles.text.response_ids(pair[1])
+    return roles.text.prompt_ids(pair[0], room=len(response)), response
+
+
+def response_loss(roles: Roles, batch: Batch, role: str = "sft", count: int | None = None) -> torch.Tensor:
+    """Nats a response token: the mean, or the sum over `count`."""
+    logits = roles.logits(roles.hidden(role, batch)[:, :-1])
+    return sft_loss(logits, batch.responses, batch.mask, count)
+
+
+@torch.no_grad()
+def held_out_loss(roles: Roles, pairs: Pairs, role: str = "sft") -> float:
+    """Mean nats a response token over pairs that were not trained on."""
+    encoded = sorted((encode(roles, pair) for pair in pairs), key=lambda pair: len(pair[0]) + len(pair[1]))
+    total = count = 0.0
+    for start in range(0, len(encoded), 16):
+        batch = _batch(roles, encoded[start : start + 16])
+        tokens = batch.mask.sum().item()
+        total += response_loss(roles, batch, role).item() * tokens
+        count += tokens
+    return total / count
+
+
+def _batch(roles: Roles, encoded: Sequence[Encoded]) -> Batch:
+    prompts, responses = zip(*encoded, strict=True)
+    return batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
+
+
+def _samples(state: State, prompts: Sequence[str]) -> list[Sample]:
+    """What the adapter says to the pinned prompts now, with the same luck each time."""
+    if not prompts:
+        return []
+    text = state.roles.text
+    ids = [text.prompt_ids(prompt, room=72) for prompt in prompts]
+    said = sample(state.roles, state.adapters[0], ids, tokens=72, seed=step_seed(0, 0))
+    return [
+        Sample(state.step, prompt, text.decode(response), None, None, len(response), True, state.adapters[0])
+        for prompt, response in zip(prompts, said, strict=True)
+    ]

@@ -1,19 +1,22 @@
-"""Small things that every stage's step needs: finite numbers, settings as a dictionary, seeds that depend on the step."""
+"""Small things that every stage's step needs: finite numbers, settings as a dictionary, moved knobs, seeds, memory."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+import resource
+import sys
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
 
 from lab.errors import NotFinite
+from lab.events import Changed
 
 
 def finite(value: torch.Tensor | float, what: str) -> float:
     """The number, or NotFinite."""
-    number = float(value)
+    number = float(value.detach() if isinstance(value, torch.Tensor) else value)
     if not math.isfinite(number):
         raise NotFinite(
             f"The {what} is {number}, so training cannot go on from here. Halve the learning rate and start again from the "
@@ -27,6 +30,21 @@ def as_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
+def changes(step: int, before: Any, after: Any) -> list[Changed]:
+    """The live knobs that moved between two readings of the config; who moved them, the runner knows."""
+    moved = [each for each in fields(after) if each.metadata["live"]]
+    pairs = [(each.name, getattr(before, each.name), getattr(after, each.name)) for each in moved]
+    return [Changed(step, name, old, new, "") for name, old, new in pairs if old != new]
+
+
 def step_seed(seed: int, step: int) -> int:
     """A sampling seed of one step: no random state has to be stored to resume."""
     return seed * 1_000_003 + step
+
+
+def peak_bytes() -> int:
+    """The largest memory in use so far: of the GPU where there is one, else resident in this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

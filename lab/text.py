@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +15,13 @@ PLAIN_TEMPLATE = (
     "{% if message.role == 'assistant' %}{{ eos_token }}{% else %}\n\n{% endif %}{% endfor %}"
 )
 Prompt = str | Sequence[Mapping[str, str]]
+
+
+class Asked(NamedTuple):
+    """A prompt as a person wrote it, and its ids up to where the response begins."""
+
+    text: str
+    ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,10 @@ class Text:
             )
         return ids
 
+    def asked(self, prompts: Sequence[str], room: int = 1) -> list[Asked]:
+        """Prompts with their ids."""
+        return [Asked(prompt, tuple(self.prompt_ids(prompt, room))) for prompt in prompts]
+
     def response_ids(self, response: str, ended: bool = True) -> list[int]:
         """The ids of a response, closed by the end token if it ended."""
         ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
@@ -96,8 +107,13 @@ class Batch:
         return Batch(self.ids.to(device), self.attention.to(device), self.mask.to(device), self.width)
 
     def rows(self, index: torch.Tensor) -> Batch:
-        """Some rows at the same width, so that their numbers come from the same shapes."""
-        return Batch(self.ids[index], self.attention[index], self.mask[index], self.width)
+        """Some rows, without the columns that none of them uses."""
+        attention = self.attention[index]
+        prompt, response = attention[:, : self.width], attention[:, self.width :]
+        left = self.width - int(prompt.sum(1).max())
+        right = self.width + int(response.sum(1).max())
+        mask = self.mask[index, : right - self.width]
+        return Batch(self.ids[index, left:right], attention[:, left:right], mask, self.width - left)
 
 
 def batch_of(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad: int) -> Batch:

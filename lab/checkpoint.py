@@ -1,0 +1,122 @@
+"""Checkpoints as folders that are whole or absent: written beside, hashed, renamed; the newest that verifies is resumed.
+
+    checkpoint/step-000012/   weights.safetensors  numbers.json  manifest.json (SHA-256 of the other two)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lab.errors import Damaged, DiskFull, NotFinite, NotFound
+from lab.state import State
+
+WEIGHTS, NUMBERS, MANIFEST = "weights.safetensors", "numbers.json", "manifest.json"
+
+
+def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10) -> Path:
+    """Write the state under root; the `keep` newest stay whole, and every `milestone`-th step for going back to.
+
+    Raises NotFinite rather than keep broken weights, DiskFull when there is no room; older checkpoints stay in both cases.
+    """
+    tensors, numbers = state.pack()
+    broken = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
+    if broken:
+        raise NotFinite(f"{broken} is not finite at step {state.step}, so it was not saved. Resume an earlier checkpoint.")
+    folder = root / f"step-{state.step:06d}"
+    write_folder(folder, tensors, numbers)
+    _prune(root, keep, milestone)
+    return folder
+
+
+def write_folder(folder: Path, tensors: Mapping[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+    """Tensors, numbers and their hashes, in one rename."""
+    beside = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        save_file(dict(tensors), beside / WEIGHTS)
+        (beside / NUMBERS).write_text(json.dumps(numbers, allow_nan=False))
+        hashes = {name: _hash(beside / name) for name in (WEIGHTS, NUMBERS)}
+        (beside / MANIFEST).write_text(json.dumps(hashes))
+        for path in (*beside.iterdir(), beside):
+            _sync(path)
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+        _sync(folder.parent)
+    except (OSError, SafetensorError) as problem:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise DiskFull(
+            f"The checkpoint could not be written ({problem}). The one before it is still there. "
+            "Free some space, then resume the run."
+        ) from problem
+
+
+def read_folder(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and numbers; Damaged when a hash differs or a file is missing."""
+    try:
+        hashes = json.loads((folder / MANIFEST).read_text())
+        wrong = [name for name in (WEIGHTS, NUMBERS) if hashes[name] != _hash(folder / name)]
+        if wrong:
+            raise Damaged(f"{folder.name}: {wrong[0]} is not what was written there. An earlier checkpoint may be whole.")
+        return load_file(folder / WEIGHTS), json.loads((folder / NUMBERS).read_text())
+    except (OSError, ValueError, KeyError, SafetensorError) as problem:
+        raise Damaged(f"{folder.name} is incomplete ({problem}). An earlier checkpoint may be whole.") from problem
+
+
+def restore(root: Path, state: State, step: int | None = None) -> list[str]:
+    """Bring the state to a step, or to the newest checkpoint that verifies; returns what was skipped and why.
+
+    Raises NotFound when none verifies.
+    """
+    skipped = []
+    for found in sorted(steps(root), reverse=True):
+        if step is not None and found != step:
+            continue
+        try:
+            state.unpack(*read_folder(root / f"step-{found:06d}"))
+            return skipped
+        except Damaged as damage:
+            skipped.append(str(damage))
+    wanted = f"of step {step}" if step is not None else "that is whole"
+    raise NotFound(f"There is no checkpoint {wanted} in this run. {' '.join(skipped)} Start a new run.")
+
+
+def steps(root: Path) -> list[int]:
+    """The steps that have a finished checkpoint, ascending."""
+    return sorted(int(path.parent.name.removeprefix("step-")) for path in root.glob(f"step-*/{MANIFEST}"))
+
+
+def clean(root: Path) -> None:
+    """Remove what a killed writer left behind; only the run's owner may."""
+    for path in root.glob(".tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _prune(root: Path, keep: int, milestone: int) -> None:
+    """Older checkpoints go, milestones stay; a checkpoint goes only after a newer one is whole."""
+    for step in steps(root)[:-keep]:
+        if step % milestone:
+            shutil.rmtree(root / f"step-{step:06d}", ignore_errors=True)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

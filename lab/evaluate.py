@@ -1,0 +1,113 @@
+"""What a reward model is worth on rankings that it never saw: accuracy, calibration, length bias, disagreements, raters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lab.losses import Groups, bt_accuracy, calibration, pairs_of
+from lab.rollout import Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A ranking as the reward model scores it: raw scores [K], the person's groups, lengths in tokens."""
+
+    raw: torch.Tensor
+    groups: Groups
+    lengths: tuple[int, ...]
+    rater: str = ""
+    seq: int = 0
+
+    @property
+    def deltas(self) -> torch.Tensor:
+        """Score of the better minus score of the worse, one for each pair."""
+        better, worse = zip(*pairs_of(self.groups), strict=True)
+        return self.raw[list(better)] - self.raw[list(worse)]
+
+
+def accuracy_of(test: Sequence[Scored]) -> float:
+    """Share of pairs that the scores order as the person did."""
+    return float(bt_accuracy(torch.cat([each.deltas for each in test])))
+
+
+def evaluate(test: Sequence[Scored], scale: Scale) -> dict[str, Any]:
+    """Everything that the Reward page shows; intervals are 95 %, by bootstrap over prompts."""
+    deltas = [each.deltas for each in test]
+    every = torch.cat(deltas)
+    low, high = interval(deltas)
+    fit = calibration(every)
+    return {
+        "pairs/accuracy": float(bt_accuracy(every)),
+        "pairs/accuracy_low": low,
+        "pairs/accuracy_high": high,
+        "pairs/margin": every.mean().item() * scale.gain,
+        "pairs/calibration_error": float(fit["ece"]),
+        "pairs/nll": float(fit["nll"]),
+        "pairs": len(every),
+        "calibration": bins(every),
+        "length_correlation": length_correlation(test),
+        "disagreements": disagreements(test, scale),
+        "raters": {rater: accuracy_of([each for each in test if each.rater == rater]) for rater in _raters(test)},
+    }
+
+
+def _raters(test: Sequence[Scored]) -> list[str]:
+    return sorted({each.rater for each in test})
+
+
+def interval(deltas: Sequence[torch.Tensor], draws: int = 1000) -> tuple[float, float]:
+    """Percentiles 2.5 and 97.5 of the accuracy when prompts are drawn again with replacement."""
+    generator = torch.Generator().manual_seed(0)
+    right = torch.tensor([float(bt_accuracy(delta)) * len(delta) for delta in deltas])
+    count = torch.tensor([float(len(delta)) for delta in deltas])
+    index = torch.randint(len(deltas), (draws, len(deltas)), generator=generator)
+    accuracy = right[index].sum(1) / count[index].sum(1)
+    low, high = accuracy.quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high
+
+
+def bins(deltas: torch.Tensor, count: int = 5) -> list[dict[str, float]]:
+    """How sure the model was and how often it was right, in equal bins of its confidence on [0.5, 1]."""
+    p = deltas.double().sigmoid()
+    confidence = torch.maximum(p, 1 - p)
+    which = ((confidence - 0.5) * 2 * count).long().clamp(max=count - 1)
+    found = []
+    for index in range(count):
+        chosen = which == index
+        if chosen.any():
+            sure = confidence[chosen].mean().item()
+            found.append({"confidence": sure, "accuracy": float(bt_accuracy(deltas[chosen])), "count": int(chosen.sum())})
+    return found
+
+
+def length_correlation(test: Sequence[Scored]) -> float | None:
+    """Spearman's correlation of score and length over all responses; None when one of them does not vary."""
+    scores = torch.cat([each.raw for each in test])
+    lengths = torch.tensor([length for each in test for length in each.lengths], dtype=torch.float)
+    ranks = [_ranks(x) - _ranks(x).mean() for x in (scores, lengths)]
+    spread = ranks[0].norm() * ranks[1].norm()
+    return float(ranks[0] @ ranks[1] / spread) if spread > 0 else None
+
+
+def _ranks(x: torch.Tensor) -> torch.Tensor:
+    """Ranks from 0, equal values share their mean rank."""
+    below = (x[:, None] > x[None, :]).sum(1)
+    equal = (x[:, None] == x[None, :]).sum(1)
+    return below + (equal - 1) / 2
+
+
+def disagreements(test: Sequence[Scored], scale: Scale, most: int = 20) -> list[dict[str, float]]:
+    """The rankings with the pair that the model most surely orders the other way, worst first."""
+    found = []
+    for each in test:
+        pairs = pairs_of(each.groups)
+        worst = int(each.deltas.argmin())
+        if each.deltas[worst] < 0:
+            better, worse = pairs[worst]
+            margin = float(-each.deltas[worst] * scale.gain)
+            found.append({"seq": each.seq, "better": better, "worse": worse, "margin": margin})
+    return sorted(found, key=lambda row: -row["margin"])[:most]

@@ -1,0 +1,105 @@
+"""Loads a base model, embedded, from a folder or from Hugging Face, and refuses what would fail later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lab.errors import ModelIncomplete, SelfCheck
+from lab.losses import positions
+from lab.models import BASE, Roles, lora_config
+from lab.text import Text, batch_of
+
+EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
+
+
+def load(name: str = "tiny", *, four_bit: bool = False, device: str | None = None, dtype: str = "auto") -> Roles:
+    """The base model of a name (tiny, small), a folder or a Hugging Face id, with no adapter yet but an empty `sft`.
+
+    dtype: auto (fp32 on a CPU, bf16 elsewhere), float32, bfloat16 or float16. Raises ModelIncomplete when the folder lacks
+    something, NoEndToken when the tokenizer cannot end an answer.
+    """
+    from peft import get_peft_model
+    from transformers import AutoTokenizer
+
+    where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else name
+    chosen = torch.device(device or default_device())
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        model = _weights(where, four_bit, chosen, dtype)
+    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+        raise ModelIncomplete(
+            f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
+            "Check the name or folder and that all its files are there; the embedded model is called tiny."
+        ) from problem
+    text = Text.of(tokenizer, model.config, model.generation_config)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    peft = get_peft_model(model, lora_config(8), adapter_name="sft").eval()
+    roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), four_bit)
+    roles.add("sft")
+    _check_output_layer(roles)
+    return roles
+
+
+def default_device() -> str:
+    """cuda (or ROCm) where there is one, then Apple's mps, then the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _weights(where: str | Path, four_bit: bool, device: torch.device, dtype: str) -> Any:
+    """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    automatic = torch.float32 if device.type == "cpu" and not four_bit else torch.bfloat16
+    options: dict[str, Any] = {"dtype": automatic if dtype == "auto" else getattr(torch, dtype)}
+    if device.type == "cpu":
+        options["attn_implementation"] = "eager"
+    if four_bit:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+    model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, trust_remote_code=False, **options)
+    if not four_bit:
+        return model.to(device)
+    for module in model.modules():
+        # bitsandbytes 0.50 repacks the weights of AVX512-BF16 machines in eval mode and then loses every gradient.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+@torch.no_grad()
+def _check_output_layer(roles: Roles) -> None:
+    """Backbone plus output layer must be the model: some architectures scale or cap their logits on the way."""
+    ids = [roles.text.eos_ids[0], 0, 1, 2]
+    batch = batch_of([ids[:2]], [ids[2:]], roles.text.pad_id).to(roles.device)
+    ours = roles.logits(roles.hidden(BASE, batch))
+    with roles.using(BASE) as model, roles.autocast():
+        theirs = model(batch.ids, attention_mask=batch.attention, position_ids=positions(batch.attention)).logits
+    gap = (ours - theirs[:, batch.width - 1 :].float()).abs().max().item()
+    if not gap < 1e-2 * (1 + theirs.abs().max().item()):
+        raise SelfCheck(
+            f"This model's own logits differ by {gap:.2g} from its output layer applied to its last states, so every log-prob "
+            "would be wrong. Its architecture is not supported; Llama, Qwen, Gemma, Mistral, Phi and GPT-2 shapes are."
+        )
+
+
+def fingerprint(roles: Roles) -> str:
+    """A hash of the base's shape and embeddings, the same in every precision: adapters carry it to know their base."""
+    config = roles.model.config.to_dict()
+    shape = {key: config.get(key) for key in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size", "n_embd")}
+    table = roles.model.get_input_embeddings().weight
+    rows = torch.cat([table[:64], table[-64:]]).detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes()
+    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode() + rows).hexdigest()[:32]

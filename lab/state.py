@@ -1,0 +1,91 @@
+"""What a stage remembers from one step to the next, and how it becomes tensors and numbers for a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from lab.errors import Damaged
+from lab.models import Roles, copy_weights
+
+
+@dataclass
+class State:
+    """The adapters and heads that learn, their optimizer, the step, and the beta in force.
+
+    Seeds and the order of data follow from `step` alone, so no random state has to be kept: what is resumed equals what was
+    never interrupted.
+    """
+
+    roles: Roles
+    adapters: tuple[str, ...]
+    heads: tuple[str, ...]
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    beta: float = 0.0
+
+    def clip_gradients(self, largest: float) -> float:
+        """Hold each group's gradient norm to `largest`; returns the first group's norm before that."""
+        return [float(clip_grad_norm_(group["params"], largest)) for group in self.optimizer.param_groups][0]
+
+    def apply(self, learning_rate: float) -> None:
+        """One optimizer step with the gradients that are there; then there are none."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def pack(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Tensors by name and plain numbers; `unpack` takes both."""
+        tensors = {}
+        for role in self.adapters:
+            tensors |= {f"adapter/{role}/{name}": weight for name, weight in self.roles.weights(role).items()}
+        for name in self.heads:
+            tensors |= {f"head/{name}/{key}": weight for key, weight in self.roles.heads[name].state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in moments.items()}
+        kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+        return kept, {"step": self.step, "beta": self.beta}
+
+    def unpack(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+        """Go back to what was packed. Raises Damaged when it does not fit this state."""
+        try:
+            for role in self.adapters:
+                copy_weights(_under(tensors, f"adapter/{role}/"), self.roles.weights(role))
+            for name in self.heads:
+                self.roles.heads[name].load_state_dict(_under(tensors, f"head/{name}/"))
+            self._unpack_optimizer(_under(tensors, "optimizer/"))
+            self.step, self.beta = int(numbers["step"]), float(numbers["beta"])
+        except (KeyError, RuntimeError, ValueError) as problem:
+            raise Damaged(
+                f"This checkpoint does not fit the run's settings ({str(problem).splitlines()[0]}), so the run cannot go on "
+                "from it. Choose an earlier checkpoint, or start a new run."
+            ) from problem
+
+    def _unpack_optimizer(self, tensors: dict[str, torch.Tensor]) -> None:
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            index, _, key = name.partition("/")
+            moments.setdefault(int(index), {})[key] = tensor.clone()
+        self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def new_state(roles: Roles, groups: Sequence[tuple[str, str]], **options: float) -> State:
+    """A state whose (adapter, head) pairs learn under one AdamW, each with a gradient clip of its own; nothing else learns.
+
+    A head of '' is none. The options are the optimizer's.
+    """
+    roles.freeze()
+    found = []
+    for role, head in groups:
+        found.append({"params": [*roles.trainable(role), *(roles.heads[head].parameters() if head else ())]})
+    optimizer = torch.optim.AdamW(found, **({"weight_decay": 0.0} | options))
+    return State(roles, tuple(role for role, _ in groups), tuple(head for _, head in groups if head), optimizer)
