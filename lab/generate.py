@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from random import Random
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from lab import decode
 from lab.errors import NotFinite
 from lab.models import Roles
+
+BLOCK = 64  # of the vocabulary: the sum to a drawn place is taken over blocks, then within one
 
 
 def sample(
@@ -25,57 +31,106 @@ def sample(
 def stream(
     roles: Roles, role: str, prompts: Sequence[Sequence[int]], *, tokens: int, temperature: float = 1.0, seed: int = 0
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Yields, a token at a time, the rows that still speak and the id that each said; temperature 0 takes the likeliest.
+    """Yields, a token at a time, the rows that still speak and the id that each said; temperature 0 takes the top id.
 
-    Finished rows leave the batch. The generation settings that ship with a model are not consulted: what is sampled is what is
-    scored. Raises NotFinite when the model's output is not.
+    Finished rows leave the batch. Each row draws from a stream of its own, made from the seed and its number, so an
+    answer does not depend on what else is in the batch. The generation settings that ship with a model are not
+    consulted: what is sampled is what is scored. Raises NotFinite when the model's output is not.
     """
-    generator = torch.Generator(device=roles.device).manual_seed(seed)
-    ids, attention = _left_padded(prompts, roles.text.pad_id, roles.device)
-    alive, cache = list(range(len(prompts))), None
-    position = attention.sum(1, keepdim=True)
-    with_positions = (attention.cumsum(1) - 1).clamp(min=0)
-    stops = torch.tensor(roles.text.eos_ids, device=roles.device)
-    for _ in range(tokens):
-        logits, cache = _next(roles, role, ids, attention, with_positions, cache)
-        ids = _draw(logits, temperature, generator)
-        yield alive, ids.flatten().tolist()
-        keep = (~torch.isin(ids.flatten(), stops)).nonzero().flatten()
-        if not len(keep):
+    if not prompts:
+        return
+    speaker = _speaker(roles, role, prompts, tokens)
+    chances = [Random(f"{seed} {row}") for row in range(len(prompts))]
+    alive, stops = list(range(len(prompts))), frozenset(roles.text.eos_ids)
+    logits = speaker.start()
+    for said in range(1, tokens + 1):
+        ids = draw(logits, temperature, [chances[row].random() for row in alive])
+        drawn = ids.tolist()
+        yield alive, drawn
+        kept = survivors([token not in stops for token in drawn])
+        if not kept or said == tokens:
             return
-        if len(keep) < len(alive):
-            alive = [alive[i] for i in keep.tolist()]
-            cache.batch_select_indices(keep)
-            ids, attention, position = ids[keep], attention[keep], position[keep]
-        attention = torch.cat([attention, attention.new_ones(len(alive), 1)], 1)
-        with_positions, position = position, position + 1
+        if len(kept) < len(alive):
+            alive, ids = [alive[place] for place in kept], ids[kept]
+            speaker.keep(kept)
+        logits = speaker.say(ids)
 
 
-def _left_padded(prompts: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> decode.Decoder | Plain:
+    """The fast loop where it computes what the model does, the model's own forward elsewhere."""
+    with roles.using(role):  # refuses a role that nobody plays
+        fast = decode.suits(roles.model, role)
+    if fast:
+        return decode.Decoder(decode.fold(roles.model, role), prompts, tokens)
+    return Plain(roles, role, prompts)
+
+
+class Plain:
+    """The model's own forward with its own cache, for any architecture."""
+
+    def __init__(self, roles: Roles, role: str, prompts: Sequence[Sequence[int]]):
+        self.roles, self.role, self.cache = roles, role, None
+        self.ids, self.attention = left_padded(prompts, roles.text.pad_id, roles.device)
+        self.position = self.attention.sum(1, keepdim=True)
+
+    def start(self) -> Tensor:
+        """Logits [B, V] after the prompts."""
+        return self._forward(self.ids, (self.attention.cumsum(1) - 1).clamp(min=0))
+
+    def say(self, ids: Tensor) -> Tensor:
+        """Logits [B, V] after one more token a row, ids [B]."""
+        self.attention = F.pad(self.attention, (0, 1), value=1)
+        self.position = self.position + 1
+        return self._forward(ids[:, None], self.position - 1)
+
+    def keep(self, kept: list[int]) -> None:
+        """Go on with some rows, in this order."""
+        rows = torch.tensor(kept, device=self.roles.device)
+        self.cache.batch_select_indices(rows)
+        self.attention, self.position = self.attention[rows], self.position[rows]
+
+    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        with self.roles.using(self.role) as model, self.roles.autocast():
+            out = model(
+                input_ids=ids,
+                attention_mask=self.attention,
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        self.cache = out.past_key_values
+        return out.logits[:, -1].float()
+
+
+def left_padded(prompts: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids and attention mask [B, P], every prompt ending in the last column."""
     width = max(map(len, prompts))
     ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
     attention = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
     return ids, attention
 
 
-def _next(roles: Roles, role: str, ids, attention, positions, cache) -> tuple[torch.Tensor, object]:
-    """Logits [B, V] of the next token, and the cache that holds all before it."""
-    with roles.using(role) as model, roles.autocast():
-        out = model(
-            input_ids=ids,
-            attention_mask=attention,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-    return out.logits[:, -1].float(), out.past_key_values
+def survivors(speaking: Sequence[bool]) -> list[int]:
+    """Places of the rows that go on: the first ones stay where they are, holes are filled from the end."""
+    count = sum(speaking)
+    late = [place for place in range(count, len(speaking)) if speaking[place]]
+    return [place if speaking[place] else late.pop() for place in range(count)]
 
 
-def _draw(logits: torch.Tensor, temperature: float, generator: torch.Generator) -> torch.Tensor:
-    """One id a row [B, 1]."""
-    if not torch.isfinite(logits).all():
+def draw(logits: Tensor, temperature: float, chances: Sequence[float]) -> Tensor:
+    """One id a row [B] of logits [B, V]: where its chance in [0, 1) falls in the cumulated probabilities."""
+    largest, likeliest = logits.max(-1, keepdim=True)
+    if not torch.isfinite(largest).all():
         raise NotFinite("The model's output is not a number any more. Go back to an earlier checkpoint.")
     if temperature == 0:
-        return logits.argmax(-1, keepdim=True)
-    return torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator)
+        return likeliest.flatten()
+    weights = ((logits - largest) / temperature).exp()  # [B, V]
+    blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+    reached = blocks.sum(-1).double().cumsum(-1)
+    target = torch.tensor(chances, device=logits.device, dtype=torch.float64)[:, None] * reached[:, -1:]
+    block = torch.searchsorted(reached, target, right=True).clamp(max=blocks.shape[1] - 1)
+    before = torch.where(block > 0, reached.gather(1, (block - 1).clamp(min=0)), 0.0)
+    within = blocks[torch.arange(len(blocks), device=logits.device), block.flatten()].double().cumsum(-1)
+    place = torch.searchsorted(within, target - before, right=True).clamp(max=BLOCK - 1)
+    return (block * BLOCK + place).clamp(max=logits.shape[-1] - 1).flatten()

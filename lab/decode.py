@@ -1,0 +1,224 @@
+"""A fast decode loop for small Llama-shaped models: one role's weights, folded and fused for a single sampling call.
+
+    B rows, T new columns (the prompt at first, then 1), S columns of cache, h hidden, f intermediate, V vocabulary,
+    H query heads in K groups of G = H / K, D head size
+
+Everything that decoding does not need is folded away beforehand: the adapter into its layer, each norm's weight and
+1/sqrt(D) into the matrix that follows, q, k and v into one matrix, gate and up into another. Rows of q and k are put in
+an order in which the two halves of a rotation lie side by side, so that it is one complex product. In float32 the
+result is the model's own but for rounding. The copies live as long as the call: weights that change meanwhile do not
+mix in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SHAPES = ("llama", "mistral", "qwen2")
+ROPES = ("default", "linear", "llama3")
+LARGEST = 50_000_000  # parameters, of which a sampling call makes a float32 copy
+READ_AT_ONCE = 2**22  # entries of an attention mask
+LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+LINEARS += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Matrices that stand on the right of a product: [h, (H+2K)D], [HD, h], [h, 2f], [f, h]."""
+
+    qkv: Tensor
+    bias: Tensor | None
+    out: Tensor
+    gate_up: Tensor
+    down: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """One role of a model, ready to decode. `turns` [D/2] are the rotation's angles for one position."""
+
+    layers: tuple[Layer, ...]
+    embed: Tensor  # [V, h]
+    head: Tensor  # [h, V]
+    turns: Tensor
+    eps: float
+    heads: int
+    groups: int
+    size: int
+
+
+def suits(model: Any, role: str, largest: int = LARGEST) -> bool:
+    """Whether this loop computes what the model does: its shape, plain LoRA, no quantised layer, not too large."""
+    config, causal = model.config, model.base_model.model
+    if config.model_type not in SHAPES or config.hidden_act != "silu" or getattr(config, "sliding_window", None):
+        return False
+    if config.rope_parameters["rope_type"] not in ROPES or type(causal.model.embed_tokens) is not nn.Embedding:
+        return False
+    linears = [layer.get_submodule(name) for layer in causal.model.layers for name in LINEARS]
+    if any(_bias(layer.get_submodule(name)) is not None for layer in causal.model.layers for name in LINEARS[3:]):
+        return False
+    if not all(_plain(linear, role) for linear in [*linears, causal.lm_head]):
+        return False
+    return sum(getattr(linear, "base_layer", linear).weight.numel() for linear in linears) <= largest
+
+
+def _plain(linear: nn.Module, role: str) -> bool:
+    """A float linear layer, alone or under a LoRA adapter without variants (DoRA and such) or bias."""
+    if type(getattr(linear, "base_layer", linear)) is not nn.Linear:
+        return False
+    if role not in getattr(linear, "lora_A", {}):
+        return True
+    return not linear.lora_variant.get(role) and linear.lora_B[role].bias is None and not linear.merged
+
+
+def _bias(linear: nn.Module) -> Tensor | None:
+    return getattr(linear, "base_layer", linear).bias
+
+
+def _weight(linear: nn.Module, role: str) -> Tensor:
+    """[out, in] float32, the role's adapter added."""
+    weight = getattr(linear, "base_layer", linear).weight.float()
+    if role in getattr(linear, "lora_A", {}):
+        weight = weight + linear.get_delta_weight(role).float()
+    return weight
+
+
+@torch.no_grad()
+def fold(model: Any, role: str, dtype: torch.dtype = torch.float32) -> Folded:
+    """A role's weights for this loop; those of the base model for a role without an adapter."""
+    config, causal = model.config, model.base_model.model
+    heads, groups = config.num_attention_heads, config.num_key_value_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    layers = tuple(_fold_layer(layer, role, size, dtype) for layer in causal.model.layers)
+    head = _weight(causal.lm_head, role) * causal.model.norm.weight.float()
+    embed = causal.model.embed_tokens.weight
+    turns = causal.model.rotary_emb.inv_freq.float()
+    return Folded(layers, embed, _right(head, dtype), turns, config.rms_norm_eps, heads, groups, size)
+
+
+def _fold_layer(layer: nn.Module, role: str, size: int, dtype: torch.dtype) -> Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    scale = size**-0.5
+    parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+    query, key, value = (_weight(each, role) for each in parts)
+    qkv = torch.cat([_paired(query, size) * scale, _paired(key, size), value]) * layer.input_layernorm.weight.float()
+    bias = None
+    if _bias(attention.q_proj) is not None:
+        query, key, value = (_bias(each).float() for each in parts)
+        bias = torch.cat([_paired(query, size) * scale, _paired(key, size), value]).to(dtype)
+    gate_up = torch.cat([_weight(mlp.gate_proj, role), _weight(mlp.up_proj, role)])
+    gate_up = gate_up * layer.post_attention_layernorm.weight.float()
+    out, down = _weight(attention.o_proj, role), _weight(mlp.down_proj, role)
+    return Layer(_right(qkv, dtype), bias, _right(out, dtype), _right(gate_up, dtype), _right(down, dtype))
+
+
+def _paired(weight: Tensor, size: int) -> Tensor:
+    """Rows of each head in the order 0, D/2, 1, D/2 + 1, ...: what a rotation mixes stands side by side."""
+    halves = weight.unflatten(0, (-1, 2, size // 2))
+    return halves.transpose(1, 2).flatten(0, 2)
+
+
+def _right(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return weight.t().to(dtype).contiguous()
+
+
+class Decoder:
+    """The state of one batch: a cache for all columns that it may come to, which rows keep and leave."""
+
+    def __init__(self, folded: Folded, prompts: Sequence[Sequence[int]], tokens: int):
+        self.folded, self.device = folded, folded.embed.device
+        self.width = max(map(len, prompts))
+        self.distinct = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
+        number = {prompt: i for i, prompt in enumerate(self.distinct)}
+        self.which = torch.tensor([number[tuple(prompt)] for prompt in prompts], device=self.device)
+        self.column, columns = self.width, self.width + tokens
+        shape = (len(prompts), 2, folded.groups, columns, folded.size)
+        self.cache = [torch.empty(shape, device=self.device, dtype=layer.out.dtype) for layer in folded.layers]
+        self.position = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
+        angles = torch.arange(columns, device=self.device).float()[:, None] * folded.turns
+        self.rotations = torch.polar(torch.ones_like(angles), angles)  # [S, D/2]
+        masked = torch.arange(columns, device=self.device) < self.width - self.position[:, None]
+        self.mask = _blocked(masked, self.cache[0].dtype)[:, None, None]  # [B, 1, 1, S]
+
+    def start(self) -> Tensor:
+        """Logits [B, V] after the prompts; each distinct prompt is read once, a few at a time where they are long."""
+        together = max(1, READ_AT_ONCE // self.width**2)
+        last = [self._read(rows) for rows in torch.arange(len(self.distinct), device=self.device).split(together)]
+        return _logits(self.folded, torch.cat(last)[self.which])
+
+    def _read(self, chunk: Tensor) -> Tensor:
+        """States [b, h] at the end of some distinct prompts, whose keys and values go to the rows that begin so."""
+        folded, width = self.folded, self.width
+        prompts = [self.distinct[i] for i in chunk.tolist()]
+        ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=self.device)
+        padding = width - torch.tensor([len(p) for p in prompts], device=self.device)
+        columns = torch.arange(width, device=self.device)
+        masked = (columns < padding[:, None])[:, None] | (columns > columns[:, None])  # [b, T, T]
+        mask = _blocked(masked, self.cache[0].dtype).repeat_interleave(folded.heads // folded.groups, 1)[:, None]
+        rotations = self.rotations[(columns - padding[:, None]).clamp(min=0)].flatten(0, 1)[:, None]
+        rows = ((self.which >= chunk[0]) & (self.which <= chunk[-1])).nonzero().flatten()
+        states = folded.embed[ids].flatten(0, 1).float()
+        for layer, cache in zip(folded.layers, self.cache, strict=True):
+            new = cache.new_empty(len(prompts), 2, folded.groups, width, folded.size)
+            states = _layer(folded, layer, states, rotations, new, 0, mask)
+            cache[rows, :, :, :width] = new[self.which[rows] - chunk[0]]
+        return states.unflatten(0, (len(prompts), width))[:, -1]
+
+    def say(self, ids: Tensor) -> Tensor:
+        """Logits [B, V] after one more token a row, ids [B]."""
+        states = self.folded.embed[ids].float()
+        rotations = self.rotations[self.position][:, None]
+        mask = self.mask[..., : self.column + 1]
+        for layer, cache in zip(self.folded.layers, self.cache, strict=True):
+            states = _layer(self.folded, layer, states, rotations, cache, self.column, mask)
+        self.column += 1
+        self.position = self.position + 1
+        return _logits(self.folded, states)
+
+    def keep(self, kept: Sequence[int]) -> None:
+        """Go on with some rows, in this order; only rows that change their place are copied."""
+        to = [place for place, row in enumerate(kept) if place != row]
+        moved = torch.tensor([kept[place] for place in to], device=self.device, dtype=torch.long)
+        place = torch.tensor(to, device=self.device, dtype=torch.long)
+        for rows in [*self.cache, self.mask, self.position]:
+            rows[place] = rows[moved]
+        self.cache = [cache[: len(kept)] for cache in self.cache]
+        self.mask, self.position = self.mask[: len(kept)], self.position[: len(kept)]
+
+
+def _blocked(masked: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to attention's scores: the least finite number, since a row of -inf alone gives NaN."""
+    return torch.zeros(masked.shape, dtype=dtype, device=masked.device).masked_fill_(masked, torch.finfo(dtype).min)
+
+
+def _norm(states: Tensor, folded: Folded, dtype: torch.dtype) -> Tensor:
+    return F.rms_norm(states, states.shape[-1:], None, folded.eps).to(dtype)
+
+
+def _logits(folded: Folded, states: Tensor) -> Tensor:
+    return (_norm(states, folded, folded.head.dtype) @ folded.head).float()
+
+
+def _layer(folded: Folded, layer: Layer, states: Tensor, rotations: Tensor, cache: Tensor, start: int, mask: Tensor):
+    """States [B*T, h] after one layer; keys and values of the new columns are put into the cache [B, 2, K, S, D]."""
+    rows, heads, groups, size = len(cache), folded.heads, folded.groups, folded.size
+    normed = _norm(states, folded, layer.qkv.dtype)
+    qkv = normed @ layer.qkv if layer.bias is None else torch.addmm(layer.bias, normed, layer.qkv)
+    qkv = qkv.float().unflatten(1, (-1, size))  # [B*T, H+2K, D]
+    torch.view_as_complex(qkv[:, : heads + groups].unflatten(-1, (-1, 2))).mul_(rotations)
+    columns = len(states) // rows
+    new = qkv[:, heads:].view(rows, columns, 2, groups, size)
+    cache[:, :, :, start : start + columns] = new.permute(0, 2, 3, 1, 4)
+    query = qkv[:, :heads].view(rows, columns, groups, -1, size).transpose(1, 2).flatten(2, 3)  # [B, K, T*G, D]
+    seen = cache[:, :, :, : start + columns]
+    read = F.scaled_dot_product_attention(query.to(cache.dtype), seen[:, 0], seen[:, 1], mask, scale=1.0)
+    read = read.view(rows, groups, columns, -1, size).transpose(1, 2).reshape(len(states), -1)
+    states = states + read @ layer.out
+    gate, up = (_norm(states, folded, layer.gate_up.dtype) @ layer.gate_up).chunk(2, -1)
+    return states + F.silu(gate).mul_(up) @ layer.down

@@ -1,0 +1,106 @@
+"""Sampling: what is drawn has the probabilities that were asked for, and a row does not depend on its neighbours."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lab.errors import NotFinite, NotFound
+from lab.generate import Plain, draw, sample, stream, survivors
+from lab.loading import load
+
+
+@pytest.fixture(scope="module")
+def roles():
+    return load("tiny", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def prompts(roles):
+    texts = ("What does a penguin eat?", "Say hello.", "Name a fruit.", "Why is the sky blue?", "Count to three.", "Hi")
+    return [roles.text.prompt_ids(text) for text in texts]
+
+
+def test_drawn_ids_have_the_softmax_probabilities_of_the_temperature():
+    logits = torch.tensor([2.0, 0.0, -1.0, float("-inf"), 1.0] + [float("-inf")] * 120 + [0.5])
+    for temperature in (1.0, 0.5):
+        chances = [(i + 0.5) / 20000 for i in range(20000)]
+        drawn = torch.cat(
+            [draw(logits.repeat(500, 1), temperature, chances[i : i + 500]) for i in range(0, 20000, 500)]
+        )
+        share = torch.bincount(drawn, minlength=126) / 20000
+        assert torch.allclose(share, (logits / temperature).softmax(-1), atol=1.5e-4)
+
+
+def test_every_chance_in_its_range_gives_an_id_of_the_vocabulary():
+    logits = torch.randn(4, 67, generator=torch.Generator().manual_seed(0))
+    for chance in (0.0, 0.5, 1 - 2**-53):
+        ids = draw(logits, 1.0, [chance] * 4)
+        assert bool(((ids >= 0) & (ids < 67)).all())
+
+
+def test_temperature_zero_takes_the_likeliest():
+    logits = torch.randn(5, 4096, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(draw(logits, 0, [0.9] * 5), logits.argmax(-1))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_refused(bad):
+    logits = torch.zeros(2, 8)
+    logits[1, 3] = bad
+    with pytest.raises(NotFinite):
+        draw(logits, 1.0, [0.5, 0.5])
+
+
+def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(roles, prompts):
+    together = sample(roles, "base", prompts, tokens=20, seed=3)
+    for count in (1, 4):
+        assert sample(roles, "base", prompts[:count], tokens=20, seed=3) == together[:count]
+
+
+def test_the_same_seed_says_the_same_and_another_seed_does_not(roles, prompts):
+    first = sample(roles, "base", prompts, tokens=20, seed=3)
+    assert sample(roles, "base", prompts, tokens=20, seed=3) == first
+    assert sample(roles, "base", prompts, tokens=20, seed=4) != first
+
+
+def test_equal_prompts_get_different_answers(roles, prompts):
+    assert len({tuple(response) for response in sample(roles, "base", prompts[:1] * 8, tokens=16)}) > 1
+
+
+def test_a_response_ends_with_its_first_stop_token_or_at_the_limit(roles, prompts):
+    for response in sample(roles, "base", prompts * 4, tokens=24, seed=1):
+        stops = [place for place, token in enumerate(response) if token in roles.text.eos_ids]
+        assert stops == [len(response) - 1] or (not stops and len(response) == 24)
+
+
+def test_the_fast_loop_and_the_models_forward_say_the_same(roles, prompts, monkeypatch):
+    monkeypatch.setattr(type(roles), "autocast", lambda self: torch.autocast("cpu", enabled=False))
+    fast = [sample(roles, "base", prompts, tokens=16, temperature=t, seed=5) for t in (0, 1.0)]
+    monkeypatch.setattr("lab.decode.suits", lambda *_: False)
+    assert [sample(roles, "base", prompts, tokens=16, temperature=t, seed=5) for t in (0, 1.0)] == fast
+
+
+def test_rows_leave_the_models_own_loop_too(roles, prompts, monkeypatch):
+    monkeypatch.setattr("lab.decode.suits", lambda *_: False)
+    sizes = [len(rows) for rows, _ in stream(roles, "base", prompts * 3, tokens=40, seed=1)]
+    assert sizes == sorted(sizes, reverse=True)
+    speaker = Plain(roles, "base", prompts)
+    with torch.no_grad():
+        speaker.start()
+        speaker.keep([5, 1])
+        logits = speaker.say(torch.tensor([7, 8]))
+        alone = Plain(roles, "base", [prompts[1] + [8]]).start()
+    assert (logits[1].softmax(-1) - alone[0].softmax(-1)).abs().max() < 0.02
+
+
+def test_survivors_stay_and_fill_holes_from_the_end():
+    assert survivors([True, False, True, False, True]) == [0, 4, 2]
+    assert survivors([True, True]) == [0, 1]
+    assert survivors([False, False]) == []
+
+
+def test_nobody_to_ask_says_nothing_and_an_unknown_role_is_refused(roles, prompts):
+    assert sample(roles, "base", [], tokens=4) == []
+    with pytest.raises(NotFound):
+        sample(roles, "nobody", prompts, tokens=4)
