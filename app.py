@@ -1,4 +1,4 @@
-"""Opens RLHF Lab in the browser: python app.py [--workspace DIR] [--port N] [--host H] [--mode solo] [--share] [--inline]."""
+"""Opens RLHF Lab in the browser; python app.py --help lists the options."""
 
 from __future__ import annotations
 

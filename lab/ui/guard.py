@@ -122,10 +122,10 @@ class Guard:
 
 
 def csp(frames: Iterable[str]) -> str:
-    """Gradio builds its templates with new Function and inline styles, so scripts are 'self' with both; the rest is shut."""
+    """Gradio builds templates with new Function and inline styles, so scripts are 'self' with both; the rest is shut."""
     return (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self' data: blob:; "
+        "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; connect-src 'self' data: blob:; "
         "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
         f"frame-ancestors {' '.join(frames)}"
     )

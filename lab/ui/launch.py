@@ -61,34 +61,33 @@ def serve(options: Options, *, block: bool) -> Any:
     port = find_port(options.host, options.port)
     root = options.workspace.expanduser().resolve()
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    from lab.ui.office import Office
     from lab.ui.supervisor import Supervisor
 
-    worker = Supervisor(root, inline=options.inline)
-    worker.start()
+    # The office makes the database, which the worker only reads; Gradio is imported while the model loads.
+    office = Office(root, mode=options.mode, worker=Supervisor(root, inline=options.inline))
+    office.worker.start()
     try:
-        return _open(options, port, root, worker, block)
+        demo = _open(office, options, port)
+        if block:
+            demo.block_thread()
     except BaseException:
-        worker.stop()
+        office.close()
         raise
+    if block:
+        office.close()
+    return demo
 
 
-def _open(options: Options, port: int, root: Path, worker: Any, block: bool) -> Any:
+def _open(office: Any, options: Options, port: int) -> Any:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
-    from lab.ui.office import Office
     from lab.ui.server import start
 
-    office = Office(root, mode=options.mode, worker=worker)
     key = secrets.token_urlsafe(12) if needs_key(options) else ""
     demo = start(office, options, port, key)
     name = options.host if options.host not in ("0.0.0.0", "::") else socket.gethostname()
     print(f"RLHF Lab is open at http://{name}:{port}/{f'?key={key}' if key else ''}", flush=True)
-    if not block:
-        return demo
-    try:
-        demo.block_thread()
-    finally:
-        office.close()
     return demo
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import lab.errors
-from lab.errors import BadName, Busy, LabError
+from lab.errors import BadName, Busy
 from lab.store import Store
+from lab.ui.feed import Feed
+from lab.ui.refusal import refuse
 from lab.ui.supervisor import Supervisor
 from lab.workspace import Served, Workspace
 
@@ -29,6 +30,7 @@ class Office:
         self.mode = mode
         self.worker = worker
         self.actions: dict[str, Action] = {}
+        self.feed = Feed(self)
         self._looked = 0.0
 
     def close(self) -> None:
@@ -36,7 +38,7 @@ class Office:
         self.store.close()
 
     def action(self, name: str, do: Action) -> None:
-        """Serve `do(body, rater)` at POST /lab/NAME for the page's scripts: JSON in and out, a LabError becomes a 4xx."""
+        """Serve `do(body, rater)` at POST /lab/NAME for the page's scripts: JSON in and out, a LabError as a 4xx."""
         self.actions[name] = do
 
     def ask(self, kind: str, payload: dict[str, Any]) -> str:
@@ -51,7 +53,7 @@ class Office:
         return self.served.get(request)
 
     def follow(self, request: str, timeout: float = 120.0) -> Iterator[dict[str, Any]]:
-        """The answer as it grows, the last one with done true. A refusal is raised; Busy after `timeout` s of silence."""
+        """The answer as it grows, the last one done. A refusal is raised; Busy after `timeout` s of silence."""
         seen: dict[str, Any] | None = None
         heard = time.monotonic()
         while True:
@@ -68,10 +70,8 @@ class Office:
 
     def wait(self, request: str, timeout: float = 30.0) -> dict[str, Any]:
         """The finished answer; a refusal is raised, and Busy when the worker is silent for `timeout` seconds."""
-        found: dict[str, Any] = {}
-        for found in self.follow(request, timeout):
-            pass
-        return found
+        *_, last = self.follow(request, timeout)
+        return last
 
     def rater(self, request: Any) -> str:
         """The name under which this browser ranks: its cookie, else one for the whole app. `request` has `cookies`."""
@@ -95,16 +95,3 @@ def checked_name(name: str) -> str:
             f"A name has 1 to 64 printable characters and does not start with 'simulated:'; {name[:80]!r} is none."
         )
     return name
-
-
-def refuse(answer: Mapping[str, Any]) -> None:
-    """Raise what the worker refused, as the error that it was over there."""
-    error = answer.get("error")
-    if error:
-        raise error_named(str(error.get("code", "")))(str(error.get("message", "The worker gave no reason.")))
-
-
-def error_named(code: str) -> type[LabError]:
-    """The class of the error tree with this code; LabError itself for one that is not known here."""
-    kinds = [each for each in vars(lab.errors).values() if isinstance(each, type) and issubclass(each, LabError)]
-    return next((each for each in kinds if each.code == code), LabError)

@@ -70,6 +70,11 @@ class Supervisor:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int | None:
+        """Of the living process; None between two."""
+        return self._process.pid if self._process is not None and self.alive else None
+
+    @property
     def given_up(self) -> bool:
         return not self.alive and not self._restarting and (self._stopped or self._too_many())
 

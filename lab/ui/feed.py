@@ -1,0 +1,247 @@
+"""Candidates made ahead of the people who rank them, so that the next prompt is there when one is submitted."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import BadInput, LabError, NotFound
+from lab.store import Candidate
+from lab.ui.pool import Pool, deal
+from lab.ui.prompts import Prompts
+from lab.ui.refusal import refuse
+
+if TYPE_CHECKING:
+    from lab.ui.office import Office
+
+AHEAD = 2
+# Browser tabs and open prompts that are remembered; the oldest are forgotten, and their comparison stays on disk.
+TABS, ITEMS = 500, 2000
+# A request asked before the worker died is lost with it; the same candidates are then asked for again.
+LOST = 2.0
+
+
+@dataclass(slots=True)
+class Item:
+    """One prompt with its candidates in the order in which they are shown; `policies` stays on the server."""
+
+    id: str
+    pool: Pool
+    prompt: str
+    source: str
+    policies: tuple[str, ...]
+    seed: int
+    request: str = ""
+    asked: float = 0.0
+    worker: int | None = None
+    comparison: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Feed:
+    """Thread-safe. `hold` gives a tab the prompt it has in hand, `advance` the next one."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        self.prompts = Prompts(office.store)
+        self._lock = threading.RLock()
+        self._ready: dict[Pool, deque[Item]] = {}
+        self._making: Counter[Pool] = Counter()
+        self._hands: OrderedDict[str, Item] = OrderedDict()
+        self._items: OrderedDict[str, Item] = OrderedDict()
+
+    def hold(self, tab: str, pool: Pool) -> Item:
+        """What this tab has in hand, if it is of the same kind, so that a reload shows the same prompt."""
+        with self._lock:
+            held = self._hands.get(tab)
+        return held if held is not None and held.pool == pool else self.advance(tab, pool)
+
+    def advance(self, tab: str, pool: Pool) -> Item:
+        item = self._take(pool)
+        with self._lock:
+            _remember(self._hands, tab, item, TABS)
+        return item
+
+    def put(self, tab: str, item: Item) -> None:
+        """Give a tab this one now; what it had in hand is kept for the next turn."""
+        with self._lock:
+            held = self._hands.get(tab)
+            if held is not None and held is not item:
+                self._ready.setdefault(held.pool, deque()).appendleft(held)
+            _remember(self._hands, tab, item, TABS)
+
+    def warm(self, pool: Pool) -> None:
+        """Ask for the next prompts of a pool in the background, so that nobody waits for the asking."""
+        threading.Thread(target=self._top_up, args=(pool,), name="feed", daemon=True).start()
+
+    def item(self, name: str) -> Item:
+        with self._lock:
+            if name not in self._items:
+                raise NotFound("This prompt is no longer in hand, probably because the app was started again.")
+            return self._items[name]
+
+    def make(self, pool: Pool, prompt: str, source: str) -> Item:
+        """Ask the worker for one prompt's candidates now."""
+        seed = random.getrandbits(31)
+        policies = deal(pool, known_policies(self.office), random.Random(seed))
+        item = Item(uuid.uuid4().hex, pool, prompt, source, policies, seed)
+        self._ask(item)
+        with self._lock:
+            _remember(self._items, item.id, item, ITEMS)
+        return item
+
+    def recall(self, comparison: str, pool: Pool) -> Item:
+        """An item for a comparison that stands in the store: after an undo, or to rank it again."""
+        found = self.office.store.comparison(comparison)
+        policies = tuple(each.policy for each in found.candidates)
+        item = Item(uuid.uuid4().hex, pool, found.prompt, "", policies, 0, comparison=comparison)
+        with self._lock:
+            _remember(self._items, item.id, item, ITEMS)
+        return item
+
+    def view(self, item: Item) -> dict[str, Any]:
+        """What a browser may know before it has ranked: texts, and never who wrote them."""
+        base = {
+            "item": item.id,
+            "prompt": item.prompt,
+            "count": len(item.policies),
+            "tokens": item.pool.sampling.tokens,
+        }
+        try:
+            texts, finished = self._texts(item)
+        except LabError as error:
+            return base | {"error": {"code": error.code, "message": str(error)}, "candidates": [], "comparison": ""}
+        shown = [{"text": text, "finished": end} for text, end in zip(texts, finished, strict=True)]
+        return base | {"candidates": shown, "comparison": item.comparison}
+
+    def _texts(self, item: Item) -> tuple[list[str], list[bool]]:
+        if item.comparison:
+            stored = self.office.store.comparison(item.comparison).candidates
+            return [each.text for each in stored], [True] * len(stored)
+        answer = self._answer(item)
+        if answer is None or not answer.get("texts"):
+            return [""] * len(item.policies), [False] * len(item.policies)
+        if answer.get("done"):
+            self._settle(item, answer)
+        return answer["texts"], answer.get("finished") or [bool(answer.get("done"))] * len(item.policies)
+
+    def _answer(self, item: Item) -> dict[str, Any] | None:
+        answer = self.office.answer(item.request)
+        if answer is not None:
+            refuse(answer)
+        if (answer is None or not answer.get("done")) and self._lost(item):
+            self._ask(item)
+        return answer
+
+    def _lost(self, item: Item) -> bool:
+        """Whether another worker than the one that was asked is ready by now."""
+        now = self.office.worker.pid
+        return (
+            now is not None and item.worker is not None and now != item.worker and time.monotonic() - item.asked > LOST
+        )
+
+    def _ask(self, item: Item) -> None:
+        pool = item.pool
+        newest = self.office.workspace.newest("reward")
+        payload = {
+            "prompt": item.prompt,
+            "policies": list(item.policies),
+            "temperature": pool.sampling.temperature,
+            "tokens": pool.sampling.tokens,
+            "seed": item.seed,
+            "guess": newest.name if newest else "",
+        }
+        item.worker, item.asked = self.office.worker.pid, time.monotonic()
+        item.request = self.office.ask("candidates", payload)
+
+    def _settle(self, item: Item, answer: dict[str, Any]) -> None:
+        """Into the store, once, so that a submit finds it on disk whatever happens to this process."""
+        with item.lock:
+            if item.comparison:
+                return
+            store = self.office.store
+            prompt_id = store.add_prompts([item.prompt], item.source)[0]
+            item.comparison = store.add_comparison(prompt_id, candidates(item, answer), pool=item.pool.kind)
+
+    def _take(self, pool: Pool) -> Item:
+        with self._lock:
+            waiting = self._ready.setdefault(pool, deque())
+            item = waiting.popleft() if waiting else None
+            while item is not None and waiting and self._all_the_same(item):
+                item = waiting.popleft()
+        item = item or self.make(pool, *self.prompts.next(pool.sampling.prompts))
+        self.warm(pool)
+        return item
+
+    def _top_up(self, pool: Pool) -> None:
+        """One more at a time, asked for outside the lock, since asking is a commit to disk."""
+        while True:
+            with self._lock:
+                waiting = self._ready.setdefault(pool, deque())
+                if len(waiting) + self._making[pool] >= AHEAD:
+                    return
+                self._making[pool] += 1
+            try:
+                item = self.make(pool, *self.prompts.next(pool.sampling.prompts))
+            except LabError:
+                # Whoever asks for this pool next meets the same refusal and is told.
+                return
+            else:
+                with self._lock:
+                    waiting.append(item)
+            finally:
+                with self._lock:
+                    self._making[pool] -= 1
+
+    def _all_the_same(self, item: Item) -> bool:
+        """Equal answers teach nothing, so nobody is asked about them."""
+        answer = self.office.answer(item.request) if item.request else None
+        done = answer is not None and answer.get("done") and answer.get("texts")
+        return bool(done) and len({text.strip() for text in answer["texts"]}) == 1
+
+
+def candidates(item: Item, answer: dict[str, Any]) -> list[Candidate]:
+    """The worker's answer as rows of the store."""
+    count = len(item.policies)
+    scores, steps = answer.get("scores") or [None] * count, answer.get("steps") or [0] * count
+    ids, ended = answer.get("ids") or [()] * count, answer.get("ended") or [True] * count
+    return [
+        Candidate(
+            text=answer["texts"][n],
+            policy=item.policies[n],
+            step=steps[n],
+            ids=tuple(ids[n]),
+            ended=ended[n],
+            seed=item.seed,
+            temperature=item.pool.sampling.temperature,
+            score=scores[n],
+        )
+        for n in range(count)
+    ]
+
+
+def known_policies(office: Office) -> list[str]:
+    """Everything that can answer: the base, SFT, the results of PPO, and the policy in training."""
+    runs = [run for run in office.workspace.runs() if run.stage == "ppo"]
+    tuned = [run.name for run in runs if run.status() in ("done", "stopped") and run.adapter.is_dir()]
+    training = ["policy"] if any(run.status() in ("running", "paused") for run in runs) else []
+    return ["base", "sft", *tuned, *training]
+
+
+def _remember(book: OrderedDict[str, Item], name: str, item: Item, limit: int) -> None:
+    book[name] = item
+    book.move_to_end(name)
+    while len(book) > limit:
+        book.popitem(last=False)
+
+
+def tab_name(value: object) -> str:
+    """A tab's own random name, as its page made it."""
+    if not isinstance(value, str) or not 8 <= len(value) <= 64 or not value.isalnum():
+        raise BadInput("The page did not say which tab it is. Reload it.")
+    return value

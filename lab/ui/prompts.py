@@ -1,0 +1,81 @@
+"""Which prompt is asked next: one's own before the built-in ones, and none twice while another waits."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+from lab.errors import NoRows
+from lab.formats.files import FileRow, rows, text_of
+from lab.store import Store
+
+BUILT_IN, OWN = "built-in", "own"
+CHOICES = (BUILT_IN, OWN, "both")
+HOW_MANY, SEED = 600, 20
+# Where a prompt stands in the usual files, best first.
+FIELDS = ("prompt", "instruction", "question", "input", "text")
+
+
+class Prompts:
+    """Thread-safe; counts what has been asked, beginning with what has already been ranked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._built_in: list[str] = []
+        self._asked: Counter[str] = Counter()
+
+    def next(self, choice: str) -> tuple[str, str]:
+        """A text and where it came from. With `own` and none given, the built-in ones serve."""
+        with self._lock:
+            self._begin()
+            known = self._own() if choice != BUILT_IN else []
+            if choice != OWN or not known:
+                known += [(text, BUILT_IN) for text in self._built_in]
+            found = min(known, key=lambda each: self._asked[each[0]])
+            self._asked[found[0]] += 1
+            return found
+
+    def _own(self) -> list[tuple[str, str]]:
+        """What people typed or uploaded; an import of rankings brings prompts too, which nobody asked to see again."""
+        return [(text, source) for _, text, source in self._store.prompts() if source.startswith(OWN)]
+
+    def _begin(self) -> None:
+        """The built-in prompts on first use: importing the small world costs a tenth of a second."""
+        if self._built_in:
+            return
+        from lab.world.corpus import prompts
+
+        self._built_in = prompts(HOW_MANY, SEED)
+        self._asked.update(each.comparison.prompt for each in self._store.rankings())
+
+
+def from_file(path: str | Path) -> list[str]:
+    """The prompts of a text file (one a line) or of any table that the lab reads; NoRows when it holds none."""
+    path = Path(path)
+    if path.suffix.lower() in (".txt", ".md"):
+        found = [line.strip() for line in text_of(path.read_bytes(), path.name).splitlines()]
+    else:
+        found = [_prompt_of(row) for row in rows(path)]
+    texts = list(dict.fromkeys(text for text in found if text))
+    if not texts:
+        raise NoRows(
+            f"{path.name} holds no prompt. Write one prompt a line in a .txt file, or JSON lines with a field {FIELDS[0]}."
+        )
+    return texts
+
+
+def _prompt_of(row: FileRow) -> str:
+    for name in FIELDS:
+        value = row.fields.get(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    turns = row.fields.get("messages") or row.fields.get("prompt")
+    return _last_question(turns) if isinstance(turns, list) else ""
+
+
+def _last_question(turns: list) -> str:
+    """What the user said last in a conversation."""
+    asked = [turn.get("content") for turn in turns if isinstance(turn, dict) and turn.get("role") == "user"]
+    return asked[-1].strip() if asked and isinstance(asked[-1], str) else ""

@@ -1,0 +1,39 @@
+"""The board: a component whose script streams the answers in and lets a person order them by mouse, keys or touch."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import gradio as gr
+
+from lab.ui.pool import Sampling
+from lab.ui.rank.desk import TAGS
+from lab.ui.theme import STATIC
+
+SCRIPTS = ("ranking.js", "dragging.js", "board.js")
+
+
+class Board(gr.HTML):
+    """`kind` rank or duel. All that a model or a person wrote reaches the page through textContent only."""
+
+    def __init__(self, kind: str = "rank", **more: Any) -> None:
+        super().__init__(
+            "",
+            html_template=(STATIC / "board.html").read_text(encoding="utf-8"),
+            js_on_load="\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS),
+            apply_default_css=False,
+            kind=kind,
+            knobs=settings(),
+            tags=list(TAGS),
+            **more,
+        )
+
+
+def settings() -> list[dict[str, Any]]:
+    """The knobs of a board, for the script to draw."""
+    return [
+        {"name": each.name, "value": each.default, "help": each.metadata["help"]}
+        | {name: each.metadata[name] for name in ("low", "high", "choices")}
+        for each in fields(Sampling)
+    ]

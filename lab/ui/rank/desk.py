@@ -1,0 +1,147 @@
+"""What a board may ask of the server: the next prompt, how its answers grow, a save, an undo, a prompt of one's own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lab.errors import BadInput, BadRanking
+from lab.store import Comparison
+from lab.ui.feed import Item, known_policies, tab_name
+from lab.ui.office import Office
+from lab.ui.pool import MIX, read_pool
+from lab.ui.prompts import OWN
+from lab.ui.rank.guess import Agreement, agreement
+from lab.ui.state import ENOUGH
+
+TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
+
+
+class Desk:
+    """Each method takes the request's JSON and the rater's name. One desk serves the boards of all pages."""
+
+    def __init__(self, office: Office) -> None:
+        self.office, self.feed = office, office.feed
+        self.agreement = Agreement(office.store)
+
+    def open(self) -> None:
+        """Name the actions under which scripts find this desk."""
+        for name in ("next", "look", "submit", "undo", "own", "sources"):
+            self.office.action(f"board-{name}", getattr(self, name))
+
+    def next(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """What this tab has in hand, or the next prompt where it asks for another."""
+        tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
+        item = self.feed.advance(tab, pool) if body.get("another") else self.feed.hold(tab, pool)
+        return self._view(item, rater)
+
+    def look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        return self.feed.view(self.feed.item(str(body.get("item"))))
+
+    def submit(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Save, then what the reward model had guessed and the next prompt: in one answer, so that nothing waits."""
+        tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
+        comparison = self.office.store.comparison(str(body.get("comparison")))
+        seq, already = self._save(body, comparison, rater)
+        held = self.feed.hold(tab, pool)
+        item = self.feed.advance(tab, pool) if held.comparison in ("", comparison.id) else held
+        return {"seq": seq, "already": already, "reveal": self._reveal(body, comparison, rater)} | {
+            "next": self._view(item, rater)
+        }
+
+    def undo(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Take a saved ranking back and show its answers again; the prompt in hand is kept for later."""
+        tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
+        seq = body.get("seq")
+        if type(seq) is not int:
+            raise BadInput("There is nothing to undo.")
+        found = next((each for each in self.office.store.rankings(after=seq - 1) if each.seq == seq), None)
+        if found is None or found.rater != rater:
+            raise BadInput("That ranking is not yours, or it has been undone already.")
+        self.office.store.withdraw(str(body.get("key")), seq)
+        self.agreement.drop(rater, seq)
+        item = self.feed.recall(found.comparison.id, pool)
+        self.feed.put(tab, item)
+        return self._view(item, rater)
+
+    def own(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """A prompt that somebody typed is asked at once."""
+        tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
+        text = str(body.get("prompt", "")).strip()
+        self.office.store.add_prompts([text], OWN)
+        item = self.feed.make(pool, text, OWN)
+        self.feed.put(tab, item)
+        return self._view(item, rater)
+
+    def sources(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Who can answer now, with a name for people."""
+        known = known_policies(self.office)
+        named = [{"value": each, "label": label(each)} for each in known]
+        return {"sources": [*named, {"value": MIX, "label": "A mixture of all"}]}
+
+    def _save(self, body: dict[str, Any], comparison: Comparison, rater: str) -> tuple[int, bool]:
+        scores = guess_of(comparison)
+        order = read_order(body.get("order"))
+        seq, already = self.office.store.rank(
+            str(body.get("key", "")),
+            comparison.id,
+            order,
+            rater=rater,
+            seconds=read_seconds(body.get("seconds")),
+            note=str(body.get("note") or ""),
+            tags=[tag for tag in TAGS if tag in (body.get("tags") or [])],
+            shown=range(len(comparison.candidates)),
+            guess=scores,
+        )
+        if comparison.pool == "rank":
+            self.agreement.add(rater, seq, order, scores)
+        return seq, already
+
+    def _reveal(self, body: dict[str, Any], comparison: Comparison, rater: str) -> dict[str, Any]:
+        """What stays hidden until the click: who wrote what, and how the reward model would have ordered them."""
+        scores, order = guess_of(comparison), read_order(body.get("order"))
+        agreed, pairs = agreement(order, scores)
+        total_agreed, total = self.agreement.total(rater)
+        ranked = sorted(range(len(scores)), key=lambda index: -scores[index]) if scores else []
+        return {
+            "order": order,
+            "policies": [named(each.policy, each.step) for each in comparison.candidates],
+            "guess": ranked,
+            "agreed": agreed,
+            "pairs": pairs,
+            "total_agreed": total_agreed,
+            "total": total,
+        }
+
+    def _view(self, item: Item, rater: str) -> dict[str, Any]:
+        counts = self.office.store.counts()
+        progress = {"mine": counts["raters"].get(rater, 0), "all": counts["by_person"], "enough": ENOUGH}
+        return self.feed.view(item) | {"progress": progress}
+
+
+def guess_of(comparison: Comparison) -> tuple[float, ...] | None:
+    """The reward model's scores, made before anybody clicked; None unless it scored all of them."""
+    scores = tuple(each.score for each in comparison.candidates if each.score is not None)
+    return scores if len(scores) == len(comparison.candidates) else None
+
+
+def read_order(order: object) -> list[list[int]]:
+    """Groups of numbers, best first; the store checks that they fit the candidates."""
+    if not isinstance(order, list) or len(order) > 8:
+        raise BadRanking("The order must be a list of at most 8 groups, best first.")
+    if not all(isinstance(group, list) and all(type(index) is int for index in group) for group in order):
+        raise BadRanking("Each group of the order must be a list of whole numbers.")
+    return order
+
+
+def read_seconds(value: object) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return min(max(float(value), 0.0), 86_400.0) if good else 0.0
+
+
+def label(policy: str) -> str:
+    return {"base": "Base model, untuned", "sft": "SFT", "policy": "Policy in training"}.get(policy, policy)
+
+
+def named(policy: str, step: int) -> str:
+    return f"{policy} at step {step}" if step and policy not in ("base", "sft") else policy

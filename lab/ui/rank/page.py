@@ -1,0 +1,32 @@
+"""Lays out the Rank page: the board, and below it the prompts of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+from lab.ui.notes import lead, told
+from lab.ui.office import Office
+from lab.ui.prompts import OWN, from_file
+from lab.ui.rank.board import Board
+from lab.ui.rank.desk import Desk
+
+
+def page(office: Office) -> None:
+    Desk(office).open()
+
+    @told
+    def upload(path: str) -> str:
+        texts = from_file(path)
+        office.store.add_prompts(texts, f"{OWN}:{Path(path).name[:80]}")
+        return f"{len(texts)} prompts added. They come next."
+
+    lead("Which answer is better?", "Order the answers from best to worst. Who wrote them is hidden until you submit.")
+    Board("rank", elem_id="board")
+    with gr.Accordion("Prompts from a file", open=False):
+        gr.Markdown("A .txt file with one prompt a line, or JSON lines with a field `prompt`.")
+        with gr.Row():
+            pick = gr.UploadButton("Choose a file", file_types=[".txt", ".jsonl", ".json", ".csv"], scale=0)
+            said = gr.Markdown(elem_id="prompts-said")
+    pick.upload(upload, pick, said, api_visibility="private", show_progress="hidden")

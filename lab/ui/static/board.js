@@ -1,0 +1,426 @@
+// The board of one page: streams a prompt's answers in, takes an order by click, key or drag, saves it, shows the next.
+const find = (selector) => element.querySelector(selector);
+const LETTERS = "ABCDEFGH";
+const duel = props.kind === "duel";
+const actions = { tie, undo, skip: () => save([]), submit: () => save(ranking.groups) };
+const cards = find(".board-cards");
+const strip = find(".board-strip");
+const note = find(".board-note input");
+const settings = { kind: props.kind, source: "sft", against: "" };
+props.knobs.forEach((knob) => (settings[knob.name] = knob.value));
+
+let item = null; // what the server said about the prompt in hand
+let ranking = makeRanking(0);
+let answers = []; // the nodes of each card
+let began = 0;
+let saving = null; // the request that is being saved, kept for a retry with the same key
+let saved = null; // the newest saved ranking, which U takes back
+
+function say(words) {
+  const live = find("[data-live]");
+  live.textContent = "";
+  setTimeout(() => (live.textContent = words), 30);
+}
+
+const body = (more = {}) => ({ tab: `${lab.tabId()}${props.kind}`, pool: settings, ...more });
+const writing = () => !item || !item.comparison;
+
+// ---- one prompt -------------------------------------------------------------------------------------------------
+
+function show(view) {
+  const fresh = !item || view.item !== item.item;
+  item = view;
+  if (view.progress) showProgress(view.progress);
+  problem(view.error ? view.error.message : "", "Next prompt", () => load(true));
+  if (fresh) build();
+  view.candidates.forEach(fill);
+  paint();
+  if (writing() && !view.error) setTimeout(look, 100);
+}
+
+function build() {
+  const focused = element.contains(document.activeElement) && !document.activeElement.matches("input, select");
+  ranking = makeRanking(item.count);
+  began = performance.now();
+  find(".board-prompt").textContent = item.prompt;
+  note.value = "";
+  element.querySelectorAll(".board-tags button").forEach((tag) => tag.setAttribute("aria-pressed", "false"));
+  cards.style.setProperty("--card", item.tokens > 100 ? "360px" : "216px");
+  answers = Array.from({ length: item.count }, (_, index) => card(index));
+  cards.replaceChildren(...answers.map((each) => each.card));
+  if (focused) find(".board-prompt").focus({ preventScroll: true });
+  say(`New prompt: ${item.prompt.slice(0, 200)}`);
+}
+
+// The text is a plain element beside the button, never inside it: a button's label would hide it from screen readers.
+function card(index) {
+  const box = lab.make("div", "board-card writing");
+  const pick = lab.make("button", "board-pick");
+  const text = lab.make("div", "board-text");
+  pick.type = "button";
+  text.id = `${props.kind}-answer-${index}`;
+  box.dataset.answer = index;
+  pick.dataset.handle = `Answer ${LETTERS[index]}`;
+  pick.setAttribute("aria-describedby", text.id);
+  pick.append(lab.make("b", "", LETTERS[index]), lab.make("kbd", "", duel ? "←→"[index] : String(index + 1)), lab.make("span", "board-place"));
+  box.append(pick, text);
+  box.addEventListener("click", (event) => {
+    const chosen = getSelection();
+    if (!chosen.isCollapsed && box.contains(chosen.anchorNode)) return;
+    if (event.shiftKey && ranking.started && !ranking.joining) ranking.tie();
+    choose(index);
+  });
+  return { card: box, pick, text, place: pick.lastChild };
+}
+
+// Only what is new is appended, so that a selection and the scroll position survive.
+function fill(candidate, index) {
+  const { card, text } = answers[index];
+  const now = text.textContent;
+  const told = candidate.text || (candidate.finished ? "(empty answer)" : "");
+  if (told.startsWith(now)) {
+    if (told.length > now.length) text.append(told.slice(now.length));
+  } else text.textContent = told;
+  text.classList.toggle("empty", candidate.finished && !candidate.text);
+  card.classList.toggle("writing", !candidate.finished);
+}
+
+async function look() {
+  const name = item.item;
+  try {
+    const view = await lab.post("board-look", { item: name });
+    if (item.item === name) show({ ...view, progress: null });
+  } catch (error) {
+    if (item.item === name) lost(error);
+  }
+}
+
+function lost(error) {
+  if (error.code === "E_NOT_FOUND") return load(false);
+  problem(error.message, "", null);
+  setTimeout(look, 1500);
+}
+
+async function load(another) {
+  try {
+    show(await lab.post("board-next", body({ another })));
+  } catch (error) {
+    problem(error.message, "Try again", () => load(another));
+  }
+}
+
+// ---- ordering ---------------------------------------------------------------------------------------------------
+
+function placeName(index) {
+  const place = ranking.placeOf(index);
+  if (place < 0) return "not placed";
+  const tied = ranking.groups[place].length > 1 ? ", tied" : "";
+  return `place ${place + 1}${tied}`;
+}
+
+function paint() {
+  const end = ranking.complete();
+  answers.forEach(({ card, pick, place }, index) => {
+    const at = ranking.placeOf(index);
+    card.classList.toggle("placed", at >= 0);
+    place.textContent = at < 0 ? "" : String(at + 1);
+    pick.setAttribute("aria-label", `Answer ${LETTERS[index]}, ${placeName(index)}`);
+    pick.setAttribute("aria-pressed", String(at >= 0));
+  });
+  paintStrip();
+  const wait = end && writing();
+  const button = find("[data-do=submit]");
+  button.disabled = !end || writing() || Boolean(saving);
+  button.firstChild.textContent = saving ? "Saving " : wait ? "Still writing " : "Submit ";
+  find("[data-do=undo]").disabled = !ranking.started && !saved;
+  find("[data-do=tie]").setAttribute("aria-pressed", String(ranking.joining));
+}
+
+function paintStrip() {
+  const nodes = [];
+  ranking.groups.forEach((group, place) => {
+    if (place) nodes.push(lab.make("li", "board-sign", ">"));
+    const slot = lab.make("li", group.length > 1 ? "board-slot tied" : "board-slot");
+    group.forEach((index, position) => {
+      if (position) slot.append(lab.make("span", "board-sign", "="));
+      slot.append(chip(index));
+    });
+    nodes.push(slot);
+  });
+  if (ranking.joining) nodes.push(lab.make("li", "board-sign", "="));
+  const hint = duel ? "Press ← or → for the better one, = for a tie" : "Click the best answer first, or press its number";
+  if (!ranking.started) nodes.push(lab.make("li", "board-hint", hint));
+  strip.replaceChildren(...nodes);
+}
+
+function chip(index) {
+  const node = lab.make("button", "board-chip", LETTERS[index]);
+  node.type = "button";
+  node.dataset.answer = index;
+  node.dataset.handle = `Answer ${LETTERS[index]}`;
+  node.setAttribute("aria-label", `Answer ${LETTERS[index]}, ${placeName(index)}. Arrow keys move it, equals ties it with the one before.`);
+  return node;
+}
+
+function choose(index) {
+  if (saving || index >= item.count) return;
+  ranking.pick(index);
+  paint();
+  say(`Answer ${LETTERS[index]}: ${placeName(index)}.${ranking.complete() ? " All placed, Enter submits." : ""}`);
+}
+
+function tie() {
+  if (saving) return;
+  ranking.tie();
+  paint();
+  say(ranking.joining ? "The next answer ties with the last one" : ranking.complete() ? "Tied. Enter submits." : "No tie");
+}
+
+function shift(index, by) {
+  if (by) ranking.shift(index, by);
+  else {
+    const at = ranking.placeOf(index);
+    if (at > 0) ranking.tieWith(index, ranking.groups[at - 1][0]);
+  }
+  paint();
+  strip.querySelector(`[data-answer="${index}"]`)?.focus();
+  say(`Answer ${LETTERS[index]}: ${placeName(index)}`);
+}
+
+makeDragging(element, strip, (answer, { kind, other }) => {
+  if (kind === "tie") ranking.tieWith(answer, other);
+  else if (kind === "last") ranking.last(answer);
+  else ranking.beside(answer, other, kind === "after");
+  paint();
+  say(`Answer ${LETTERS[answer]}: ${placeName(answer)}`);
+});
+
+// ---- saving -----------------------------------------------------------------------------------------------------
+
+async function save(order) {
+  if (saving || !item) return;
+  if (order.length === 0 && writing()) return load(true);
+  if (writing() || (order.length && !ranking.complete())) return;
+  saving = body({
+    key: lab.key(),
+    comparison: item.comparison,
+    order,
+    seconds: (performance.now() - began) / 1000,
+    note: note.value,
+    tags: [...element.querySelectorAll('.board-tags [aria-pressed="true"]')].map((tag) => tag.textContent),
+  });
+  paint();
+  await send();
+}
+
+// The key stays the same for a retry, so that a ranking whose answer was lost is stored once.
+async function send() {
+  problem("");
+  try {
+    const answer = await lab.post("board-submit", saving);
+    saving = null;
+    saved = answer.seq;
+    reveal(answer.reveal);
+    show(answer.next);
+    element.dispatchEvent(new CustomEvent("board-saved", { bubbles: true }));
+  } catch (error) {
+    refused(error);
+  }
+}
+
+function refused(error) {
+  const again = ["E_OFFLINE", "E_HTTP", "E_BUSY", "E_DISK_FULL"].includes(error.code);
+  if (again) return problem(`Not saved. ${error.message}`, "Try again", send);
+  saving = null;
+  paint();
+  problem(error.message, "Next prompt", () => load(true));
+}
+
+async function undo() {
+  if (saving) return;
+  if (ranking.undo()) {
+    paint();
+    return say("Undone");
+  }
+  if (saved === null) return;
+  try {
+    const view = await lab.post("board-undo", body({ key: lab.key(), seq: saved }));
+    saved = null;
+    find(".board-reveal").hidden = true;
+    show(view);
+    say("The last ranking is taken back; order these answers again");
+  } catch (error) {
+    problem(error.message, "", null);
+  }
+}
+
+// ---- what is told -----------------------------------------------------------------------------------------------
+
+function orderInWords(groups) {
+  return groups.map((group) => group.map((index) => LETTERS[index]).join(" = ")).join(" > ");
+}
+
+function reveal(found) {
+  const line = find(".board-reveal");
+  const add = (words, strong = false) => line.append(lab.make(strong ? "b" : "span", "", words));
+  line.replaceChildren();
+  line.hidden = false;
+  if (!found.order.length) return add("Skipped.");
+  add(`Saved: ${orderInWords(found.order)}. `, true);
+  const writers = [...new Set(found.policies)];
+  add(writers.length === 1 ? `All by ${writers[0]}. ` : `Written by ${found.policies.map((name, n) => `${LETTERS[n]} ${name}`).join(", ")}. `);
+  if (!found.guess.length) return;
+  add(`The reward model guessed ${found.guess.map((index) => LETTERS[index]).join(" > ")}: ${found.agreed} of ${found.pairs} pairs like you. `);
+  if (found.total) add(`So far ${Math.round((100 * found.total_agreed) / found.total)} % of ${found.total} pairs.`, true);
+}
+
+function showProgress({ mine, all, enough }) {
+  const others = all > mine ? `, ${all} with others` : "";
+  const goal = mine < enough ? ` of about ${enough}` : "";
+  find(".board-progress span").textContent = `${mine}${goal} rankings${others}`;
+  find(".board-progress progress").max = enough;
+  find(".board-progress progress").value = Math.min(mine, enough);
+}
+
+function problem(words, label = "", act = null) {
+  const box = find(".board-problem");
+  const button = box.querySelector("button");
+  box.hidden = !words;
+  box.querySelector("span").textContent = words;
+  button.hidden = !act;
+  button.textContent = label;
+  button.onclick = act;
+}
+
+// ---- settings, help, own prompts ----------------------------------------------------------------------------------
+
+function knobField(knob) {
+  const label = lab.make("label", "board-knob");
+  const title = knob.name[0].toUpperCase() + knob.name.slice(1);
+  const input = lab.make(knob.choices.length ? "select" : "input");
+  if (knob.choices.length) input.append(...knob.choices.map((choice) => new Option(choice, choice)));
+  else Object.assign(input, { type: "number", min: knob.low, max: knob.high, step: Number.isInteger(knob.value) && knob.high > 2 ? 1 : 0.05 });
+  input.value = knob.value;
+  input.addEventListener("change", () => {
+    settings[knob.name] = knob.choices.length ? input.value : Number(input.value);
+    load(false);
+  });
+  label.append(lab.make("b", "", title), input, lab.make("small", "", knob.help));
+  return label;
+}
+
+const KEYS = duel
+  ? [["← →", "the better answer, saved at once"], ["=", "a tie, saved at once"], ["S", "skip"], ["U", "take back"]]
+  : [
+      ["1 to 8", "the best answer first, then the next; again: take it out"],
+      ["=", "the next answer ties with the last; when all are placed, the last two tie"],
+      ["Enter", "submit"], ["U", "undo, also after submit"], ["S", "skip this prompt"], ["N", "write a note"],
+      ["drag", "a letter between two others, or onto one for a tie"], ["Shift click", "tie with the last one"],
+    ];
+
+function buildPanels() {
+  find("[data-panel=settings]").append(...props.knobs.filter((knob) => !duel || knob.name !== "count").map(knobField));
+  KEYS.forEach(([key, meaning]) => {
+    const row = lab.make("div");
+    row.append(lab.make("kbd", "", key), lab.make("span", "", meaning));
+    find("[data-panel=help]").append(row);
+  });
+  element.querySelectorAll("[data-open]").forEach((button) => button.addEventListener("click", () => toggle(button)));
+  find(".board-tags").append(
+    ...props.tags.map((name) => {
+      const tag = lab.make("button", "board-tag", name);
+      tag.type = "button";
+      tag.setAttribute("aria-pressed", "false");
+      tag.addEventListener("click", () => tag.setAttribute("aria-pressed", String(tag.getAttribute("aria-pressed") !== "true")));
+      return tag;
+    }),
+  );
+}
+
+function toggle(button) {
+  const panel = find(`[data-panel=${button.dataset.open}]`);
+  panel.hidden = !panel.hidden;
+  button.setAttribute("aria-expanded", String(!panel.hidden));
+}
+
+const source = find(".board-source select");
+source.addEventListener("change", () => {
+  settings.source = source.value;
+  load(false);
+});
+
+async function fillSources() {
+  const { sources } = await lab.post("board-sources").catch(() => ({ sources: [] }));
+  const known = [...source.options].map((each) => each.value).join();
+  if (!sources.length || known === sources.map((each) => each.value).join()) return;
+  source.replaceChildren(...sources.map((each) => new Option(each.label, each.value)));
+  source.value = settings.source;
+}
+
+find(".board-own").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const input = find(".board-own input");
+  try {
+    show(await lab.post("board-own", body({ prompt: input.value })));
+    input.value = "";
+    input.blur();
+  } catch (error) {
+    problem(error.message);
+  }
+});
+
+// ---- keys -------------------------------------------------------------------------------------------------------
+
+function duelKey(key) {
+  const index = ["ArrowLeft", "ArrowRight"].indexOf(key);
+  if (index < 0 && key !== "=") return false;
+  if (writing()) return say("Still writing"), true;
+  ranking = makeRanking(2);
+  if (index < 0) ranking.tie();
+  else ranking.pick(index);
+  save(ranking.groups);
+  return true;
+}
+
+function handle(event) {
+  const { key, target } = event;
+  const chipHere = target.closest(".board-chip");
+  if (duel && duelKey(key)) return true;
+  if (/^[1-8]$/.test(key)) return choose(Number(key) - 1), true;
+  if (chipHere && key === "ArrowLeft") return shift(Number(chipHere.dataset.answer), -1), true;
+  if (chipHere && key === "ArrowRight") return shift(Number(chipHere.dataset.answer), 1), true;
+  if (chipHere && key === "=") return shift(Number(chipHere.dataset.answer), 0), true;
+  const simple = { "=": "tie", u: "undo", Backspace: "undo", s: "skip" }[key.length === 1 ? key.toLowerCase() : key];
+  if (simple) return actions[simple](), true;
+  if (key === "n") return note.focus(), true;
+  if (key === "?") return toggle(find("[data-open=help]")), true;
+  // Enter on a button presses it, except on an answer when all of them are placed: then it submits.
+  const free = !target.closest("button, a, summary") || target.closest(".board-card, .board-chip, [role=tab]");
+  if (key === "Enter" && free && ranking.complete()) return actions.submit(), true;
+  return false;
+}
+
+function onKey(event) {
+  if (!element.isConnected) return document.removeEventListener("keydown", onKey);
+  if (!element.offsetParent || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const { target } = event;
+  if (target === note && (event.key === "Enter" || event.key === "Escape")) return note.blur();
+  if (target.closest?.("input, textarea, select, [contenteditable=true], [role=slider], [role=combobox]")) return;
+  if (event.repeat && !event.key.startsWith("Arrow")) return;
+  if (handle(event)) event.preventDefault();
+}
+
+document.addEventListener("keydown", onKey);
+element.querySelectorAll("[data-do]").forEach((button) => button.addEventListener("click", () => actions[button.dataset.do]()));
+buildPanels();
+if (duel) {
+  find(".board-own").hidden = find(".board-source").hidden = find("[data-do=tie]").hidden = true;
+  element.addEventListener("board-duel", (event) => {
+    Object.assign(settings, event.detail);
+    load(false);
+  });
+} else {
+  fillSources();
+  window.addEventListener("lab-state", fillSources);
+  load(false);
+}

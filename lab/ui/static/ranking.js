@@ -1,0 +1,89 @@
+// The order that a person is making: groups of answers, best first; answers in one group are tied.
+function makeRanking(count) {
+  let groups = [];
+  let joining = false; // the next answer joins the last group
+  let past = [];
+
+  const placed = () => groups.flat();
+  const complete = () => placed().length === count;
+  const copy = () => groups.map((group) => [...group]);
+
+  function change(next, join = false) {
+    past.push({ groups, joining });
+    groups = next.filter((group) => group.length);
+    joining = join;
+  }
+
+  function without(index) {
+    return copy()
+      .map((group) => group.filter((each) => each !== index))
+      .filter((group) => group.length);
+  }
+
+  // Where only one answer is left it can only be the last, unless it is to be tied.
+  function withLast(next) {
+    const missing = [...Array(count).keys()].filter((index) => !next.flat().includes(index));
+    return missing.length === 1 ? [...next, missing] : next;
+  }
+
+  function pick(index) {
+    if (index >= count) return;
+    if (placed().includes(index)) return change(without(index));
+    const next = copy();
+    if (joining && next.length) next.at(-1).push(index);
+    else next.push([index]);
+    change(withLast(next));
+  }
+
+  // Nothing placed: all are equal. All placed: the last two groups become one. Else: the next answer joins the last.
+  function tie() {
+    if (!groups.length) return change([[...Array(count).keys()]]);
+    if (!complete()) return change(copy(), !joining);
+    if (groups.length > 1) change([...copy().slice(0, -2), groups.at(-2).concat(groups.at(-1))]);
+  }
+
+  function beside(index, other, after) {
+    if (index === other) return;
+    const next = without(index);
+    const at = next.findIndex((group) => group.includes(other));
+    next.splice(at < 0 ? next.length : at + (after ? 1 : 0), 0, [index]);
+    change(withLast(next));
+  }
+
+  function tieWith(index, other) {
+    if (index === other) return;
+    const next = without(index);
+    const group = next.find((each) => each.includes(other));
+    if (group) group.push(index);
+    else next.push([other, index]);
+    change(withLast(next));
+  }
+
+  function last(index) {
+    change(withLast([...without(index), [index]]));
+  }
+
+  // One place to the left or right; out of its tie first.
+  function shift(index, by) {
+    const at = groups.findIndex((group) => group.includes(index));
+    const tied = groups[at].length > 1;
+    const next = without(index);
+    const to = tied ? at + (by > 0 ? 1 : 0) : Math.max(0, Math.min(next.length, at + by));
+    next.splice(to, 0, [index]);
+    change(next);
+  }
+
+  function undo() {
+    const before = past.pop();
+    if (before) ({ groups, joining } = before);
+    return Boolean(before);
+  }
+
+  return {
+    pick, tie, beside, tieWith, last, shift, undo, complete,
+    get groups() { return copy(); },
+    get joining() { return joining; },
+    get started() { return groups.length > 0; },
+    placeOf: (index) => groups.findIndex((group) => group.includes(index)),
+  };
+}
