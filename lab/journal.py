@@ -166,8 +166,8 @@ def _refusal(problem: OSError, path: Path) -> OSError | DiskFull:
     if problem.errno not in FULL:
         return problem
     return DiskFull(
-        f"No room was left for {Path(path).name} ({problem.strerror}), so its newest line is not saved; what stood there "
-        "before is as it was. Free some room on the disk and try again."
+        f"No room was left for {Path(path).name} ({problem.strerror}), so what was just sent is not saved; what stood "
+        "there before is as it was. Free some room on the disk and try again."
     )
 
 

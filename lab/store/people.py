@@ -1,4 +1,4 @@
-"""The store itself: what people and the worker's askers may write, and what anybody may read."""
+"""The store itself: what people may save, what the worker is asked for, and what anybody may read."""
 
 from __future__ import annotations
 
@@ -10,46 +10,41 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from lab.errors import BadInput, LabError, NotFound
-from lab.store import writing
-from lab.store.reading import Counter, rankings_from, unpacked
-from lab.store.records import (
-    POOLS,
-    Candidate,
-    Comparison,
-    Ranking,
-    checked_key,
-    checked_prompt,
-    clean,
-    pack,
-)
-from lab.store.recovery import Recovered, backup, prepare
+from lab.errors import BadInput, BadNumber, NotFound
+from lab.store import backups, writing
+from lab.store.reading import Counter, comparison, rankings_from
+from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
+from lab.store.recovery import Recovered, prepare
 from lab.store.schema import check_version, connect, refusal
 from lab.store.writer import Writer
-
-BACKUP_EVERY = 200
 
 
 class Store:
     """One database. Any thread may call any method; a method that saves returns once the disk has it."""
 
     def __init__(self, path: Path, *, read_only: bool = False):
-        """Opens or makes the file. `recovered` says what was found damaged, or is None."""
+        """Opens or makes the file and reads all of it once; `recovered` says what was found damaged, or is None.
+
+        Raises NewerWorkspace for a file of a later version of the lab, and with `read_only` NotFound when there is none.
+        """
         self.path, self.backups = Path(path), Path(path).parent / "backups"
         self.recovered: Recovered | None = None
-        self.backup_fault = ""
         self._writer: Writer | None = None
+        self._keeper = backups.Keeper(self.path, self.backups)
         self._counter, self._guard = Counter(), threading.Lock()
-        self._unsaved = 0
         if read_only:
             self._look()
             return
         self.recovered = prepare(self.path, self.backups)
-        self._writer = Writer(self.path, self._keep_backups)
+        self._keeper.catch_up()
+        self._writer = Writer(self.path, self._keeper.after)
+        self.counts()
 
     def close(self) -> None:
+        """Saves what still waits, and leaves a backup of it."""
         if self._writer:
             self._writer.close()
+            self._keeper.catch_up()
 
     def __enter__(self) -> Store:
         return self
@@ -57,46 +52,37 @@ class Store:
     def __exit__(self, *_) -> None:
         self.close()
 
-    # ---- prompts ----
-
     def add_prompts(self, texts: Sequence[str], source: str) -> list[str]:
         """Their ids; a text that this source gave before keeps the id that it has. All are stored, or none."""
-        rows = [(checked_prompt(text), ()) for text in ([texts] if isinstance(texts, str) else texts)]
+        rows = [checked_prompt(text) for text in ([texts] if isinstance(texts, str) else texts)]
         source = clean(source, "The source", 200)
-        return self._save(lambda link: [writing.prompt(link, text, turns, source) for text, turns in rows])
+        return self._save(lambda link: [writing.prompt(link, text, (), source) for text in rows])
 
     def prompts(self, source: str | None = None) -> list[tuple[str, str, str]]:
         """(id, text, source), oldest first."""
-        return self._read("SELECT id, text, source FROM prompt WHERE ? IN (source, '') ORDER BY seq", source or "")
-
-    # ---- comparisons ----
+        question = "SELECT id, text, source FROM prompt WHERE ?1 IS NULL OR source = ?1 ORDER BY seq"
+        return self._read(question, source)
 
     def add_comparison(self, prompt_id: str, candidates: Sequence[Candidate], pool: str = "rank") -> str:
         """Stores what a person is about to see, and returns its id; raises NotFound for an unknown prompt."""
         if pool not in POOLS:
-            raise BadInput(f"{pool!r} is no pool of comparisons. There are {', '.join(POOLS)}.")
+            raise BadInput(f"{pool!r:.40} is no pool of comparisons. There are {', '.join(POOLS)}.")
         packed, count = pack(candidates), len(candidates)
         return self._save(lambda link: writing.comparison(link, prompt_id, count, packed, pool))
 
     def comparison(self, id: str) -> Comparison:
-        rows = self._read(
-            "SELECT c.id, c.prompt_id, p.text, p.turns, c.candidates, c.ids, c.at, c.pool "
-            "FROM comparison c JOIN prompt p ON p.id = c.prompt_id WHERE c.id = ?", str(id),
-        )  # fmt: skip
-        if not rows:
-            raise NotFound(
-                f"There is no comparison {str(id)[:40]!r} here: the page is older than this workspace. Reload it."
-            )
-        return unpacked(rows[0])
-
-    # ---- rankings ----
+        """Raises NotFound for what this workspace never showed: the page is from another one, or older than it."""
+        found = self._with(lambda link: comparison(link, str(id)))
+        if not found:
+            raise NotFound(f"There is no comparison {str(id)[:40]!r} here: the page is out of date. Reload it.")
+        return found
 
     def rank(self, key: str, comparison_id: str, order: Iterable[Sequence[int]], *, rater: str, seconds: float = 0.0,
              note: str = "", tags: Iterable[str] = (), shown: Iterable[int] = (),
              guess: Iterable[float] | None = None) -> tuple[int, bool]:  # fmt: skip
         """(seq, False) once it is saved, (seq, True) when the same ranking came with the same key before.
 
-        Raises KeyReused, AlreadyRanked, BadRanking, NotFound, BadName, BadText, BadNumber or DiskFull: then it is not saved.
+        Raises KeyReused, AlreadyRanked, BadRanking, NotFound, BadName, BadText, BadNumber or DiskFull: it is not saved.
         """
         given = writing.Given.checked(key, comparison_id, order, rater, seconds, note, tags, shown, guess)
         return self._save(lambda link: writing.ranking(link, given))
@@ -119,23 +105,27 @@ class Store:
         """Leaves a ranking out of training, or takes it in again; the ranking itself is kept."""
         self._save(lambda link: writing.exclusion(link, seq, excluded))
 
-    def rankings(self, *, withdrawn: bool = False, excluded: bool = True, pool: str | None = None,
-                 after: int = 0) -> list[Ranking]:  # fmt: skip
-        """By seq: without withdrawn ones, with excluded ones, of every pool, unless told otherwise."""
-        found = self._with(lambda link: rankings_from(link, after, pool))
+    def rankings(self, *, withdrawn: bool = False, excluded: bool = True, pool: str | None = None, after: int = 0,
+                 ids: bool = True) -> list[Ranking]:  # fmt: skip
+        """By seq: without withdrawn ones, with excluded ones, of every pool, unless told otherwise.
+
+        `ids=False` leaves the candidates' token ids out, for pages: faster, and a quarter of the memory.
+        """
+        found = self._with(lambda link: rankings_from(link, after, pool, ids))
         return [each for each in found if (withdrawn or each.withdrawn_at is None) and (excluded or not each.excluded)]
 
     def counts(self) -> dict:
-        """Of rankings neither withdrawn nor excluded: rankings (skips apart), pairs, skips, raters, simulated, by_person."""
+        """Of what is neither withdrawn nor excluded: rankings (skips apart), pairs, skips, raters, simulated, by_person.
+
+        Reads only what is new since the last call.
+        """
         with self._guard:
             self._with(self._counter.refresh)
             return self._counter.facts()
 
-    # ---- requests ----
-
     def ask(self, kind: str, payload: dict) -> str:
         """Puts a request where the worker finds it; returns its id."""
-        kind, text = clean(kind, "The kind of request", 64), json.dumps(payload, allow_nan=False, ensure_ascii=True)
+        kind, text = clean(kind, "The kind of request", 64), _json(payload)
         return self._save(lambda link: writing.request(link, kind, text))
 
     def requests_after(self, seq: int) -> list[tuple[int, str, str, dict, float]]:
@@ -146,26 +136,18 @@ class Store:
     def last_request(self) -> int:
         return self._read("SELECT coalesce(max(seq), 0) FROM request")[0][0]
 
-    # ---- safety ----
-
     def backup(self, folder: Path | None = None) -> Path:
-        """A whole, verified copy; five are kept."""
-        return self._with(lambda link: backup(link, folder or self.backups))
+        """A whole, verified copy; five are kept. The store also makes them by itself, in `backups`."""
+        return backups.make(self.path, Path(folder) if folder else self.backups)
 
-    def _keep_backups(self, link: sqlite3.Connection) -> None:
-        """Behind a commit, now and then. What goes wrong with a backup must not cost a ranking: it is only remembered."""
-        self._unsaved += 1
-        if self._unsaved % BACKUP_EVERY:
-            return
-        try:
-            backup(link, self.backups)
-            self.backup_fault = ""
-        except (OSError, sqlite3.Error, LabError) as problem:
-            self.backup_fault = f"The newest backup failed: {problem}"
+    @property
+    def backup_fault(self) -> str:
+        """Why the newest backup that the store made by itself failed, or ''."""
+        return self._keeper.fault
 
     def _look(self) -> None:
         if not self.path.exists():
-            raise NotFound(f"There is no database at {self.path}. Start the lab on this workspace once, it makes one.")
+            raise NotFound(f"There is no database at {self.path}. Start the lab on this workspace once: it makes one.")
         self._with(lambda link: check_version(link, self.path))
 
     def _save(self, job: Callable[[sqlite3.Connection], Any]) -> Any:
@@ -183,3 +165,10 @@ class Store:
 
     def _read(self, question: str, *values: object) -> list[tuple]:
         return self._with(lambda link: link.execute(question, values).fetchall())
+
+
+def _json(payload: dict) -> str:
+    try:
+        return json.dumps(payload, allow_nan=False)
+    except ValueError as problem:
+        raise BadNumber(f"The request holds a number that is not finite, so it was not sent ({problem}).") from None

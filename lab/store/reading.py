@@ -2,36 +2,82 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 from collections import Counter as Tally
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from lab.store.records import SIMULATED, Comparison, Ranking, groups, unpack
+from lab.store.records import SIMULATED, Comparison, Ranking, Turns, unpack
 
-RANKINGS = """SELECT seq, key, comparison_id, "order", shown, rater, seconds, note, tags, guess, at FROM ranking
+RANKINGS = """SELECT seq, key, comparison_id, "order", shown, tags, guess, rater, seconds, note, at FROM ranking
               WHERE seq > ? AND (? = '' OR comparison_id IN (SELECT id FROM comparison WHERE pool = ?)) ORDER BY seq"""
-COMPARISONS = """SELECT c.id, c.prompt_id, p.text, p.turns, c.candidates, c.ids, c.at, c.pool
-                 FROM comparison c JOIN prompt p ON p.id = c.prompt_id
-                 WHERE c.id IN (SELECT comparison_id FROM ranking WHERE seq > ?) AND ? IN ('', c.pool)"""
+COMPARISONS = """SELECT id, prompt_id, at, pool, candidates, CASE WHEN ? THEN ids END FROM comparison
+                 WHERE (? = 0 OR id IN (SELECT comparison_id FROM ranking WHERE seq > ?)) AND ? IN ('', pool)"""
+ONE = "SELECT id, prompt_id, at, pool, candidates, ids FROM comparison WHERE id = ?"
+PROMPTS = "SELECT id, text, turns FROM prompt WHERE id IN (SELECT prompt_id FROM comparison)"
 
 
-def unpacked(row: tuple) -> Comparison:
-    id, prompt_id, text, turns, candidates, ids, at, pool = row
-    found = tuple((role, words) for role, words in json.loads(turns)) if turns != "[]" else ()
-    return Comparison(id, prompt_id, text, unpack(candidates, ids), at, pool, found)
+def comparison(link: sqlite3.Connection, id: str) -> Comparison | None:
+    rows = link.execute(ONE, (id,)).fetchall()
+    prompts = link.execute("SELECT id, text, turns FROM prompt WHERE id = ?", (rows[0][1],)).fetchall() if rows else []
+    return _comparisons(rows, prompts).get(id)
 
 
-def rankings_from(link: sqlite3.Connection, after: int, pool: str | None) -> list[Ranking]:
+def rankings_from(link: sqlite3.Connection, after: int, pool: str | None, ids: bool) -> list[Ranking]:
     """All rankings behind `after`, marks included; the lock is only held while rows are fetched."""
     pool = pool or ""
     link.execute("BEGIN")
     rows = link.execute(RANKINGS, (after, pool, pool)).fetchall()
-    compared = link.execute(COMPARISONS, (after, pool)).fetchall()
+    compared = link.execute(COMPARISONS, (ids, after, after, pool)).fetchall()
+    prompts = link.execute(PROMPTS).fetchall()
     changes = link.execute("SELECT ranking_seq, kind, at FROM change ORDER BY seq").fetchall()
     link.execute("ROLLBACK")
-    comparisons = {row[0]: unpacked(row) for row in compared}
-    withdrawn, excluded = marks(changes)
-    return [_ranking(row, comparisons, withdrawn.get(row[0]), row[0] in excluded) for row in rows]
+    with _no_collector():
+        return _rankings(rows, _comparisons(compared, prompts), *marks(changes))
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Nothing made here is garbage, but the collector would walk through all of it again and again, for a third of
+    the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _comparisons(rows: list[tuple], prompts: list[tuple]) -> dict[str, Comparison]:
+    asked = {id: (text, _turns(turns)) for id, text, turns in prompts}
+    found = {}
+    for id, prompt_id, at, pool, candidates, ids in rows:
+        text, turns = asked[prompt_id]
+        found[id] = Comparison(id, prompt_id, text, unpack(candidates, ids), at, pool, turns)
+    return found
+
+
+def _turns(text: str) -> Turns:
+    return tuple((role, words) for role, words in json.loads(text)) if text != "[]" else ()
+
+
+def _lists(rows: Sequence[tuple]) -> Iterator[tuple]:
+    """Each ranking's order, shown, tags and guess. Parsed some hundreds at a time: far faster than one by one, and
+    little garbage lives long enough for the collector to walk through it."""
+    for start in range(0, len(rows), 500):
+        some = (
+            f"[{order},{shown},{tags},{guess or 'null'}]"
+            for _, _, _, order, shown, tags, guess, *_ in rows[start : start + 500]
+        )
+        for order, shown, tags, guess in json.loads(f"[{','.join(some)}]"):
+            yield tuple(map(tuple, order)), tuple(shown), tuple(tags), None if guess is None else tuple(guess)
+
+
+def _parts(rows: Sequence[tuple], start: int) -> Iterator[tuple]:
+    return (row[3:7] for row in rows[start : start + 500])
 
 
 def marks(changes: list[tuple[int, str, float]]) -> tuple[dict[int, float], set[int]]:
@@ -46,13 +92,17 @@ def marks(changes: list[tuple[int, str, float]]) -> tuple[dict[int, float], set[
     return withdrawn, excluded
 
 
-def _ranking(row: tuple, comparisons: dict[str, Comparison], withdrawn_at: float | None, excluded: bool) -> Ranking:
-    seq, key, comparison_id, order, shown, rater, seconds, note, tags, guess, at = row
-    return Ranking(
-        seq, key, comparisons[comparison_id], groups(order), tuple(json.loads(shown)) if shown != "[]" else (), rater,
-        seconds, note, tuple(json.loads(tags)) if tags != "[]" else (), guess and tuple(json.loads(guess)), at,
-        withdrawn_at, excluded,
-    )  # fmt: skip
+def _rankings(
+    rows: list[tuple], comparisons: dict[str, Comparison], withdrawn: dict[int, float], excluded: set[int]
+) -> list[Ranking]:
+    found = []
+    for row, (order, shown, tags, guess) in zip(rows, _lists(rows), strict=True):
+        seq, key, comparison_id, _, _, _, _, rater, seconds, note, at = row
+        compared, gone = comparisons[comparison_id], withdrawn.get(seq)
+        found.append(
+            Ranking(seq, key, compared, order, shown, rater, seconds, note, tags, guess, at, gone, seq in excluded)
+        )
+    return found
 
 
 class Counter:
@@ -66,9 +116,10 @@ class Counter:
     def refresh(self, link: sqlite3.Connection) -> None:
         link.execute("BEGIN")
         new = link.execute(
-            'SELECT rater, count(*), sum(pairs), sum("order" = \'[]\'), max(seq) FROM ranking WHERE seq > ? GROUP BY rater',
+            "SELECT rater, count(*), sum(pairs), sum(\"order\" = '[]'), max(seq) FROM ranking WHERE seq > ? "
+            "GROUP BY rater",
             (self._seen,),
-        ).fetchall()  # fmt: skip
+        ).fetchall()
         changes = link.execute(
             'SELECT c.seq, c.ranking_seq, c.kind, r.rater, r.pairs, r."order" = \'[]\' FROM change c JOIN ranking r '
             "ON r.seq = c.ranking_seq WHERE c.seq > ? ORDER BY c.seq",

@@ -81,8 +81,8 @@ def clean(text: str, what: str, limit: int = NOTE_CHARACTERS) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as problem:
         raise BadText(
-            f"{what} holds half of a surrogate pair at character {problem.start + 1}, which is no valid Unicode and could not "
-            "be read back. Remove that character."
+            f"{what} holds half of a surrogate pair at character {problem.start + 1}, which is no valid Unicode and could "
+            "not be read back. Remove that character."
         ) from None
     if len(text) > limit:
         raise BadText(f"{what} has {len(text):,} characters; the limit is {limit:,}. Shorten it.")
@@ -92,7 +92,7 @@ def clean(text: str, what: str, limit: int = NOTE_CHARACTERS) -> str:
 def checked_prompt(text: str) -> str:
     if isinstance(text, str) and len(text) > PROMPT_CHARACTERS:
         raise PromptTooLong(
-            f"A prompt of {len(text):,} characters; the limit is {PROMPT_CHARACTERS:,}, more than any model here can read. "
+            f"A prompt of {len(text):,} characters; the limit is {PROMPT_CHARACTERS:,}, more than a model here can read. "
             "Shorten it."
         )
     text = clean(text, "The prompt", PROMPT_CHARACTERS)
@@ -105,8 +105,8 @@ def checked_rater(name: str) -> str:
     name = clean(name, "The name", KEY_CHARACTERS).strip()
     if not 0 < len(name) <= NAME_CHARACTERS or not name.isprintable():
         raise BadName(
-            f"A rater's name has 1 to {NAME_CHARACTERS} visible characters; {name[:NAME_CHARACTERS]!r} has {len(name)}. "
-            "It stands beside every ranking, so choose another."
+            f"A rater's name has 1 to {NAME_CHARACTERS} visible characters; {name[:NAME_CHARACTERS]!r} has {len(name)}. It "
+            "stands beside every ranking, so choose another."
         )
     return name
 
@@ -118,19 +118,23 @@ def checked_key(key: str) -> str:
     return key
 
 
-def checked_order(order: Iterable[Sequence[int]], count: int) -> Order:
-    """The order as tuples, once it is empty (a skip) or names each of `count` candidates exactly once."""
+def as_order(order: Iterable[Iterable[int]]) -> Order:
+    """Groups of whole numbers as tuples; raises BadRanking for any other shape."""
     try:
         groups = tuple(tuple(group) for group in order)
     except TypeError:
         raise BadRanking(f"An order is a list of groups of numbers, best group first; this is {order!r:.80}.") from None
-    flat = [index for group in groups for index in group]
-    if any(type(index) is not int for index in flat):
+    if any(type(index) is not int for group in groups for index in group):
         raise BadRanking(f"The order {groups!r:.80} holds something that is not a whole number.")
-    if groups and (not all(groups) or sorted(flat) != list(range(count))):
+    return groups
+
+
+def checked_order(groups: Order, count: int) -> Order:
+    """The order itself, once it is empty (a skip) or names each of `count` candidates exactly once."""
+    if groups and (not all(groups) or sorted(index for group in groups for index in group) != list(range(count))):
         raise BadRanking(
-            f"The order {[list(group) for group in groups]!r:.120} does not name each of the {count} candidates exactly once "
-            f"(0 to {count - 1}), so it was not saved. Place every answer, or skip this prompt."
+            f"The order {[list(group) for group in groups]!r:.120} does not name each of the {count} candidates exactly "
+            f"once (0 to {count - 1}), so it was not saved. Place every answer, or skip this prompt."
         )
     return groups
 
@@ -143,11 +147,10 @@ def checked_shown(shown: Iterable[int], count: int) -> tuple[int, ...]:
 
 
 def finite(value: float, what: str, low: float = -math.inf) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= low
-    if not good:
-        raise BadNumber(
-            f"{what} is {value!r:.40}, not a finite number{f' of at least {low:g}' if low > -math.inf else ''}."
-        )
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < low:
+        least = f" of at least {low:g}" if low > -math.inf else ""
+        raise BadNumber(f"{what} is {value!r:.40}, not a finite number{least}.")
     return float(value)
 
 
@@ -170,7 +173,7 @@ def pairs_in(order: Order) -> int:
 
 
 def pack(candidates: Sequence[Candidate]) -> tuple[str, bytes]:
-    """The candidates as JSON, and their token ids beside it: four bytes each, since ids are most of what there is to read."""
+    """The candidates as JSON, and beside it their token ids, four bytes each: they are most of what there is to read."""
     if not candidates:
         raise NoRows("There are no candidates, so there is nothing to compare. Ask for at least one answer.")
     ids = array("i")
@@ -185,13 +188,13 @@ def pack(candidates: Sequence[Candidate]) -> tuple[str, bytes]:
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":")), _little(ids).tobytes()
 
 
-def unpack(rows: str, ids: bytes) -> tuple[Candidate, ...]:
+def unpack(rows: str, ids: bytes | None) -> tuple[Candidate, ...]:
+    """The candidates again; without token ids where those were not read."""
     numbers = array("i")
-    numbers.frombytes(ids)
+    numbers.frombytes(ids or b"")
     flat, at, found = tuple(_little(numbers)), 0, []
     for text, policy, step, ended, seed, temperature, score, length in json.loads(rows):
-        own = flat[at : at + length]
-        found.append(Candidate(text, policy, step, own, ended, seed, temperature, score))
+        found.append(Candidate(text, policy, step, flat[at : at + length], ended, seed, temperature, score))
         at += length
     return tuple(found)
 
@@ -208,7 +211,3 @@ def _little(numbers: array) -> array:
     if array("H", [1]).tobytes() != b"\1\0":
         numbers.byteswap()
     return numbers
-
-
-def groups(text: str) -> Order:
-    return tuple(tuple(group) for group in json.loads(text))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from lab.errors import BadFile, Damaged, DiskFull, LabError, NewerWorkspace, NotFound
+from lab.errors import BadFile, Busy, Damaged, DiskFull, NewerWorkspace, NotFound
 
 VERSION = 1
 APPLICATION = 0x524C4846  # "RLHF": tells the file from anybody else's database.
@@ -19,24 +19,30 @@ WAIT_SECONDS = 10.0
 # `seq` is given by us, not by SQLite, so that it can be part of the row's checksum in `crc`.
 TABLES = (
     """CREATE TABLE prompt (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, turns TEXT NOT NULL,
-       source TEXT NOT NULL, digest BLOB NOT NULL, at REAL NOT NULL, crc INTEGER NOT NULL, UNIQUE (source, digest))""",
+       source TEXT NOT NULL, digest BLOB NOT NULL, at REAL NOT NULL, crc INTEGER NOT NULL,
+       UNIQUE (source, digest))""",
     """CREATE TABLE comparison (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
-       prompt_id TEXT NOT NULL REFERENCES prompt (id), count INTEGER NOT NULL, candidates TEXT NOT NULL, ids BLOB NOT NULL,
-       pool TEXT NOT NULL, at REAL NOT NULL, crc INTEGER NOT NULL)""",
+       prompt_id TEXT NOT NULL REFERENCES prompt (id), count INTEGER NOT NULL, candidates TEXT NOT NULL,
+       ids BLOB NOT NULL, pool TEXT NOT NULL, at REAL NOT NULL, crc INTEGER NOT NULL)""",
     """CREATE TABLE ranking (seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,
        comparison_id TEXT NOT NULL REFERENCES comparison (id), "order" TEXT NOT NULL, shown TEXT NOT NULL,
        rater TEXT NOT NULL, seconds REAL NOT NULL, note TEXT NOT NULL, tags TEXT NOT NULL, guess TEXT,
        pairs INTEGER NOT NULL, at REAL NOT NULL, crc INTEGER NOT NULL)""",
     "CREATE INDEX ranking_of ON ranking (comparison_id, rater)",
-    """CREATE TABLE change (seq INTEGER PRIMARY KEY, key TEXT UNIQUE, ranking_seq INTEGER NOT NULL REFERENCES ranking (seq),
-       kind TEXT NOT NULL CHECK (kind IN ('withdraw', 'exclude', 'include')), at REAL NOT NULL, crc INTEGER NOT NULL)""",
-    "CREATE INDEX change_of ON change (ranking_seq, kind)",
-    """CREATE TABLE request (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, payload TEXT NOT NULL,
+    """CREATE TABLE change (seq INTEGER PRIMARY KEY, key TEXT UNIQUE,
+       ranking_seq INTEGER NOT NULL REFERENCES ranking (seq),
+       kind TEXT NOT NULL CHECK (kind IN ('withdraw', 'exclude', 'include')),
        at REAL NOT NULL, crc INTEGER NOT NULL)""",
+    "CREATE INDEX change_of ON change (ranking_seq, kind)",
+    """CREATE TABLE request (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+       payload TEXT NOT NULL, at REAL NOT NULL, crc INTEGER NOT NULL)""",
 )
 NAMES = ("prompt", "comparison", "ranking", "change", "request")
-# Errors of SQLite that mean: these bytes are not the database that was written here.
-BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH", "SQLITE_ERROR", "SQLITE_CONSTRAINT")
+# Errors of SQLite that mean: these bytes are not the database that was written here. The second line holds those that
+# could also be a mistake in our own statements, so they only count when a file is opened.
+BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
+UNEXPECTED = ("SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT", "SQLITE_TOOBIG")
+BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE")
 
 
@@ -52,7 +58,7 @@ def statements() -> list[str]:
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """A connection of the one kind that is allowed here: rollback journal, every commit on the disk, settings read back.
+    """A connection of the one kind that is allowed here: rollback journal, each commit on the disk, settings read back.
 
     A reader is opened for writing too, but forbidden to: only so can it undo a half commit that a killed writer left.
     """
@@ -77,8 +83,8 @@ def _settle(link: sqlite3.Connection, write: bool) -> None:
         level = link.execute("PRAGMA synchronous").fetchone()[0]
         if (mode, level) != ("delete", 3):
             raise BadFile(
-                f"SQLite here gives journal mode {mode} and synchronous {level} where delete and 3 were asked for, so a saved "
-                "ranking might not survive a power cut. Put the workspace on a local disk."
+                f"SQLite here gives journal mode {mode} and synchronous {level} where delete and 3 were asked for, so "
+                "a saved ranking might not survive a power cut. Put the workspace on a local disk."
             )
     else:
         link.execute("PRAGMA query_only = ON")
@@ -107,8 +113,8 @@ def check_version(link: sqlite3.Connection, path: Path) -> None:
         raise Damaged(f"{path.name} is not a database of the lab (application {application:#x}, version {version}).")
     if version > VERSION:
         raise NewerWorkspace(
-            f"{path.name} has version {version}; this lab knows up to {VERSION}. Opening it could lose what the newer lab "
-            "stored, so it was left alone. Install the newer version of the lab, or choose another workspace."
+            f"{path.name} has version {version}; this lab knows up to {VERSION}. Opening it could lose what the newer "
+            "lab stored, so it was left alone. Install the newer version of the lab, or choose another workspace."
         )
 
 
@@ -130,7 +136,8 @@ def check_rows(link: sqlite3.Connection) -> int:
 
 def _check_table(link: sqlite3.Connection, name: str) -> int:
     count = 0
-    for count, row in enumerate(link.execute(f"SELECT * FROM {name}"), 1):
+    for row in link.execute(f"SELECT * FROM {name}"):
+        count += 1
         if checksum(row[:-1]) != row[-1]:
             raise Damaged(f"Row {row[0]} of table {name} does not match its checksum.")
     return count
@@ -151,25 +158,29 @@ def insert(link: sqlite3.Connection, table: str, *values: object) -> int:
 
 
 def is_broken(problem: sqlite3.Error) -> bool:
-    """Whether SQLite says that the bytes are wrong, not that somebody is in the way or the disk is."""
-    name = getattr(problem, "sqlite_errorname", None) or ""
-    return name.startswith(BROKEN) or (not name and isinstance(problem, sqlite3.DatabaseError))
+    """Whether an error while a file is opened means that its bytes are wrong; an error of Python's own has no name."""
+    name = _name(problem)
+    return name.startswith(BROKEN + UNEXPECTED) or (not name and isinstance(problem, sqlite3.OperationalError))
 
 
-def refusal(problem: sqlite3.Error, path: Path) -> LabError:
-    """What a person is told when SQLite would not do it."""
-    name = getattr(problem, "sqlite_errorname", None) or type(problem).__name__
+def refusal(problem: sqlite3.Error, path: Path) -> Exception:
+    """What a person is told when SQLite would not do it; a mistake in our own statements stays what it is."""
+    name = _name(problem)
     if name.startswith(FULL):
         return DiskFull(
             f"The disk would not take it ({problem}), so this is NOT saved; everything saved before is safe. "
             "Free some room on the disk, then send it again."
         )
-    if name.startswith("SQLITE_READONLY_DBMOVED"):
-        return Damaged(f"{path} was moved or deleted while in use, so this is NOT saved. Put it back or start again.")
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")) and not path.exists():
-        return NotFound(f"{path} is not there any more, so this is NOT saved. Put it back or start again.")
-    if is_broken(problem):
-        return Damaged(f"{path.name} cannot be read ({problem}). Start the lab again: it then opens the newest backup.")
-    return BadFile(
-        f"{path} could not be used ({problem}; {name}). Check that the folder may be written to and try again."
-    )
+    if name.startswith(BUSY):
+        return Busy(f"{path.name} was in use for over {WAIT_SECONDS:.0f} seconds, so this is NOT saved. Try it again.")
+    if name.startswith("SQLITE_READONLY_DBMOVED") or not path.exists():
+        return NotFound(f"{path} was moved or deleted while in use, so this is NOT saved. Put it back and start again.")
+    if name.startswith(BROKEN):
+        return Damaged(f"{path.name} cannot be read ({problem}). Start the lab again: it opens the newest good backup.")
+    if not name or name.startswith(UNEXPECTED):
+        return problem
+    return BadFile(f"{path} cannot be used ({problem}; {name}). See whether you may write to that folder.")
+
+
+def _name(problem: sqlite3.Error) -> str:
+    return getattr(problem, "sqlite_errorname", None) or ""

@@ -1,4 +1,4 @@
-"""The one thread that writes: jobs wait in a queue, those waiting together share one commit, and an answer means saved."""
+"""The one thread that writes: jobs that wait together share one commit, and an answer means saved."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Waiting:
 
 
 class Writer:
-    """Owns the only connection that writes. Made closed to nobody: any thread may call `do`."""
+    """Owns the only connection that writes; any thread may call `do`."""
 
-    def __init__(self, path: Path, after: Callable[[sqlite3.Connection], None]):
-        """`after` is called in the thread behind each commit, once its answers are out."""
+    def __init__(self, path: Path, after: Callable[[int], None]):
+        """`after` is called in the thread behind each commit, once its answers are out, with the rows written so far."""
         self._path, self._after = path, after
         self._link = connect(path, write=True)
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
@@ -45,9 +45,7 @@ class Writer:
         waiting = Waiting(job)
         with self._guard:
             if not self._open:
-                raise BadInput(
-                    "The store is closed, so this was NOT saved. Open the workspace again and send it again."
-                )
+                raise BadInput("The store is closed, so this was NOT saved. Open the workspace and send it again.")
             self._queue.put(waiting)
         return waiting.answer.result()
 
@@ -66,7 +64,7 @@ class Writer:
             while going:
                 batch, going = self._next()
                 self._save(batch)
-                self._after(self._link)
+                self._after(self._link.total_changes)
         finally:
             self._stop(batch)
 
@@ -78,9 +76,7 @@ class Writer:
             batch += [waiting for waiting in [self._queue.get()] if waiting]
         for waiting in batch:
             if not waiting.answer.done():
-                waiting.answer.set_exception(
-                    BadInput("The writer stopped, so this was NOT saved. Start the lab again.")
-                )
+                waiting.answer.set_exception(BadInput("The writer stopped: this is NOT saved. Start the lab again."))
         self._link.close()
 
     def _next(self) -> tuple[list[Waiting], bool]:
@@ -102,7 +98,10 @@ class Writer:
                 batch[0].answer.set_exception(refusal(problem, self._path))
             return
         for waiting, (result, problem) in zip(batch, outcomes, strict=True):
-            waiting.answer.set_exception(problem) if problem else waiting.answer.set_result(result)
+            if problem:
+                waiting.answer.set_exception(problem)
+            else:
+                waiting.answer.set_result(result)
 
     def _committed(self, batch: list[Waiting]) -> list[tuple[Any, BaseException | None]]:
         try:

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lab.errors import AlreadyRanked, BadRanking, KeyReused, NotFound
+from lab.errors import AlreadyRanked, KeyReused, NotFound
 from lab.store.records import (
     PROMPT_CHARACTERS,
     Candidate,
     Order,
     Turns,
+    as_order,
     checked_guess,
     checked_key,
     checked_order,
@@ -25,7 +26,6 @@ from lab.store.records import (
     checked_shown,
     clean,
     finite,
-    groups,
     pack,
     pairs_in,
 )
@@ -52,8 +52,9 @@ class Given:
     def checked(cls, key, comparison_id, order, rater, seconds, note, tags, shown, guess) -> Given:
         tags = tuple(clean(tag, "A tag", 100) for tag in tags)
         return cls(
-            checked_key(key), str(comparison_id), _tuples(order), checked_rater(rater), finite(seconds, "The time taken", 0.0),
-            clean(note, "The note"), tags, tuple(shown), None if guess is None else tuple(guess),
+            checked_key(key), str(comparison_id), as_order(order), checked_rater(rater),
+            finite(seconds, "The time taken", 0.0), clean(note, "The note"), tags, tuple(shown),
+            None if guess is None else tuple(guess),
         )  # fmt: skip
 
     def content(self) -> tuple:
@@ -62,31 +63,40 @@ class Given:
 
 
 def ranking(link: sqlite3.Connection, given: Given, at: float | None = None) -> tuple[int, bool]:
-    before = link.execute(
-        'SELECT seq, comparison_id, "order", rater, note, tags FROM ranking WHERE key = ?', (given.key,)
-    )
-    found = before.fetchone()
-    if found:
-        seq, comparison_id, order, rater, note, tags = found
-        if given.content() != (comparison_id, same(groups(order)), rater, note, tuple(json.loads(tags))):
-            raise KeyReused(
-                f"This key already saved another ranking (number {seq}), so this one is NOT saved. "
-                "Reload the page, which makes a new key, and rank again."
-            )
-        return seq, True
+    """Its seq, and whether the same ranking was saved under the same key before."""
+    earlier = _sent_before(link, given)
+    if earlier:
+        return earlier, True
     count = link.execute("SELECT count FROM comparison WHERE id = ?", (given.comparison_id,)).fetchone()
     if not count:
         raise NotFound(
-            f"There is no comparison {given.comparison_id[:40]!r} here: the page is older than this workspace, so this is NOT "
-            "saved. Reload the page."
+            f"There is no comparison {given.comparison_id[:40]!r} here: the page is older than this workspace, so this is "
+            "NOT saved. Reload the page."
         )
     order = checked_order(given.order, count[0])
     shown, guess = checked_shown(given.shown, count[0]), checked_guess(given.guess, count[0])
     _refuse_second(link, given)
     return insert(
-        link, "ranking", given.key, given.comparison_id, _json(order), _json(shown), given.rater, given.seconds, given.note,
-        _json(given.tags), None if guess is None else _json(guess), pairs_in(order), time.time() if at is None else at,
+        link, "ranking", given.key, given.comparison_id, _json(order), _json(shown), given.rater, given.seconds,
+        given.note, _json(given.tags), None if guess is None else _json(guess), pairs_in(order),
+        time.time() if at is None else at,
     ), False  # fmt: skip
+
+
+def _sent_before(link: sqlite3.Connection, given: Given) -> int | None:
+    """The seq that this key has already; raises KeyReused when it belongs to another ranking."""
+    found = link.execute(
+        'SELECT seq, comparison_id, "order", rater, note, tags FROM ranking WHERE key = ?', (given.key,)
+    ).fetchone()
+    if not found:
+        return None
+    seq, comparison_id, order, rater, note, tags = found
+    if given.content() != (comparison_id, same(json.loads(order)), rater, note, tuple(json.loads(tags))):
+        raise KeyReused(
+            f"This key already saved another ranking (number {seq}), so this one is NOT saved. "
+            "Reload the page, which makes a new key, and rank again."
+        )
+    return seq
 
 
 def _refuse_second(link: sqlite3.Connection, given: Given) -> None:
@@ -97,8 +107,8 @@ def _refuse_second(link: sqlite3.Connection, given: Given) -> None:
     ).fetchone()  # fmt: skip
     if earlier:
         raise AlreadyRanked(
-            f"{given.rater} has already ranked these candidates (ranking {earlier[0]}), so this is NOT saved a second time. "
-            "Undo the earlier ranking first to change it."
+            f"{given.rater} has already ranked these candidates (ranking {earlier[0]}), so this is NOT saved a second "
+            "time. Undo the earlier ranking first to change it."
         )
 
 
@@ -170,7 +180,7 @@ def imported(rows: Iterable[tuple], rater: str, source: str) -> list[Row]:
     seen, ready = Counter(), []
     for asked, texts, order, note in rows:
         text, turns = said(asked)
-        order, note = checked_order(order, len(texts)), clean(note, "The note")
+        order, note = checked_order(as_order(order), len(texts)), clean(note, "The note")
         packed = pack([Candidate(words, "import") for words in texts])
         content = _json((source, rater, text, turns, list(texts), order, note))
         seen[content] += 1
@@ -209,16 +219,6 @@ def _known(link: sqlite3.Connection, seq: int) -> None:
     whole = isinstance(seq, int) and abs(seq) <= LARGEST
     if not whole or not link.execute("SELECT 1 FROM ranking WHERE seq = ?", (seq,)).fetchone():
         raise NotFound(f"There is no ranking {seq!r:.40} in this workspace, so nothing was changed. Reload the page.")
-
-
-def _tuples(order: Iterable[Iterable[int]]) -> tuple:
-    try:
-        found = tuple(tuple(group) for group in order)
-    except TypeError:
-        raise BadRanking(f"An order is a list of groups of numbers, best group first; this is {order!r:.80}.") from None
-    if any(type(index) is not int for group in found for index in group):
-        raise BadRanking(f"The order {found!r:.80} holds something that is not a whole number.")
-    return found
 
 
 def _json(value: object) -> str:

@@ -1,0 +1,105 @@
+"""Verified copies of the database: made in the background while people rank, read back before they count."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from contextlib import closing, suppress
+from pathlib import Path
+
+from lab.errors import Damaged, LabError
+from lab.journal import sync_folder
+from lab.store.schema import check_rows, check_version, connect, refusal
+
+KEPT = 5
+EVERY_ROWS, EVERY_SECONDS = 400, 600.0
+PATTERN = "lab-*.db"
+
+
+class Keeper:
+    """Makes a backup after so many new rows or so much time; a backup that fails costs nobody a ranking."""
+
+    def __init__(self, path: Path, folder: Path):
+        self._path, self._folder, self.fault = path, folder, ""
+        self._rows, self._at, self._thread = 0, time.monotonic(), None
+
+    def after(self, rows: int) -> None:
+        """Called behind every commit with the rows written so far; returns at once."""
+        due = rows - self._rows >= EVERY_ROWS or time.monotonic() - self._at >= EVERY_SECONDS
+        if rows == self._rows or not due or (self._thread and self._thread.is_alive()):
+            return
+        self._rows, self._at = rows, time.monotonic()
+        self._thread = threading.Thread(target=self.try_one, name="store-backup", daemon=True)
+        self._thread.start()
+
+    def catch_up(self) -> None:
+        """At the start and the end: a copy if anything was written since the last one."""
+        if self._thread:
+            self._thread.join()
+        newest = max((each.stat().st_mtime_ns for each in self._folder.glob(PATTERN)), default=0)
+        if self._path.exists() and self._path.stat().st_mtime_ns > newest:
+            self.try_one()
+
+    def try_one(self) -> None:
+        try:
+            make(self._path, self._folder)
+            self.fault = ""
+        except (OSError, sqlite3.Error, LabError) as problem:
+            self.fault = f"The newest backup of the rankings failed: {problem}"
+
+
+def make(path: Path, folder: Path, keep: int = KEPT) -> Path:
+    """A copy of the database as it is now, read back before it gets its name; the oldest beyond `keep` go."""
+    folder.mkdir(exist_ok=True, parents=True)
+    temporary = folder / f".{uuid.uuid4().hex}.part"
+    try:
+        count = _copied(path, temporary)
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        target = folder / f"lab-{stamp}-{time.time_ns() % 1_000_000_000:09d}-{count}.db"
+        os.replace(temporary, target)
+        sync_folder(folder)
+    except sqlite3.Error as problem:
+        raise refusal(problem, path) from problem
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    for old in newest_first(folder)[keep:]:
+        with suppress(OSError):
+            old.unlink()
+    return target
+
+
+def newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob(PATTERN), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def good(folder: Path) -> list[tuple[Path, int]]:
+    """Backups that can be read to the last row, newest first, each with its number of rankings."""
+    counted = ((path, rankings_in(path)) for path in newest_first(folder))
+    return [(path, count) for path, count in counted if count is not None]
+
+
+def rankings_in(path: Path) -> int | None:
+    """How many rankings a database holds, or None when it is not good."""
+    try:
+        with closing(connect(path, write=False)) as link:
+            check_version(link, path)
+            return check_rows(link)
+    except (sqlite3.Error, LabError, UnicodeDecodeError):
+        return None
+
+
+def _copied(path: Path, target: Path) -> int:
+    """Copies in one step, which holds up a commit only for the copying; the disk is waited for afterwards."""
+    with closing(connect(path, write=False)) as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        copy.execute("PRAGMA synchronous = OFF")
+        source.backup(copy)
+    count = rankings_in(target)
+    if count is None:
+        raise Damaged("A backup could not be read back, so it was not kept. The disk may be failing.")
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+    return count
