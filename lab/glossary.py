@@ -84,7 +84,6 @@ _ALL = (
         "KL to the start, sampled without negatives",
         "A third estimate of the same distance that is never below 0. The three should tell one story.",
         unit="nats",
-        low=0.0,
         source="mean over responses of the sum of expm1(-r) + r, r = log policy - log reference (k3, Schulman 2020)",
     ),
     Metric(
@@ -145,7 +144,6 @@ _ALL = (
         "policy/grad_norm",
         "Gradient size",
         "How hard this step pulls on the weights, before the pull is limited. Sudden spikes come before trouble.",
-        low=0.0,
         source="Euclidean norm over policy and value parameters, before clipping",
     ),
     Metric(
@@ -159,7 +157,6 @@ _ALL = (
         "loss/value",
         "Value loss",
         "How wrong the value head's forecast of the score is. It falls at first and is noisy later.",
-        low=0.0,
         source="half the squared error, the worse of plain and clipped",
     ),
     Metric(
@@ -209,6 +206,7 @@ _ALL = (
         unit="share",
         low=0.7,
         high=1.0,
+        shown=True,
         source="distinct token sequences divided by responses",
     ),
     # Learning from examples and from rankings.
@@ -218,7 +216,6 @@ _ALL = (
         "How surprised the model is by what it is being taught: lower is better, and it is noisy from step to step. "
         "On the Reward page 0.69 is a coin toss.",
         unit="nats",
-        low=0.0,
         stages=("sft", "reward"),
         shown=True,
         source="sft: mean -log p of a response token; reward: mean -log sigmoid(score difference) over pairs",
@@ -228,7 +225,6 @@ _ALL = (
         "Loss on unseen examples",
         "The same surprise on examples kept aside. When it rises while the other falls, the model learns by heart.",
         unit="nats",
-        low=0.0,
         stages=("sft",),
         shown=True,
         source="mean -log p of a response token over the held-out pairs",
@@ -238,7 +234,6 @@ _ALL = (
         "Loss on rankings",
         "How surprised the reward model is by your rankings: 0.69 is a coin toss, lower is better.",
         unit="nats",
-        low=0.0,
         stages=("reward",),
         source="mean over rankings of their pairs' mean -log sigmoid(score difference) (InstructGPT, equation 1)",
     ),
@@ -300,7 +295,6 @@ _ALL = (
         "gradient/norm",
         "Gradient size",
         "How hard this step pulls on the weights, before the pull is limited. Sudden spikes come before trouble.",
-        low=0.0,
         stages=("sft", "reward"),
         source="Euclidean norm over the trained parameters, before clipping",
     ),
@@ -310,20 +304,16 @@ _ALL = (
         "Time of a step",
         "How long one step takes from end to end.",
         unit="seconds",
-        low=0.0,
         stages=("sft", "reward", "ppo"),
     ),
-    Metric(
-        "time/rollout", "Time to answer", "How long the model takes to write the answers of a step.", "seconds", 0.0
-    ),
-    Metric("time/score", "Time to score", "How long scoring the answers takes, in every role.", "seconds", 0.0),
-    Metric("time/update", "Time to learn", "How long the updates of a step take.", "seconds", 0.0),
+    Metric("time/rollout", "Time to answer", "How long the model takes to write the answers of a step.", "seconds"),
+    Metric("time/score", "Time to score", "How long scoring the answers takes, in every role.", "seconds"),
+    Metric("time/update", "Time to learn", "How long the updates of a step take.", "seconds"),
     Metric(
         "speed/tokens_per_second",
         "Speed",
         "Tokens worked through each second.",
         unit="tokens a second",
-        low=0.0,
         stages=("sft", "reward", "ppo"),
     ),
     Metric(
@@ -331,7 +321,6 @@ _ALL = (
         "Memory at most",
         "The most memory that the run has held so far.",
         unit="bytes",
-        low=0.0,
         stages=("sft", "reward", "ppo"),
     ),
 )

@@ -1,0 +1,59 @@
+"""Live curves: one component for one run or for several on top of one another; its script asks for what it lacks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly
+
+from lab.glossary import measured
+from lab.ui.live import Live
+from lab.ui.office import Office
+from lab.ui.points import asked_have, asked_keys, asked_runs, asked_window, points, run_or_none
+from lab.ui.tracks import Track, Tracks
+
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+
+
+class Curves(Live):
+    """`page` is the name under which a page says which runs to show; until then it is the stage's newest run."""
+
+    def __init__(self, stage: str, page: str = "", **more: Any) -> None:
+        # The installed package's own file: nothing is fetched from elsewhere, and it is the version that we tested.
+        gr.set_static_paths([PLOTLY])
+        metrics = [asdict(metric) for metric in measured(stage)]
+        super().__init__(("curves.js",), stage=stage, page=page or stage, metrics=metrics, plotly=str(PLOTLY), **more)
+
+
+def serve(office: Office, tracks: Tracks) -> None:
+    """What the script of every Curves asks for, once for the app."""
+    office.action("curves", lambda body, _: pull(office, tracks, body))
+
+
+def pull(office: Office, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
+    """The points of the asked runs after the page's cursors; without names, of the stage's newest run."""
+    stage, window = str(body.get("stage") or ""), asked_window(body)
+    keys = asked_keys(body, [metric.key for metric in measured(stage)])
+    names = asked_runs(body)
+    runs = [run_or_none(office.workspace.run, name) for name in names] if names else [newest(office, stage)]
+    shown = [tracks.of(run) for run in runs if run]
+    return {"runs": [facts(track) | points(track, keys, asked_have(body, track.run.name), window) for track in shown]}
+
+
+def newest(office: Office, stage: str) -> Any:
+    """The run of the stage that began last, in whatever state."""
+    return next((run for run in reversed(office.workspace.runs()) if run.stage == stage), None)
+
+
+def facts(track: Track) -> dict[str, Any]:
+    """What stands beside the curves of a run."""
+    return {
+        "name": track.run.name,
+        "title": track.run.title(),
+        "status": track.status(),
+        "step": track.step,
+        "total": track.total,
+    }

@@ -1,0 +1,230 @@
+"""Where a stage is started and its run steered: the same orders for every stage, sent by a desk's script."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from lab import config as knobs
+from lab.errors import BadInput, Busy, LabError, NotFound
+from lab.events import Failed
+from lab.ui.curves import newest
+from lab.ui.fields import read, read_one
+from lab.ui.office import Office
+from lab.ui.points import run_or_none, until_end
+from lab.ui.tracks import Track, Tracks
+from lab.workspace import Run
+
+CONFIGS: Mapping[str, type] = MappingProxyType({"sft": knobs.Sft, "reward": knobs.Reward, "ppo": knobs.Ppo})
+LIVE = ("running", "paused")
+# How long an order waits for the worker's word before the page goes on by itself.
+PATIENCE = 3.0
+MOST_LISTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a page adds to its desk: why a run cannot start yet ('' when it can), inputs checked, and more to show."""
+
+    name: str
+    hindrance: Callable[[], str]
+    inputs: Callable[[dict[str, Any], str], dict[str, Any]]
+    more: Callable[[Track | None], dict[str, Any]]
+
+
+def tracks_of(office: Office) -> Tracks:
+    """One for the whole app, so that each event file is read once however many pages draw from it."""
+    if not hasattr(office, "tracks"):
+        office.tracks = Tracks()
+    return office.tracks
+
+
+def serve(office: Office, stage: Stage) -> None:
+    """The actions of one page's desk."""
+    office.action(f"{stage.name}-desk", lambda body, _: look(office, stage, body))
+    office.action(f"{stage.name}-start", lambda body, rater: start(office, stage, body, rater))
+    office.action(f"{stage.name}-order", lambda body, rater: order(office, stage, body, rater))
+    office.action(f"{stage.name}-move", lambda body, rater: move(office, stage, body, rater))
+
+
+def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
+    """How the page's run stands; the newest of the stage when none is named or the named one is gone."""
+    asked = _asked(office, body.get("request"))
+    name = asked.get("run") or body.get("run")
+    run = run_or_none(office.workspace.run, name) if name else None
+    run = run if run and run.stage == stage.name else newest(office, stage.name)
+    track = tracks_of(office).of(run) if run else None
+    listed = [each for each in office.workspace.runs() if each.stage == stage.name][-MOST_LISTED:]
+    return {
+        "runs": [{"name": each.name, "title": each.title()} for each in reversed(listed)],
+        "run": standing(track) if track else None,
+        "asked": asked,
+        "hindrance": stage.hindrance(),
+        "worker": {"alive": office.worker.alive, "sentence": office.worker.sentence()},
+        **stage.more(track),
+    }
+
+
+def standing(track: Track) -> dict[str, Any]:
+    """One run as its desk shows it."""
+    control, status = track.run.control(), track.status()
+    waiting = track.started is None and status == "interrupted"
+    progress = track.progress
+    return {
+        "name": track.run.name,
+        "title": track.run.title(),
+        "status": "queued" if waiting else status,
+        "step": track.step,
+        "total": track.total,
+        "pace": track.seconds_a_step(),
+        "left": until_end(track) if status == "running" else None,
+        "progress": {"what": progress.what, "done": progress.done, "total": progress.total} if progress else None,
+        "failed": {"code": track.end.code, "message": track.end.message} if isinstance(track.end, Failed) else None,
+        "stepping": control["order"] == "pause" and (control["until"] or 0) > track.step,
+        "stopping": control["order"] == "stop" and status in LIVE,
+        "checkpoints": track.run.checkpoints(),
+        "live": in_force(track),
+        "generation": track.generation,
+    }
+
+
+def in_force(track: Track) -> dict[str, Any]:
+    """The run's settings with what was moved since laid over them."""
+    config = track.started.config if track.started else _config_of(track.run)
+    return dict(config) | track.run.control()["live"]
+
+
+def _config_of(run: Run) -> dict[str, Any]:
+    try:
+        return dict(run.facts().get("config") or {})
+    except LabError:
+        return {}
+
+
+def start(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict[str, Any]:
+    """Ask the worker for a run. It answers at once when it is free; until then the page asks for the request."""
+    if hindrance := stage.hindrance():
+        raise BadInput(hindrance)
+    config = read(CONFIGS[stage.name], body.get("config", {}))
+    payload = {"stage": stage.name, "config": config, "inputs": stage.inputs(body, rater), "by": rater}
+    return wait_a_little(office, office.ask("run", payload))
+
+
+def wait_a_little(office: Office, request: str) -> dict[str, Any]:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if (asked := _asked(office, request)).get("run"):
+            return {"request": request, "run": asked["run"], "said": f"{asked['run']} has begun."}
+        if asked.get("error"):
+            raise LabError(asked["error"])
+        time.sleep(0.05)
+    return {
+        "request": request,
+        "said": f"Asked for. It begins as soon as the model is free. {office.worker.sentence()}",
+    }
+
+
+def _asked(office: Office, request: Any) -> dict[str, Any]:
+    """What became of a request for a run: its name, or why it was refused, or nothing yet."""
+    answer = office.answer(request) if isinstance(request, str) else None
+    if not answer:
+        return {}
+    error = answer.get("error")
+    if error:
+        return {"error": str(error.get("message") or "The model process gave no reason.")}
+    return {"run": answer["run"]} if isinstance(answer.get("run"), str) else {}
+
+
+def order(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict[str, Any]:
+    """pause, go, step, stop, kill, resume or back (with `step`, to a checkpoint)."""
+    track = track_of(office, stage, body)
+    what = body.get("order")
+    if what not in ORDERS:
+        raise BadInput(f"{str(what)[:40]!r} is no order. Orders: {', '.join(ORDERS)}.")
+    said = ORDERS[what](office, track, body, rater)
+    track.forget_status()
+    return said if isinstance(said, dict) else {"said": said}
+
+
+def move(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict[str, Any]:
+    """Move a live knob; the run reads it at its next step and marks it on the curves."""
+    track = track_of(office, stage, body)
+    return {"said": move_to(track, CONFIGS[stage.name], body.get("key"), body.get("value"), rater)}
+
+
+def move_to(track: Track, config: type, key: Any, value: Any, rater: str) -> str:
+    checked = read_one(config, in_force(track), key, value)
+    track.run.set_control(live={key: checked}, by=rater)
+    return f"{key.replace('_', ' ').capitalize()} is {checked} from the next step on."
+
+
+def track_of(office: Office, stage: Stage, body: dict[str, Any]) -> Track:
+    run = office.workspace.run(body.get("run"))
+    if run.stage != stage.name:
+        raise NotFound(f"{run.name} is no run of this page.")
+    return tracks_of(office).of(run)
+
+
+def _need_live(track: Track) -> None:
+    if track.run.status() not in LIVE:
+        raise Busy(f"{track.run.name} is not running now, so there is nothing to steer. Resume it first.")
+
+
+def _pause(office: Office, track: Track, body: dict[str, Any], rater: str) -> str:
+    _need_live(track)
+    track.run.set_control(order="pause", until=None, by=rater)
+    return "It pauses after this step."
+
+
+def _go(office: Office, track: Track, body: dict[str, Any], rater: str) -> str:
+    _need_live(track)
+    track.run.set_control(order="run", until=None, by=rater)
+    return "It goes on."
+
+
+def _step(office: Office, track: Track, body: dict[str, Any], rater: str) -> str:
+    """A pause that begins one step later."""
+    _need_live(track)
+    track.run.set_control(order="pause", until=track.step + 1, by=rater)
+    return f"Step {track.step + 1}, then it pauses."
+
+
+def _stop(office: Office, track: Track, body: dict[str, Any], rater: str) -> str:
+    _need_live(track)
+    track.run.set_control(order="stop", until=None, by=rater)
+    return "It stops after this step and keeps what it learned."
+
+
+def _kill(office: Office, track: Track, body: dict[str, Any], rater: str) -> str:
+    _need_live(track)
+    office.worker.kill()
+    return "The model process was ended. The last checkpoint stands; resume from it when you like."
+
+
+def _resume(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
+    if track.run.status() in LIVE:
+        raise Busy(f"{track.run.name} is running already.")
+    track.run.set_control(order="run", until=None, by=rater)
+    return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": None}))
+
+
+def _back(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
+    return go_back(office, track, body.get("step"), rater)
+
+
+def go_back(office: Office, track: Track, step: Any, rater: str) -> dict[str, Any]:
+    """To a checkpoint. A run that is going on stops first: the worker takes the request up when it is free."""
+    if step not in track.run.checkpoints():
+        raise NotFound(f"There is no checkpoint of step {str(step)[:20]}. Choose one from the list.")
+    if track.run.status() in LIVE:
+        track.run.set_control(order="stop", until=None, by=rater)
+    return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": step}))
+
+
+Order = Callable[[Office, Track, dict[str, Any], str], Any]
+ORDERS: Mapping[str, Order] = MappingProxyType(
+    {"pause": _pause, "go": _go, "step": _step, "stop": _stop, "kill": _kill, "resume": _resume, "back": _back}
+)

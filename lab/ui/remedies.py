@@ -1,0 +1,103 @@
+"""What one click does about a warning: each code of a `Warned` event with the orders that usually help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from lab.config import Ppo
+from lab.errors import BadInput
+from lab.ui.desk import LIVE, go_back, in_force, move_to
+from lab.ui.office import Office
+from lab.ui.tracks import Track
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """`times` multiplies live knobs; `back` returns to the last checkpoint before the warning; `tab` opens a page."""
+
+    words: str
+    times: Mapping[str, float] = field(default_factory=dict)
+    back: bool = False
+    stop: bool = False
+    tab: str = ""
+
+
+_DEARER = Remedy("Double beta", {"beta": 2})
+_SLOWER = Remedy("Halve the learning rate", {"learning_rate": 0.5})
+_BACK = Remedy("Go back and double beta", {"beta": 2}, back=True)
+_STOP = Remedy("Stop here", stop=True)
+_RANK = Remedy("Rank new answers", tab="rank")
+
+REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
+    {
+        "W_RATIO": (_STOP,),
+        "W_KL_HIGH": (_DEARER, Remedy("Go back to a checkpoint", back=True)),
+        "W_UPDATE_KL": (_SLOWER,),
+        "W_CLIP": (_SLOWER,),
+        "W_ENTROPY_LOW": (_BACK,),
+        "W_ENTROPY_HIGH": (Remedy("Halve the rate, double beta", {"learning_rate": 0.5, "beta": 2}),),
+        "W_COLLAPSE": (_BACK,),
+        "W_LENGTH": (_RANK,),
+        "W_ENDED": (_DEARER,),
+        "W_VALUE": (_SLOWER,),
+        "W_SCORE_CAP": (_STOP, _RANK),
+        "E_NO_BETTER_THAN_CHANCE": (_RANK,),
+    }
+)
+NEWEST = 6
+
+
+def cards(track: Track) -> list[dict[str, Any]]:
+    """The newest warnings of a run, each code once, with what can be done about it as the run stands now."""
+    found: dict[str, dict[str, Any]] = {}
+    for event, at in reversed(track.warned):
+        if event.code not in found and len(found) < NEWEST:
+            offered = [_offer(track, event.step, each, i) for i, each in enumerate(REMEDIES.get(event.code, ()))]
+            found[event.code] = {
+                "code": event.code,
+                "step": event.step,
+                "message": event.message,
+                "remedy": event.remedy,
+                "at": at,
+                "offers": [offer for offer in offered if offer],
+            }
+    return list(found.values())
+
+
+def _offer(track: Track, step: int, remedy: Remedy, index: int) -> dict[str, Any] | None:
+    """None where it can do nothing: knobs of a run that has ended, a way back without a checkpoint."""
+    if (remedy.stop or (remedy.times and not remedy.back)) and track.status() not in LIVE:
+        return None
+    there = checkpoint_before(track, step) if remedy.back else None
+    if remedy.back and there is None:
+        return None
+    words = f"{remedy.words} (step {there})" if remedy.back else remedy.words
+    return {"index": index, "words": words, "tab": remedy.tab}
+
+
+def checkpoint_before(track: Track, step: int) -> int | None:
+    return max((each for each in track.run.checkpoints() if each < step), default=None)
+
+
+def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
+    """Do what the card's button says; the numbers come from the settings in force here, not from the page."""
+    known = REMEDIES.get(str(body.get("code")), ())
+    index = body.get("index")
+    warned = [event.step for event, _ in track.warned if event.code == body.get("code")]
+    if type(index) is not int or not 0 <= index < len(known) or not warned:
+        raise BadInput("This warning is no longer there. Reload the page.")
+    remedy, said = known[index], []
+    for key, factor in remedy.times.items():
+        said.append(move_to(track, Ppo, key, in_force(track)[key] * factor, rater))
+    if remedy.stop:
+        track.run.set_control(order="stop", until=None, by=rater)
+        said.append("It stops after this step and keeps what it learned.")
+    found: dict[str, Any] = {}
+    if remedy.back:
+        found = go_back(office, track, checkpoint_before(track, warned[-1]), rater)
+        said.append(found.pop("said", ""))
+    track.forget_status()
+    return found | {"said": " ".join(filter(None, said))}

@@ -1,0 +1,184 @@
+// The desk of a stage: which run is looked at, how it stands, what can be ordered, live knobs, and how a new one is started.
+// `options`: stage, start (words on the button), lead (what a run does, in a sentence), elsewhere {tab, words} for when it cannot
+// start yet, more(found, tools) called after every look, inputs() sent along with a start.
+function desk(options) {
+  const { stage } = options, told = teller();
+  const picker = make("select", "field-input desk-picker"), state = chip("queued"), where = make("span", "desk-where"), bar = make("progress", "desk-bar");
+  const orders = make("div", "lab-line desk-orders"), knobs = make("div", "desk-knobs"), failure = make("p", "desk-failure");
+  const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
+  const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
+  const settings = make("details", "desk-settings"), fieldsOf = form(props.schema);
+  let run = null, request = null, chosen = "", seen = "";
+
+  picker.setAttribute("aria-label", "Which run to look at");
+  picker.addEventListener("change", () => { chosen = picker.value; look(); });
+  bar.setAttribute("aria-label", "Steps done");
+  failure.setAttribute("role", "alert");
+  settings.append(make("summary", "", "Settings"), fieldsOf.node);
+  fill(top, picker, state, where, bar);
+  const startRow = fill(make("div", "lab-line"), startButton, away);
+  fill(begin, make("summary", "", "Start a new run"), make("p", "desk-lead", options.lead), hindrance, startRow, options.extra, settings);
+  fill(box, top, failure, orders, knobs, told);
+  fill(root, box, begin);
+  box.hidden = true;
+  const round = poll(look);
+  const tools = { told, box, begin, round: () => round(), select: (name) => { chosen = name; look(); } };
+  onChoice(stage, ([name]) => { if (name && name !== chosen) { chosen = name; round(); } });
+
+  async function look() {
+    const found = await post(`${stage}-desk`, { run: chosen, request });
+    settle(found.asked);
+    run = found.run;
+    showRuns(found.runs);
+    showStart(found);
+    box.hidden = !run;
+    if (run) showRun();
+    options.more?.(found, tools);
+    return run && run.status !== "done" ? 350 : 1200;
+  }
+
+  function settle(asked) {
+    if (asked?.error) { told.tell(asked.error, true); showBegin(); request = null; }
+    if (asked?.run) { chosen = asked.run; request = null; }
+  }
+
+  function showBegin() {
+    // A refusal must be read where the eyes are: under the button when no run is on the page.
+    if (box.hidden) startRow.after(told); else box.append(told);
+  }
+
+  function showRuns(runs) {
+    const key = runs.map((each) => each.name + each.title).join("|");
+    if (picker.dataset.key !== key) {
+      picker.dataset.key = key;
+      fill(picker, runs.map((each) => new Option(each.title === each.name ? each.name : `${each.title} (${each.name})`, each.name)));
+    }
+    if (run && picker.value !== run.name && document.activeElement !== picker) picker.value = run.name;
+    picker.hidden = runs.length < 2;
+    if (run && seen !== run.name) {
+      seen = run.name;
+      choose(stage, [run.name]);
+    }
+  }
+
+  function showStart(found) {
+    const empty = !run, live = run && ["running", "paused", "queued"].includes(run.status);
+    if (begin.dataset.empty !== String(empty)) {
+      begin.dataset.empty = empty;
+      begin.open = empty;
+      showBegin();
+    }
+    begin.classList.toggle("is-empty", empty);
+    write(hindrance, found.hindrance);
+    hindrance.hidden = !found.hindrance;
+    startButton.disabled = Boolean(found.hindrance) || Boolean(request);
+    startButton.hidden = Boolean(found.hindrance && options.elsewhere && empty);
+    away.hidden = !(found.hindrance && options.elsewhere);
+    if (options.elsewhere) write(away, options.elsewhere.words);
+    begin.hidden = Boolean(live) && !options.whileLive;
+  }
+
+  function showRun() {
+    repaint(state, run.status);
+    write(where, sentence());
+    bar.max = run.total || 1;
+    bar.value = run.step;
+    bar.hidden = !["running", "paused"].includes(run.status);
+    write(failure, run.failed ? run.failed.message : "");
+    failure.hidden = !run.failed;
+    showOrders();
+    showKnobs();
+  }
+
+  function sentence() {
+    const { status, step, total, progress, pace, left } = run;
+    if (status === "queued") return "";
+    const doing = progress && status === "running" && progress.total > 1 ? `, ${progress.what} ${progress.done} of ${progress.total}` : "";
+    const time = status === "running" && pace ? `, ${number(pace, "seconds")} a step${left > 5 ? `, about ${duration(left)} left` : ""}` : "";
+    return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.stepping ? ", one step more" : ""}`;
+  }
+
+  // Only what can be ordered now; the buttons keep their place and focus while they stay.
+  function showOrders() {
+    const { status, checkpoints } = run, live = status === "running" || status === "paused", back = checkpoints.filter((step) => step < run.step || status !== "done");
+    const wanted = [
+      live && (status === "paused" ? "go" : "pause"), live && "step", live && "stop", live && "kill",
+      ["interrupted", "stopped", "failed"].includes(status) && "resume", back.length && stage === "ppo" && "back",
+    ].filter(Boolean);
+    const key = wanted.join() + (wanted.includes("back") ? back.join() : "");
+    if (orders.dataset.key === key) return;
+    const focused = document.activeElement?.dataset?.order;
+    orders.dataset.key = key;
+    fill(orders, wanted.map((each) => (each === "back" ? backOrder(back) : orderButton(each))));
+    if (focused) (orders.querySelector(`[data-order="${focused}"]`) ?? orders.querySelector("button"))?.focus();
+  }
+
+  function orderButton(order) {
+    const words = { go: "Go on", pause: "Pause", step: "One step", stop: "Stop and keep", kill: "Kill", resume: "Resume" }[order];
+    const about = {
+      pause: "Pauses after the current step.", step: "Does one step, then pauses.", stop: "Ends after the current step and keeps what was learned.",
+      kill: "Ends the model process at once; the last checkpoint stands.", resume: "Goes on from the last checkpoint.",
+    }[order];
+    const node = button(words, () => give(node, { order }), ["resume", "go"].includes(order) ? "lab-main" : "lab-quiet");
+    node.dataset.order = order;
+    if (about) node.title = about;
+    return node;
+  }
+
+  function backOrder(steps) {
+    const holder = make("span", "lab-line desk-back"), select = make("select", "field-input");
+    select.setAttribute("aria-label", "Checkpoint to go back to");
+    fill(select, [...steps].reverse().map((step) => new Option(`step ${step}`, step)));
+    const node = button("Roll back to", () => give(node, { order: "back", step: Number(select.value) }));
+    node.dataset.order = "back";
+    node.title = "Forgets what came after that step and goes on from there.";
+    return fill(holder, node, select);
+  }
+
+  async function give(node, body) {
+    const found = await told.run(node, `${stage}-order`, { run: run.name, ...body });
+    if (found?.request && !found.run) request = found.request;
+    round();
+  }
+
+  // --- live knobs ---------------------------------------------------------------------------------------------------
+  function showKnobs() {
+    const live = ["running", "paused"].includes(run.status) && props.live?.length;
+    knobs.hidden = !live;
+    if (!live) return;
+    if (!knobs.children.length) fill(knobs, props.live.map(knob));
+    for (const input of knobs.querySelectorAll("input")) {
+      const value = String(run.live[input.name] ?? "");
+      if (input.dataset.inForce !== value && document.activeElement !== input) input.value = input.dataset.inForce = value;
+    }
+  }
+
+  function knob(record) {
+    const box = make("div", "field"), head = make("span", "desk-knob-name"), name = make("label", "", record.label), row = make("div", "knob-row"), input = control({ ...record, default: "" });
+    input.id = newId(record.name);
+    name.htmlFor = input.id;
+    input.name = record.name;
+    const send = (value) => value !== null && Number.isFinite(value) && told.run(input, `${stage}-move`, { run: run.name, key: record.name, value }).then(() => round());
+    input.addEventListener("change", () => send(input.value === "" ? null : Number(input.value)));
+    input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
+    const times = (factor, sign) => {
+      const node = button(sign, () => send(Number(((Number(run.live[record.name]) || record.low || 0) * factor).toPrecision(6))));
+      node.setAttribute("aria-label", `${factor > 1 ? "Double" : "Halve"} ${record.label.toLowerCase()}`);
+      return node;
+    };
+    fill(row, times(0.5, "÷2"), input, times(2, "×2"));
+    return fill(box, fill(head, name, help(record.label, `${record.help}.`, range({ ...record, help: "" }).replace(/^\. /, ""))), row);
+  }
+
+  async function start() {
+    const body = { config: fieldsOf.values(), ...(options.inputs?.() ?? {}) };
+    if (box.hidden) startRow.after(told);
+    const found = await told.run(startButton, `${stage}-start`, body);
+    if (!found) return;
+    request = found.run ? null : found.request;
+    if (found.run) chosen = found.run;
+    begin.open = false;
+    round();
+  }
+  return tools;
+}

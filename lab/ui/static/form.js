@@ -1,0 +1,45 @@
+// A form made from the records of fields.py: those shown by default in the open, the rest folded; returns {node, values, set}.
+function form(records) {
+  const inputs = new Map(), node = make("div", "form"), open = make("div", "form-grid"), folded = make("details", "form-more"), rest = make("div", "form-grid");
+  folded.append(make("summary", "", "More settings"), rest);
+  for (const record of records) (record.shown ? open : rest).append(field(record, inputs));
+  fill(node, open, rest.children.length && folded);
+  const values = () => Object.fromEntries([...inputs].map(([name, input]) => [name, read(input)]));
+  return { node, values, inputs };
+}
+
+function field(record, inputs) {
+  const box = make("div", "field"), name = make("label", "", record.label), input = control(record), info = make("small", "", range(record));
+  input.id = newId(record.name);
+  info.id = newId("info");
+  name.htmlFor = input.id;
+  input.setAttribute("aria-describedby", info.id);
+  input.kind = record.kind;
+  inputs.set(record.name, input);
+  return fill(box, name, input, info);
+}
+
+function range({ help, low, high, kind, default: usual }) {
+  const text = help.endsWith(".") ? help : `${help}.`;
+  if (kind !== "whole" && kind !== "number") return text;
+  const bounds = low !== null && high !== null ? `${short(low)} to ${short(high)}` : low !== null ? `at least ${short(low)}` : high !== null ? `at most ${short(high)}` : "";
+  return [text, `Usually ${short(usual)}${bounds ? `, ${bounds}` : ""}.`].join(" ");
+}
+
+function control(record) {
+  if (record.kind === "choice") {
+    const select = make("select", "field-input");
+    for (const { value, label } of record.choices) select.append(new Option(label, value, value === record.default, value === record.default));
+    return select;
+  }
+  const input = make("input", "field-input");
+  if (record.kind === "switch") return Object.assign(input, { type: "checkbox", checked: record.default });
+  if (record.kind === "text") return Object.assign(input, { type: "text", value: record.default, maxLength: 200 });
+  return Object.assign(input, { type: "number", step: record.kind === "whole" ? 1 : "any", value: record.default, min: record.low ?? "", max: record.high ?? "", inputMode: "decimal" });
+}
+
+function read(input) {
+  if (input.kind === "switch") return input.checked;
+  if (input.kind === "choice" || input.kind === "text") return input.value;
+  return input.value === "" ? null : Number(input.value);
+}

@@ -1,0 +1,138 @@
+// What all live parts share. Text reaches the page through make() and textContent only, never as markup.
+const { make, post } = window.lab;
+const root = element.querySelector(".live");
+
+// Calls look() again and again while the part can be seen; look() returns how many milliseconds to wait.
+function poll(look, hiddenWait = 700) {
+  let fails = 0, timer = null, busy = false, again = false;
+  async function round() {
+    clearTimeout(timer);
+    if (!element.isConnected) return;
+    if (busy) return void (again = true);
+    let wait = hiddenWait;
+    if (!document.hidden && root.offsetParent) {
+      busy = true;
+      try {
+        wait = await look();
+        fails = 0;
+        root.classList.remove("is-offline");
+      } catch (error) {
+        if (error.code === undefined) console.error(error);
+        root.classList.add("is-offline");
+        wait = Math.min(8000, 400 * 2 ** fails++);
+      }
+      busy = false;
+    }
+    if (again) { again = false; wait = 0; }
+    timer = setTimeout(round, wait);
+  }
+  document.addEventListener("visibilitychange", () => !document.hidden && round());
+  round();
+  return round;
+}
+
+// Three significant digits with the unit, as in numbers.py.
+function short(value) {
+  const rounded = Number(value.toPrecision(3));
+  if (rounded && (Math.abs(rounded) < 1e-4 || Math.abs(rounded) >= 1e6)) return rounded.toExponential().replace("e+", "e+");
+  return rounded.toLocaleString("en", { maximumSignificantDigits: 3 });
+}
+function number(value, unit = "") {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (unit === "share") return `${short(value * 100)} %`;
+  if (unit === "seconds") return `${short(value)} s`;
+  if (unit === "bytes") {
+    const scale = Math.min(4, Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1) / 3)));
+    return `${short(value / 1000 ** scale)} ${["B", "kB", "MB", "GB", "TB"][scale]}`;
+  }
+  return `${short(value)} ${unit}`.trim();
+}
+function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+// Writes only what differs, so that nothing flickers and screen readers are not told the same twice.
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+function fill(node, ...children) {
+  node.replaceChildren(...children.flat().filter(Boolean));
+  return node;
+}
+
+let ids = 0;
+const newId = (word) => `${root.dataset.part}-${word}-${++ids}-${Math.random().toString(36).slice(2, 7)}`;
+
+function button(text, does, classes = "lab-quiet") {
+  const node = make("button", classes, text);
+  node.type = "button";
+  node.addEventListener("click", () => does(node));
+  return node;
+}
+
+// A question mark that tells what a word means: on hover, on focus, on tap; Escape closes it.
+function help(title, ...sentences) {
+  const holder = make("span", "lab-help"), mark = button("?", () => {}, "lab-help-mark"), box = make("span", "lab-help-box");
+  box.id = newId("help");
+  box.setAttribute("role", "tooltip");
+  fill(box, ...sentences.filter(Boolean).map((each, i) => make("span", i ? "lab-help-more" : "", each)));
+  mark.setAttribute("aria-label", `What is ${title}?`);
+  mark.setAttribute("aria-describedby", box.id);
+  mark.addEventListener("keydown", (event) => event.key === "Escape" && mark.blur());
+  mark.addEventListener("pointerenter", place);
+  mark.addEventListener("focus", place);
+  function place() {
+    const at = mark.getBoundingClientRect(), wide = Math.min(300, innerWidth - 24);
+    box.style.width = `${wide}px`;
+    box.style.left = `${Math.min(Math.max(12, at.left - 20), innerWidth - wide - 12)}px`;
+    box.style.top = `${at.bottom + 6}px`;
+  }
+  holder.append(mark, box);
+  return holder;
+}
+
+// Runs an order and shows what came of it beside the buttons; a refusal is shown in the server's own words.
+function teller() {
+  const line = make("div", "lab-told");
+  line.setAttribute("role", "status");
+  line.setAttribute("aria-live", "polite");
+  line.tell = (text, bad = false) => { write(line, text); line.classList.toggle("is-bad", bad); };
+  line.run = async (node, action, body, done = "") => {
+    node.disabled = true;
+    try {
+      const found = await post(action, body, 60);
+      line.tell(found.said ?? done);
+      return found;
+    } catch (error) {
+      line.tell(error.message, true);
+      return null;
+    } finally {
+      node.disabled = false;
+    }
+  };
+  return line;
+}
+
+// Which run a page looks at: chosen by one part, heard by the others of the same page.
+function choose(page, runs) {
+  window.dispatchEvent(new CustomEvent("lab-run", { detail: { page, runs } }));
+}
+function onChoice(page, then) {
+  window.addEventListener("lab-run", (event) => event.detail.page === page && then(event.detail.runs));
+}
+
+const STATES = {
+  queued: "waiting for its turn", running: "running", paused: "paused", interrupted: "interrupted", done: "done", stopped: "stopped",
+  failed: "failed", damaged: "damaged",
+};
+function chip(status) {
+  const node = make("span", "lab-chip", STATES[status] ?? status);
+  node.dataset.state = status;
+  return node;
+}
+function repaint(node, status) {
+  node.dataset.state = status;
+  write(node, STATES[status] ?? status);
+}

@@ -1,0 +1,190 @@
+"""How the answers change: pinned prompts step by step against their first answer, and a table of the newest samples."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from bisect import bisect_right
+from collections import OrderedDict, deque
+from difflib import SequenceMatcher
+from typing import Any
+
+from lab.events import Sample
+from lab.ui.curves import newest
+from lab.ui.live import Live
+from lab.ui.office import Office
+from lab.ui.points import run_or_none
+from lab.ui.tracks import Tracks
+from lab.workspace import Run
+
+NEWEST, KEPT, LOOK_EVERY = 100, 16, 0.2
+_WORD = re.compile(r"\S+\s*|\s+")
+Pieces = list[tuple[str, str]]
+
+
+class Timeline(Live):
+    """A slider over the steps of a run, and what each pinned prompt was answered there."""
+
+    def __init__(self, stage: str = "ppo", **more: Any) -> None:
+        super().__init__(("timeline.js",), stage=stage, **more)
+
+
+class Samples(Live):
+    """The newest samples of a run; a click on a column's name sorts by it."""
+
+    def __init__(self, stage: str = "ppo", **more: Any) -> None:
+        super().__init__(("samples.js",), stage=stage, **more)
+
+
+class SampleLog:
+    """A run's samples, read as they are written; what was rolled back is forgotten."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.guard = threading.RLock()
+        self.pinned: dict[str, dict[int, Sample]] = {}
+        self.newest: deque[Sample] = deque(maxlen=NEWEST)
+        self.count = 0
+        self._last = 0
+        self._offset, self._looked = 0, 0.0
+
+    def refresh(self) -> SampleLog:
+        with self.guard:
+            if time.monotonic() - self._looked > LOOK_EVERY:
+                while (found := self.run.samples(self._offset)).offset > self._offset:
+                    self._offset = found.offset
+                    for event, _ in found.events:
+                        if isinstance(event, Sample):
+                            self._take(event)
+                self._looked = time.monotonic()
+        return self
+
+    def steps(self) -> list[int]:
+        """Every step at which a pinned prompt was answered."""
+        return sorted({step for answers in self.pinned.values() for step in answers})
+
+    def _take(self, sample: Sample) -> None:
+        if sample.step < self._last:
+            self._go_back(sample.step)
+        self._last = sample.step
+        self.count += 1
+        if sample.pinned:
+            self.pinned.setdefault(sample.prompt, {})[sample.step] = sample
+        else:
+            self.newest.append(sample)
+
+    def _go_back(self, step: int) -> None:
+        for answers in self.pinned.values():
+            for late in [each for each in answers if each > step]:
+                del answers[late]
+        self.newest = deque((each for each in self.newest if each.step <= step), NEWEST)
+
+
+class SampleLogs:
+    """The logs that somebody looks at, for the whole app."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._found: OrderedDict[Run, SampleLog] = OrderedDict()
+
+    def of(self, run: Run) -> SampleLog:
+        with self._guard:
+            log = self._found.pop(run, None) or SampleLog(run)
+            self._found[run] = log
+            while len(self._found) > KEPT:
+                self._found.popitem(last=False)
+        return log.refresh()
+
+
+def serve(office: Office, tracks: Tracks) -> None:
+    """The actions of both parts, for every stage that uses them."""
+    if "timeline" in office.actions:
+        return
+    logs = SampleLogs()
+    office.action("timeline", lambda body, _: timeline(office, logs, tracks, body))
+    office.action("samples", lambda body, _: samples(office, logs, body))
+
+
+def timeline(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
+    """The pinned answers at a step, or at the newest; each beside the first answer, cut where the words differ."""
+    run = _run(office, body)
+    if run is None:
+        return {"run": None, "steps": [], "rows": []}
+    log = logs.of(run)
+    with log.guard:
+        steps = log.steps()
+        step = _at(steps, body.get("step"))
+        rows = [row for answers in log.pinned.values() if (row := _row(answers, step))]
+    return {"run": run.name, "status": tracks.of(run).status(), "steps": steps, "step": step, "rows": rows}
+
+
+def _at(steps: list[int], wanted: Any) -> int:
+    """The step that was asked for, or the one before it; the newest without a wish."""
+    if not steps:
+        return 0
+    return steps[-1] if type(wanted) is not int else steps[max(0, bisect_right(steps, wanted) - 1)]
+
+
+def _row(answers: dict[int, Sample], step: int) -> dict[str, Any] | None:
+    """None while the prompt was not answered yet at that step."""
+    reached = [each for each in answers if each <= step]
+    if not reached:
+        return None
+    first, now = answers[min(answers)], answers[max(reached)]
+    before, after = differences(first.response, now.response)
+    return {"prompt": now.prompt, "first": _said(first, before), "now": _said(now, after)}
+
+
+def _said(sample: Sample, pieces: Pieces) -> dict[str, Any]:
+    facts = {"step": sample.step, "score": sample.score, "kl": sample.kl, "length": sample.length}
+    return {"pieces": pieces, **facts}
+
+
+def differences(before: str, after: str) -> tuple[Pieces, Pieces]:
+    """Both texts in pieces ("same", "del" or "ins", text), compared word by word; the pieces add up to the texts.
+
+    >>> differences("the sky is red", "the sky is blue")
+    ([('same', 'the sky is '), ('del', 'red')], [('same', 'the sky is '), ('ins', 'blue')])
+    """
+    old, new = _WORD.findall(before), _WORD.findall(after)
+    match = SequenceMatcher(None, [word.strip() for word in old], [word.strip() for word in new], autojunk=False)
+    left: Pieces = []
+    right: Pieces = []
+    for what, a, b, c, d in match.get_opcodes():
+        same = what == "equal"
+        if b > a:
+            left.append(("same" if same else "del", "".join(old[a:b])))
+        if d > c:
+            right.append(("same" if same else "ins", "".join(new[c:d])))
+    return left, right
+
+
+def samples(office: Office, logs: SampleLogs, body: dict[str, Any]) -> dict[str, Any]:
+    """The newest samples; no rows when the page has them already."""
+    run = _run(office, body)
+    if run is None:
+        return {"run": None, "count": 0, "rows": []}
+    log = logs.of(run)
+    with log.guard:
+        found = {"run": run.name, "count": log.count}
+        if body.get("have") == [run.name, log.count]:
+            return found
+        return found | {"rows": [_sample(each) for each in reversed(log.newest)]}
+
+
+def _sample(each: Sample) -> dict[str, Any]:
+    return {
+        "step": each.step,
+        "prompt": each.prompt,
+        "response": each.response,
+        "score": each.score,
+        "kl": each.kl,
+        "length": each.length,
+    }
+
+
+def _run(office: Office, body: dict[str, Any]) -> Run | None:
+    name, stage = body.get("run"), str(body.get("stage") or "ppo")
+    run = run_or_none(office.workspace.run, name) if name else None
+    return run or newest(office, stage)
