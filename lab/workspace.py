@@ -14,8 +14,8 @@ from types import MappingProxyType
 
 import filelock
 
-from lab.errors import BadName, Busy, Damaged, NotFound
-from lab.events import Event, Failed, Finished, Started
+from lab.errors import BadFile, BadName, Busy, Damaged, NotFound
+from lab.events import Event, Failed, Finished, Started, from_json
 from lab.journal import Tail, read_json, replace_json, sync_folder, tail, tail_json
 from lab.store import Store
 
@@ -25,9 +25,11 @@ STATES = ("running", "paused", "interrupted", "done", "stopped", "failed", "dama
 STEP_FOLDER = re.compile(r"step-(\d+)")
 DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "by": "", "rollback": None})
 TITLE_CHARACTERS = 120
-MOST_ANSWERS = 2_000
-# Enough of the end of an event file to hold its last line, whatever that line says.
+MOST_ANSWERS, MOST_BYTES = 2_000, 1 << 24
+PATIENCE = 0.5
+# Enough of the end of an event file to hold its last lines.
 _END = 1 << 16
+_TURNS = tuple(b'{"event":"%b"' % kind.__name__.encode() for kind in (Started, Finished, Failed))
 
 
 class Workspace:
@@ -37,8 +39,13 @@ class Workspace:
         self.root = Path(root)
         self.db, self.served = self.root / "lab.db", self.root / "served.jsonl"
         self._runs, self._trash = self.root / "runs", self.root / "trash"
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._runs.mkdir(exist_ok=True)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._runs.mkdir(exist_ok=True)
+        except OSError as problem:
+            raise BadFile(
+                f"The workspace {self.root} cannot be made ({problem.strerror}). Name a folder that you may write to."
+            ) from problem
         self._answers = Served(self.served)
 
     def store(self, *, read_only: bool = False) -> Store:
@@ -71,7 +78,8 @@ class Workspace:
         draft.mkdir()
         try:
             replace_json(draft / "config.json", record | facts | {"created": time.time()})
-            return Run(self._claim(draft, stage))
+            with filelock.FileLock(self.root / "runs.lock", timeout=10):
+                return Run(self._claim(draft, stage))
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -92,9 +100,9 @@ class Workspace:
         """Runs in the trash, which `restore` brings back."""
         return _runs_in(self._trash)
 
-    def lock(self) -> filelock.FileLock:
-        """The worker's lock, not yet taken; `taken(lock)` takes it or raises Busy."""
-        return filelock.FileLock(self.root / "worker.lock", thread_local=False)
+    def lock(self) -> Lock:
+        """The worker's lock, not yet taken; `acquire`, `with` and `taken` raise Busy when another holds it."""
+        return Lock(self.root / "worker.lock", thread_local=False)
 
     def worker(self) -> dict | None:
         """What the worker says of itself, or None when no worker lives."""
@@ -115,7 +123,7 @@ class Run:
 
     def __init__(self, folder: Path):
         self.folder, self.name = Path(folder), Path(folder).name
-        number, self.stage = RUN_NAME.fullmatch(self.name).groups()
+        number, self.stage = RUN_NAME.fullmatch(_checked_name(self.name)).groups()
         self.number = int(number)
         self.adapter = self.folder / "adapter"
 
@@ -176,20 +184,14 @@ class Run:
         return "paused" if self.control()["order"] == "pause" else "running"
 
     def last_turn(self) -> Event | None:
-        """The newest Started, Finished or Failed: what decides the status."""
-        return next(
-            (event for event in reversed(self._ending()) if isinstance(event, Started | Finished | Failed)), None
-        )
-
-    def _ending(self) -> list[Event]:
+        """The newest Started, Finished or Failed: what decides the status. Reads only the end of the event file."""
         path = self.folder / "events.jsonl"
-        if not path.exists():
-            return []
-        start = max(0, path.stat().st_size - _END)
-        near = [event for event, _ in tail(path, start).events]
-        if not start or any(isinstance(event, Started | Finished | Failed) for event in near):
-            return near
-        return near[-1:]
+        size = path.stat().st_size if path.exists() else 0
+        block, lines = _END, []
+        while not lines and block < 2 * max(size, 1):
+            lines = _last_lines(path, size, block)
+            block *= 8
+        return next((event for event in map(_turn, reversed(lines)) if event), None)
 
     def events(self, offset: int = 0, limit: int = 20_000) -> Tail:
         return tail(self.folder / "events.jsonl", offset, limit)
@@ -205,9 +207,11 @@ class Run:
         unknown = set(changes) - set(DEFAULT_CONTROL)
         if unknown:
             raise TypeError(f"no such key of control.json: {', '.join(sorted(unknown))}")
-        before = self.control()
-        live = {**before["live"], **changes.get("live", {})}
-        replace_json(self.folder / "control.json", before | changes | {"live": live})
+        # Two people may move two sliders at once, and neither may undo the other's.
+        with filelock.FileLock(self.folder / "control.lock", timeout=10):
+            before = self.control()
+            live = {**before["live"], **changes.get("live", {})}
+            replace_json(self.folder / "control.json", before | changes | {"live": live})
 
     def checkpoints(self) -> list[int]:
         """Steps of the checkpoints that are whole: their manifest is written last."""
@@ -218,8 +222,8 @@ class Run:
     def checkpoint(self, step: int) -> Path:
         return self.folder / "checkpoint" / f"step-{step:06d}"
 
-    def lock(self) -> filelock.FileLock:
-        return filelock.FileLock(self.folder / "lock", thread_local=False)
+    def lock(self) -> Lock:
+        return Lock(self.folder / "lock", thread_local=False)
 
     def locked(self) -> bool:
         return held(self.folder / "lock")
@@ -233,14 +237,16 @@ class Served:
         self._offset, self._newest, self._guard = 0, {}, threading.Lock()
 
     def refresh(self) -> None:
+        """Reads what is new; the first time only the last 16 MiB, for a page that waits is younger than that."""
         with self._guard:
-            while True:
-                records, offset, bad = tail_json(self._path, self._offset)
+            if not self._offset and self._path.exists():
+                self._offset = max(0, self._path.stat().st_size - MOST_BYTES)
+            before = -1
+            while before != self._offset:
+                before = self._offset
+                records, self._offset, _ = tail_json(self._path, before)
                 for record in records:
                     self._take(record)
-                if offset == self._offset and not bad:
-                    return
-                self._offset = offset
 
     def get(self, request_id: str) -> dict | None:
         with self._guard:
@@ -254,11 +260,24 @@ class Served:
             del self._newest[next(iter(self._newest))]
 
 
-def taken(lock: filelock.FileLock, what: str) -> filelock.FileLock:
+class Lock(filelock.FileLock):
+    """A lock of the system, freed when its holder dies; `acquire` and `with` raise Busy when another holds it."""
+
+    def acquire(self, timeout: float | None = None, poll_interval: float = 0.01, **more) -> filelock.AcquireReturnProxy:
+        """Tries for at least half a second: whoever looks whether the lock is held holds it for that moment."""
+        try:
+            return super().acquire(max(PATIENCE, timeout or 0.0), poll_interval, **more)
+        except filelock.Timeout:
+            raise Busy(
+                f"{self.lock_file} is held by another process, and only one may work there. Wait for it or end it."
+            ) from None
+
+
+def taken(lock: Lock, what: str) -> Lock:
     """The lock, held from now on; raises Busy when another process has it."""
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+        lock.acquire()
+    except Busy:
         raise Busy(f"{what} is in use by another process, and only one may. Wait for it or end it.") from None
     return lock
 
@@ -267,13 +286,30 @@ def held(path: Path) -> bool:
     """Whether a living process holds this lock. Looking takes it for a moment where it is free."""
     if not path.exists():
         return False
-    probe = filelock.FileLock(path, thread_local=False)
+    probe = filelock.FileLock(path, timeout=0, thread_local=False)
     try:
-        probe.acquire(timeout=0)
+        probe.acquire()
     except filelock.Timeout:
         return True
     probe.release()
     return False
+
+
+def _last_lines(path: Path, size: int, block: int) -> list[bytes]:
+    """The whole lines among the last bytes; none where one line is longer than that."""
+    with path.open("rb") as file:
+        file.seek(max(0, size - block))
+        lines = file.read(block).split(b"\n")
+    return lines[1 if size > block else 0 : -1]
+
+
+def _turn(line: bytes) -> Event | None:
+    if not line.startswith(_TURNS):
+        return None
+    try:
+        return from_json(line.decode())[0]
+    except ValueError:
+        return None
 
 
 def _checked_name(name: str) -> str:

@@ -25,7 +25,7 @@ class Store:
     def __init__(self, path: Path, *, read_only: bool = False):
         """Opens or makes the file and reads all of it once; `recovered` says what was found damaged, or is None.
 
-        Raises NewerWorkspace for a file of a later version of the lab, and with `read_only` NotFound when there is none.
+        Raises NewerWorkspace for a file of a later version of the lab; with `read_only` NotFound when there is none.
         """
         self.path, self.backups = Path(path), Path(path).parent / "backups"
         self.recovered: Recovered | None = None
@@ -115,7 +115,7 @@ class Store:
         return [each for each in found if (withdrawn or each.withdrawn_at is None) and (excluded or not each.excluded)]
 
     def counts(self) -> dict:
-        """Of what is neither withdrawn nor excluded: rankings (skips apart), pairs, skips, raters, simulated, by_person.
+        """rankings (skips apart), pairs, skips, raters, simulated, by_person, without what is withdrawn or excluded.
 
         Reads only what is new since the last call.
         """

@@ -81,8 +81,8 @@ def clean(text: str, what: str, limit: int = NOTE_CHARACTERS) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as problem:
         raise BadText(
-            f"{what} holds half of a surrogate pair at character {problem.start + 1}, which is no valid Unicode and could "
-            "not be read back. Remove that character."
+            f"{what} holds half of a surrogate pair at character {problem.start + 1}, which is no valid Unicode "
+            "and could not be read back. Remove that character."
         ) from None
     if len(text) > limit:
         raise BadText(f"{what} has {len(text):,} characters; the limit is {limit:,}. Shorten it.")
@@ -92,8 +92,8 @@ def clean(text: str, what: str, limit: int = NOTE_CHARACTERS) -> str:
 def checked_prompt(text: str) -> str:
     if isinstance(text, str) and len(text) > PROMPT_CHARACTERS:
         raise PromptTooLong(
-            f"A prompt of {len(text):,} characters; the limit is {PROMPT_CHARACTERS:,}, more than a model here can read. "
-            "Shorten it."
+            f"A prompt of {len(text):,} characters; the limit is {PROMPT_CHARACTERS:,}, more than any model here can "
+            "read. Shorten it."
         )
     text = clean(text, "The prompt", PROMPT_CHARACTERS)
     if not text.strip() or not any(letter.isprintable() and not letter.isspace() for letter in text):
@@ -105,8 +105,8 @@ def checked_rater(name: str) -> str:
     name = clean(name, "The name", KEY_CHARACTERS).strip()
     if not 0 < len(name) <= NAME_CHARACTERS or not name.isprintable():
         raise BadName(
-            f"A rater's name has 1 to {NAME_CHARACTERS} visible characters; {name[:NAME_CHARACTERS]!r} has {len(name)}. It "
-            "stands beside every ranking, so choose another."
+            f"A rater's name has 1 to {NAME_CHARACTERS} visible characters, but {name[:NAME_CHARACTERS]!r} has "
+            f"{len(name)}. It stands beside every ranking, so choose another."
         )
     return name
 
@@ -133,8 +133,8 @@ def checked_order(groups: Order, count: int) -> Order:
     """The order itself, once it is empty (a skip) or names each of `count` candidates exactly once."""
     if groups and (not all(groups) or sorted(index for group in groups for index in group) != list(range(count))):
         raise BadRanking(
-            f"The order {[list(group) for group in groups]!r:.120} does not name each of the {count} candidates exactly "
-            f"once (0 to {count - 1}), so it was not saved. Place every answer, or skip this prompt."
+            f"The order {[list(group) for group in groups]!r:.120} does not name each of the {count} candidates "
+            f"exactly once (0 to {count - 1}), so it was not saved. Place every answer, or skip this prompt."
         )
     return groups
 
@@ -173,7 +173,7 @@ def pairs_in(order: Order) -> int:
 
 
 def pack(candidates: Sequence[Candidate]) -> tuple[str, bytes]:
-    """The candidates as JSON, and beside it their token ids, four bytes each: they are most of what there is to read."""
+    """The candidates as JSON, and beside it their token ids, four bytes each: most of what there is to read."""
     if not candidates:
         raise NoRows("There are no candidates, so there is nothing to compare. Ask for at least one answer.")
     ids = array("i")

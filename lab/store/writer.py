@@ -32,7 +32,7 @@ class Writer:
     """Owns the only connection that writes; any thread may call `do`."""
 
     def __init__(self, path: Path, after: Callable[[int], None]):
-        """`after` is called in the thread behind each commit, once its answers are out, with the rows written so far."""
+        """`after` is called in the thread behind each commit, its answers being out, with the rows written so far."""
         self._path, self._after = path, after
         self._link = connect(path, write=True)
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()

@@ -70,8 +70,8 @@ def ranking(link: sqlite3.Connection, given: Given, at: float | None = None) -> 
     count = link.execute("SELECT count FROM comparison WHERE id = ?", (given.comparison_id,)).fetchone()
     if not count:
         raise NotFound(
-            f"There is no comparison {given.comparison_id[:40]!r} here: the page is older than this workspace, so this is "
-            "NOT saved. Reload the page."
+            f"There is no comparison {given.comparison_id[:40]!r} here: the page is older than this workspace, so this "
+            "is NOT saved. Reload the page."
         )
     order = checked_order(given.order, count[0])
     shown, guess = checked_shown(given.shown, count[0]), checked_guess(given.guess, count[0])
