@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 AHEAD = 2
 # Browser tabs and open prompts that are remembered; the oldest are forgotten, and their comparison stays on disk.
 TABS, ITEMS = 500, 2000
-# A request asked before the worker died is lost with it; the same candidates are then asked for again.
-LOST = 2.0
+# A new worker takes up what its predecessor left unanswered for two minutes; older requests are asked again here.
+LOST = 125.0
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from lab.workspace import Served, Workspace
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
 Action = Callable[[dict[str, Any], str], Any]
+Download = Callable[[dict[str, str], Path], Path]
 
 
 class Office:
@@ -30,6 +31,7 @@ class Office:
         self.mode = mode
         self.worker = worker
         self.actions: dict[str, Action] = {}
+        self.downloads: dict[str, Download] = {}
         self.feed = Feed(self)
         self._looked = 0.0
 
@@ -40,6 +42,10 @@ class Office:
     def action(self, name: str, do: Action) -> None:
         """Serve `do(body, rater)` at POST /lab/NAME for the page's scripts: JSON in and out, a LabError as a 4xx."""
         self.actions[name] = do
+
+    def download(self, name: str, make: Download) -> None:
+        """Serve the file that `make(query, folder)` writes into a folder of its own, at GET /lab/export/NAME."""
+        self.downloads[name] = make
 
     def ask(self, kind: str, payload: dict[str, Any]) -> str:
         """Ask the worker for something; the id under which its answer will be found."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import tempfile
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from lab.errors import LabError
@@ -52,10 +56,27 @@ def routes(office: Office) -> list[Route]:
             return refusal(error.code, str(error))
         return JSONResponse(result, headers={"cache-control": "no-store"})
 
+    async def export(request: Request) -> Response:
+        make = office.downloads.get(request.path_params["name"])
+        if make is None:
+            return refusal("E_NOT_FOUND", "There is no such file to take away.")
+        folder = Path(tempfile.mkdtemp(prefix="lab-export-"))
+        away = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            path = await run_in_threadpool(make, dict(request.query_params), folder)
+        except LabError as error:
+            await away()
+            return refusal(error.code, str(error))
+        return FileResponse(path, filename=path.name, background=away)
+
     async def health(request: Request) -> JSONResponse:
         return JSONResponse({"ok": True, "worker": office.worker.sentence()})
 
-    return [Route("/healthz", health), Route("/lab/{name}", act, methods=["POST"])]
+    return [
+        Route("/healthz", health),
+        Route("/lab/export/{name}", export),
+        Route("/lab/{name}", act, methods=["POST"]),
+    ]
 
 
 async def body(request: Request) -> dict[str, Any]:

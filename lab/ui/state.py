@@ -7,8 +7,9 @@ from typing import Any
 from lab.journal import read_json
 from lab.ui.office import Office
 
-# The issue's newcomer ranks eight; a reward model that generalises wants about thirty.
-FIRST, ENOUGH = 8, 30
+# A reward model refuses under 40 pairs to learn from and 10 to be tested on, parted by prompt; four ordered answers
+# give 6. One that generalises wants about thirty rankings.
+FEWEST, PAIRS, ENOUGH = 54, 6, 30
 
 
 def snapshot(office: Office) -> dict[str, Any]:
@@ -24,8 +25,11 @@ def snapshot(office: Office) -> dict[str, Any]:
         "sentence": worker.sentence(),
         "base": facts.get("base"),
         "device": facts.get("device"),
+        "four_bit": bool(facts.get("four_bit")),
+        "context": facts.get("context"),
         "busy": busy,
         "rankings": counts["rankings"],
+        "pairs": counts["pairs"],
         "enough": ENOUGH,
         "newest": newest,
     }
@@ -38,19 +42,23 @@ def _newest(office: Office, stage: str) -> str | None:
 
 
 def next_step(state: dict[str, Any]) -> dict[str, str] | None:
-    """One sentence, the tab that it leads to and the words on its button; None while there is nothing to urge."""
-    newest, done = state["newest"], state["rankings"]
-    if state["busy"]:
-        stage = state["busy"].rpartition("-")[2]
-        return _step(f"{state['busy']} is being trained now.", stage, "Watch it") if stage in newest else None
+    """One sentence, the tab that it leads to, the words on its button, and the stage that the button starts, if any."""
+    newest, done, busy = state["newest"], state["rankings"], state["busy"]
+    if busy:
+        return _step(f"{busy} is being trained now.", busy.rpartition("-")[2], "Watch it")
     if not newest["reward"]:
-        if done < FIRST:
-            return _step(f"Rank answers: {FIRST - done} more prompts and the reward model can start.", "rank", "Rank")
-        return _step(f"{done} rankings are enough for a first reward model.", "reward", "Train the reward model")
+        missing = FEWEST - state["pairs"]
+        if missing > 0:
+            count = -(-missing // PAIRS)
+            more = f"{count} more prompts" if count > 1 else "one more prompt"
+            return _step(f"Rank {more} with four answers, then the reward model can learn.", "rank", "Rank")
+        return _step(
+            f"Your {done} rankings are enough for a first reward model.", "reward", "Train the reward model", "reward"
+        )
     if not newest["ppo"]:
-        return _step("The reward model is trained. Let PPO follow it.", "ppo", "Run PPO")
+        return _step("The reward model has learned. PPO can follow it now.", "ppo", "Run PPO", "ppo")
     return _step("Is the tuned model really better? Judge it blind.", "compare", "Compare")
 
 
-def _step(sentence: str, tab: str, button: str) -> dict[str, str]:
-    return {"sentence": sentence, "tab": tab, "button": button}
+def _step(sentence: str, tab: str, button: str, start: str = "") -> dict[str, str]:
+    return {"sentence": sentence, "tab": tab, "button": button, "start": start}

@@ -15,6 +15,8 @@ from lab.journal import read_json
 
 # A worker that dies at once, again and again, has a reason that a person must see.
 QUICK_DEATHS, QUICK = 3, 60.0
+# The command line's status for a refusal in words: trying again would meet the same one.
+REFUSED = 2
 
 
 class Supervisor:
@@ -83,7 +85,7 @@ class Supervisor:
         facts = read_json(self.root / "worker.json") or {}
         mine = self.alive and self._process is not None and facts.get("pid") == self._process.pid
         if self.given_up:
-            return f"The model process has ended: {self.last_words()}"
+            return f"The model process has ended: {facts.get('message') or self.last_words()}"
         if not self.alive or not mine:
             return "The model process is starting."
         if not facts.get("ready"):
@@ -123,7 +125,7 @@ class Supervisor:
 
     def _too_many(self) -> bool:
         recent = [each for each in self._deaths if time.monotonic() - each < QUICK]
-        return len(recent) >= QUICK_DEATHS
+        return len(recent) >= QUICK_DEATHS or (self._process is not None and self._process.poll() == REFUSED)
 
 
 def _be_nice(pid: int) -> None:

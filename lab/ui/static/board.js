@@ -65,6 +65,7 @@ function card(index) {
   pick.append(lab.make("b", "", LETTERS[index]), lab.make("kbd", "", duel ? "←→"[index] : String(index + 1)), lab.make("span", "board-place"));
   box.append(pick, text);
   box.addEventListener("click", (event) => {
+    if (duel) return choose(index);
     const chosen = getSelection();
     if (!chosen.isCollapsed && box.contains(chosen.anchorNode)) return;
     if (event.shiftKey && ranking.started && !ranking.joining) ranking.tie();
@@ -163,7 +164,8 @@ function chip(index) {
 }
 
 function choose(index) {
-  if (saving || index >= item.count) return;
+  if (saving || !item || index >= item.count) return;
+  if (duel) return decide(index);
   ranking.pick(index);
   paint();
   say(`Answer ${LETTERS[index]}: ${placeName(index)}.${ranking.complete() ? " All placed, Enter submits." : ""}`);
@@ -371,14 +373,20 @@ find(".board-own").addEventListener("submit", async (event) => {
 
 // ---- keys -------------------------------------------------------------------------------------------------------
 
-function duelKey(key) {
-  const index = ["ArrowLeft", "ArrowRight"].indexOf(key);
-  if (index < 0 && key !== "=") return false;
-  if (writing()) return say("Still writing"), true;
+// A duel is decided by one press: there is nothing else to say. Undo takes it back.
+function decide(index) {
+  if (writing()) return say("Still writing");
   ranking = makeRanking(2);
-  if (index < 0) ranking.tie();
+  if (index === null) ranking.tie();
   else ranking.pick(index);
+  paint();
   save(ranking.groups);
+}
+
+function duelKey(key) {
+  const index = { ArrowLeft: 0, ArrowRight: 1, 1: 0, 2: 1, "=": null }[key];
+  if (index === undefined) return false;
+  if (!saving) decide(index);
   return true;
 }
 
@@ -414,13 +422,16 @@ document.addEventListener("keydown", onKey);
 element.querySelectorAll("[data-do]").forEach((button) => button.addEventListener("click", () => actions[button.dataset.do]()));
 buildPanels();
 if (duel) {
-  find(".board-own").hidden = find(".board-source").hidden = find("[data-do=tie]").hidden = true;
-  element.addEventListener("board-duel", (event) => {
-    Object.assign(settings, event.detail);
+  find(".board-own").hidden = find(".board-source").hidden = find(".board-progress").hidden = true;
+  find(".board-extra").hidden = find("[data-do=tie]").hidden = find("[data-do=submit]").hidden = true;
+  const meet = (two) => {
+    Object.assign(settings, two);
     load(false);
-  });
+  };
+  window.addEventListener("lab-duel", (event) => element.isConnected && meet(event.detail));
+  if (lab.duel) meet(lab.duel);
 } else {
   fillSources();
-  window.addEventListener("lab-state", fillSources);
+  window.addEventListener("lab-state", () => element.isConnected && fillSources());
   load(false);
 }

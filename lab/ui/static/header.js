@@ -1,29 +1,49 @@
-// The header: asks once a second how the work stands, and shows it.
+// The header: asks once a second how the work stands, shows it, and tells the other parts of the page.
 const worker = element.querySelector(".lab-worker");
 const says = worker.querySelector("span");
 const again = worker.querySelector("button");
 const next = element.querySelector(".lab-next");
+const line = next.querySelector("span");
 const go = next.querySelector("button");
-let target = "rank";
+let step = null;
+let starting = false;
 
-go.addEventListener("click", () => lab.tab(target));
-again.addEventListener("click", async () => {
-  again.hidden = true;
-  await lab.post("restart").then(show, () => {});
+// The one button: starts what comes next, where that is one thing, and leads to its page.
+go.addEventListener("click", async () => {
+  const { tab, start } = step;
+  if (start) {
+    starting = go.disabled = true;
+    try {
+      await lab.post(`${start}-start`, {});
+    } catch (error) {
+      line.textContent = error.message;
+      setTimeout(() => (starting = go.disabled = false), 6000);
+      return;
+    }
+    setTimeout(() => (starting = go.disabled = false), 2000);
+  }
+  lab.tab(tab);
 });
+
+again.addEventListener("click", () => {
+  again.hidden = true;
+  lab.post("restart").then(show, () => {});
+});
+
+const write = (node, words) => node.textContent !== words && (node.textContent = words);
 
 function show(state) {
   worker.dataset.state = state.worker;
-  if (says.textContent !== state.sentence) says.textContent = state.sentence;
+  write(says, state.sentence);
   again.hidden = state.worker !== "gone";
   next.hidden = !state.next;
-  if (!state.next) return;
-  target = state.next.tab;
-  const here = document.querySelector(`#tab-${target}-button`)?.getAttribute("aria-selected") === "true";
-  next.querySelector("span").textContent = state.next.sentence;
-  go.textContent = state.next.button;
-  go.hidden = here;
   window.dispatchEvent(new CustomEvent("lab-state", { detail: state }));
+  if (!state.next || starting) return;
+  step = state.next;
+  const here = document.querySelector(`#tab-${step.tab}-button`)?.getAttribute("aria-selected") === "true";
+  write(line, step.sentence);
+  write(go, step.button);
+  go.hidden = here && !step.start;
 }
 
 async function look() {
@@ -33,7 +53,7 @@ async function look() {
     show(await lab.post("state"));
   } catch (error) {
     worker.dataset.state = "gone";
-    says.textContent = error.message;
+    write(says, error.message);
     pause = 2000;
   }
   setTimeout(look, pause);

@@ -1,0 +1,117 @@
+"""What the Compare page asks of the server: who may meet, how the duels stand, a judge's run, answers side by side."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from lab.config import Compare
+from lab.errors import BadInput
+from lab.events import Finished, Step
+from lab.ui.compare.export import adapter_file, formats, rankings_file
+from lab.ui.compare.tally import tally
+from lab.ui.feed import known_policies
+from lab.ui.office import Office
+from lab.ui.pool import POLICY
+from lab.ui.rank.desk import label
+from lab.ui.refusal import refuse
+from lab.workspace import Run
+
+JUDGES = ("simulated:helpful",)
+SHOWN = 12
+
+
+class Arena:
+    """Each method takes the request's JSON and the rater's name."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+
+    def open(self) -> None:
+        for name in ("choices", "tally", "judge", "results", "side", "side_look"):
+            self.office.action(f"compare-{name.replace('_', '-')}", getattr(self, name))
+        self.office.download("rankings", lambda query, folder: rankings_file(self.office, query, folder))
+        self.office.download("adapter", lambda query, folder: adapter_file(self.office, query, folder))
+
+    def choices(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Policies, judges and export formats; the usual pair is the newest tuned policy against SFT."""
+        known = known_policies(self.office)
+        rewards = [run.name for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
+        tuned = [name for name in known if name not in ("base", "sft", "policy")]
+        return {
+            "policies": [{"value": each, "label": label(each)} for each in known],
+            "pair": [tuned[-1], "sft"] if tuned else ["sft", "base"],
+            "tuned": [self._adapter(name) for name in reversed(tuned)],
+            "judges": [*JUDGES, *(f"reward:{name}" for name in reversed(rewards))],
+            "formats": formats(),
+        }
+
+    def tally(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        a, b = pair(body)
+        return tally(self.office.store.rankings(pool="duel"), a, b)
+
+    def judge(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Ask for a comparison by a judge; its result appears in `results`."""
+        a, b = pair(body)
+        judge = body.get("judge")
+        if not isinstance(judge, str) or not (judge in JUDGES or judge.startswith("reward:")):
+            raise BadInput("Choose who judges.")
+        count = body.get("count")
+        config = asdict(Compare(count=count if type(count) is int else 0))
+        inputs = {"a": a, "b": b, "judge": judge, "count": config["count"]}
+        request = self.office.ask("run", {"stage": "compare", "config": config, "inputs": inputs, "by": rater})
+        return {"request": request}
+
+    def results(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """The newest comparisons, and a refusal of the one that was just asked for."""
+        asked = self.office.answer(str(body.get("request", "")))
+        if asked:
+            refuse(asked)
+        runs = [run for run in self.office.workspace.runs() if run.stage == "compare"][-SHOWN:]
+        return {"results": [row(run) for run in reversed(runs)]}
+
+    def side(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Both policies answer one prompt, each under its name."""
+        a, b = pair(body)
+        prompt = str(body.get("prompt", "")).strip()
+        asked = {
+            "prompt": prompt,
+            "policies": [a, b],
+            "temperature": 0.7,
+            "tokens": 120,
+            "seed": 0,
+            "guess": self._newest(),
+        }
+        return {"request": self.office.ask("candidates", asked)}
+
+    def side_look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        found = self.office.answer(str(body.get("request", ""))) or {}
+        refuse(found)
+        return {name: found.get(name) for name in ("texts", "finished", "scores", "done")}
+
+    def _newest(self) -> str:
+        run = self.office.workspace.newest("reward")
+        return run.name if run else ""
+
+    def _adapter(self, name: str) -> dict[str, str]:
+        return {"run": name, "path": str(self.office.workspace.run(name).adapter)}
+
+
+def pair(body: dict[str, Any]) -> tuple[str, str]:
+    a, b = body.get("a"), body.get("b")
+    if not all(isinstance(each, str) and POLICY.fullmatch(each) for each in (a, b)):
+        raise BadInput("Choose two policies.")
+    if a == b:
+        raise BadInput("Choose two different policies.")
+    return a, b
+
+
+def row(run: Run) -> dict[str, Any]:
+    """One comparison by a judge: who met, how far it is, and its result."""
+    inputs = run.facts().get("inputs") or {}
+    events = [event for event, _ in run.events().events]
+    result = next((event.result for event in reversed(events) if isinstance(event, Finished)), {})
+    done = next((event.step for event in reversed(events) if isinstance(event, Step)), 0)
+    kept = ("win_rate", "low", "high", "count", "kl_a", "kl_b", "score_a", "score_b")
+    names = {key: inputs.get(key) for key in ("a", "b", "judge")}
+    return {"run": run.name, "status": run.status(), "done": done} | names | {key: result.get(key) for key in kept}

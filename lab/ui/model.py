@@ -1,0 +1,155 @@
+"""The Model page: what is being tuned, whether another base would fit, and a chat with any policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import gradio as gr
+
+from lab.config import Sft
+from lab.errors import BadInput, Busy, EmptyPrompt
+from lab.ui.feed import known_policies
+from lab.ui.notes import lead, told
+from lab.ui.office import Office
+from lab.ui.rank.desk import label
+from lab.ui.theme import STATIC
+
+EMBEDDED = "tiny"
+KNOWN = (EMBEDDED, "Qwen/Qwen2.5-0.5B-Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct", "Qwen/Qwen2.5-1.5B-Instruct")
+SUGGESTIONS = (
+    "Why is the sky blue?",
+    "Could you help me to plan a quiet Sunday?",
+    "Which is faster, a horse or a snail?",
+    "Tell me a short story about a lost key.",
+)
+CHARACTERS, TOKENS = 300, 160
+Turns = list[dict[str, Any]]
+
+
+def page(office: Office) -> None:
+    office.action("model-load", lambda body, rater: load(office, body))
+    office.action("model-foretell", lambda body, rater: foretell(office, body))
+    lead(
+        "What is being tuned?",
+        "The built-in model is ready at once and needs no network. Any other one can take its place.",
+    )
+    with gr.Row(elem_classes="model-columns"):
+        with gr.Column(scale=2, min_width=320):
+            Base(elem_id="base")
+        with gr.Column(scale=3, min_width=340):
+            chat(office)
+
+
+class Base(gr.HTML):
+    """The facts of the base that is loaded, the form for another one, and what it would need."""
+
+    def __init__(self, **more: Any) -> None:
+        rank = next(each for each in fields(Sft) if each.name == "rank")
+        super().__init__(
+            "",
+            html_template=(STATIC / "model.html").read_text(encoding="utf-8"),
+            js_on_load=(STATIC / "model.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            known=list(KNOWN),
+            rank={"value": rank.default, "high": rank.metadata["high"]},
+            **more,
+        )
+
+
+def load(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """Another base for this workspace; the worker starts anew with it."""
+    name = base_name(body.get("base"))
+    busy = (office.workspace.worker() or {}).get("busy")
+    if busy:
+        raise Busy(f"{busy} is being trained. Stop it first, then load another model.")
+    office.workspace.set_base({"base": name, "four_bit": body.get("four_bit") is True})
+    office.worker.restart()
+    return {"base": name}
+
+
+def foretell(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """What the worker expects a base to need, role by role."""
+    rank = body.get("rank")
+    if type(rank) is not int or not 1 <= rank <= 512:
+        raise BadInput("The LoRA rank is a whole number from 1 to 512.")
+    asked = {"base": base_name(body.get("base")), "four_bit": body.get("four_bit") is True, "rank": rank}
+    answer = office.wait(office.ask("foretell", asked), timeout=60)
+    return {key: value for key, value in answer.items() if key not in ("id", "at", "done")}
+
+
+def base_name(value: object) -> str:
+    name = value.strip() if isinstance(value, str) else ""
+    if not 0 < len(name) <= CHARACTERS or not name.isprintable():
+        raise BadInput("Name a model: tiny, a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct, or a folder.")
+    return name
+
+
+def chat(office: Office) -> None:
+    """A conversation with one policy; only the browser keeps it."""
+    with gr.Row(equal_height=True):
+        policy = gr.Dropdown(choices(office), value="sft", label="Chat with", interactive=True, elem_id="chat-policy")
+        heat = gr.Slider(
+            0.05, 2, 0.8, step=0.05, label="Temperature", info="How varied the answers are", interactive=True
+        )
+    talk = gr.Chatbot(
+        height=380,
+        show_label=False,
+        render_markdown=False,
+        feedback_options=None,
+        buttons=["copy"],
+        placeholder="Ask something, or take one of these.",
+        examples=[{"text": text} for text in SUGGESTIONS],
+        elem_id="chat",
+    )
+    with gr.Row():
+        words = gr.Textbox(
+            placeholder="Write to the model",
+            show_label=False,
+            container=False,
+            scale=5,
+            max_length=20_000,
+            elem_id="chat-words",
+        )
+        send = gr.Button("Send", variant="primary", scale=0, min_width=100)
+
+    def ask(said: str, turns: Turns) -> tuple[str, Turns]:
+        return "", [*turns, {"role": "user", "content": said.strip()}]
+
+    def take(turns: Turns, picked: gr.SelectData) -> Turns:
+        return [*turns, {"role": "user", "content": picked.value["text"]}]
+
+    @told
+    def answer(turns: Turns, name: str, temperature: float) -> Iterator[Turns]:
+        yield from reply(office, turns, name, temperature)
+
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    streamed = {**private, "concurrency_id": "chat", "concurrency_limit": 4}
+    for begin in (words.submit, send.click):
+        begin(ask, [words, talk], [words, talk], queue=False, **private).then(
+            answer, [talk, policy, heat], talk, **streamed
+        )
+    talk.example_select(take, talk, talk, queue=False, **private).then(answer, [talk, policy, heat], talk, **streamed)
+    policy.focus(lambda: gr.update(choices=choices(office)), None, policy, queue=False, **private)
+
+
+def reply(office: Office, turns: Turns, policy: str, temperature: float) -> Iterator[Turns]:
+    """The conversation with the model's answer growing at its end."""
+    said = [{"role": turn["role"], "content": plain(turn["content"])} for turn in turns]
+    if not said or not said[-1]["content"].strip():
+        raise EmptyPrompt("The message is empty. Write at least one word.")
+    asked = {"messages": said, "policy": policy, "temperature": float(temperature), "tokens": TOKENS}
+    for found in office.follow(office.ask("chat", asked)):
+        yield [*said, {"role": "assistant", "content": found.get("text") or "…"}]
+
+
+def plain(content: Any) -> str:
+    """A message's text: Gradio hands it back as a list of parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+
+
+def choices(office: Office) -> list[tuple[str, str]]:
+    return [(label(each), each) for each in known_policies(office)]

@@ -1,0 +1,52 @@
+// The pair that meets in a duel, and how the duels stand. Tells the board and the rest of the page through `lab-duel`.
+const find = (selector) => element.querySelector(selector);
+const [first, second] = element.querySelectorAll("select");
+let known = "";
+
+const percent = (share) => `${Math.round(100 * share)} %`;
+const named = (select) => select.selectedOptions[0]?.textContent || select.value;
+
+async function fill() {
+  const found = await lab.post("compare-choices").catch(() => null);
+  if (!found) return;
+  window.dispatchEvent(new CustomEvent("lab-choices", { detail: found }));
+  const now = found.policies.map((each) => each.value).join();
+  if (now === known) return;
+  known = now;
+  for (const [select, usual] of [[first, found.pair[0]], [second, found.pair[1]]]) {
+    select.replaceChildren(...found.policies.map((each) => new Option(each.label, each.value)));
+    select.value = usual;
+  }
+  change();
+}
+
+function change() {
+  const same = first.value === second.value;
+  find(".duel-problem").hidden = !same;
+  find(".duel-problem").textContent = same ? "Choose two different policies." : "";
+  if (same) return;
+  lab.duel = { source: first.value, against: second.value };
+  window.dispatchEvent(new CustomEvent("lab-duel", { detail: lab.duel }));
+  count();
+}
+
+async function count() {
+  if (!lab.duel || !element.isConnected) return;
+  const found = await lab.post("compare-tally", { a: first.value, b: second.value }).catch(() => null);
+  if (!found) return;
+  const { wins, losses, ties, rate, low, high } = found;
+  find(".duel-tally span").textContent = found.count
+    ? `${named(first)} wins ${percent(rate)} of ${found.count} duels (95 % interval ${percent(low)} to ${percent(high)}): ${wins} won, ${losses} lost, ${ties} tied.`
+    : "No duel yet. About 20 tell a clear difference, 100 a small one.";
+  find(".duel-scale").hidden = !found.count;
+  find(".duel-range").style.left = percent(low);
+  find(".duel-range").style.width = `${100 * (high - low)}%`;
+  find(".duel-dot").style.left = percent(rate ?? 0.5);
+}
+
+first.addEventListener("change", change);
+second.addEventListener("change", change);
+document.addEventListener("board-saved", count);
+// New runs appear in the lists without a reload.
+const timer = setInterval(() => (element.isConnected ? element.offsetParent && !document.hidden && fill() : clearInterval(timer)), 4000);
+fill();

@@ -1,0 +1,70 @@
+// The Model page's left side: facts of the base from the header's news, and the form for another base.
+const find = (selector) => element.querySelector(selector);
+const form = find("form");
+const said = find(".model-said");
+
+find("datalist").append(...props.known.map((name) => new Option(name)));
+form.rank.value = props.rank.value;
+form.rank.max = props.rank.high;
+
+function facts(state) {
+  const rows = [
+    ["Model", state.base || "–"],
+    ["Runs on", state.device || "–"],
+    ["Weights", state.four_bit ? "4-bit" : "full precision"],
+    ["Longest text", state.context ? `${state.context} tokens` : "–"],
+    ["State", state.sentence],
+  ];
+  const told = rows.map((row) => row.join(": ")).join("\n");
+  const list = find(".model-facts");
+  if (list.dataset.told === told) return;
+  list.dataset.told = told;
+  list.replaceChildren(...rows.flatMap(([name, value]) => [lab.make("dt", "", name), lab.make("dd", "", value)]));
+  if (!form.base.value && state.base) form.base.value = state.base;
+}
+window.addEventListener("lab-state", (event) => facts(event.detail));
+lab.post("state").then(facts, () => {});
+
+const wanted = () => ({ base: form.base.value, four_bit: form.four_bit.checked, rank: Number(form.rank.value) });
+
+async function attempt(action, words, seconds) {
+  said.textContent = words;
+  try {
+    const found = await lab.post(action, wanted(), seconds);
+    said.textContent = "";
+    return found;
+  } catch (error) {
+    said.textContent = error.message;
+    return null;
+  }
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const found = await attempt("model-load", "Loading. A model from the network may take minutes.", 30);
+  if (found) said.textContent = `${found.base} is being loaded; the line at the top tells when it is ready.`;
+});
+
+find("[data-do=foretell]").addEventListener("click", async () => {
+  const found = await attempt("model-foretell", "Looking at the model.", 70);
+  if (found) table(found);
+});
+
+function size(bytes) {
+  const steps = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]];
+  const [unit, name] = steps.find(([least]) => bytes >= least) || [1, "B"];
+  return `${Number((bytes / unit).toPrecision(3))} ${name}`;
+}
+
+// A row is {name or what, bytes, ...}; what else the answer says in words stands below the table.
+function table(found) {
+  const rows = found.rows.map((row) => {
+    const line = lab.make("tr");
+    const value = typeof row.bytes === "number" ? size(row.bytes) : String(row.value ?? "");
+    line.append(lab.make("th", "", String(row.role ?? row.name ?? row.what ?? "")), lab.make("td", "", value));
+    return line;
+  });
+  find(".model-memory tbody").replaceChildren(...rows);
+  find(".model-memory").hidden = !rows.length;
+  said.textContent = found.sentence || found.verdict || "";
+}
