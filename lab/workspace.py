@@ -187,10 +187,11 @@ class Run:
         """The newest Started, Finished or Failed: what decides the status. Reads only the end of the event file."""
         path = self.folder / "events.jsonl"
         size = path.stat().st_size if path.exists() else 0
-        block, lines = _END, []
-        while not lines and block < 2 * max(size, 1):
-            lines = _last_lines(path, size, block)
+        block = _END
+        lines = _last_lines(path, size, block) if size else []
+        while not lines and block < size:
             block *= 8
+            lines = _last_lines(path, size, block)
         return next((event for event in map(_turn, reversed(lines)) if event), None)
 
     def events(self, offset: int = 0, limit: int = 20_000) -> Tail:
