@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from lab import config as knobs
@@ -14,139 +14,140 @@ from lab.errors import LabError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        result = options.run(options)
+        from lab import verbs
+
+        result = getattr(verbs, options.does)(options)
     except LabError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped. What was saved is kept; python -m lab resume goes on from there.", file=sys.stderr)
+        return 130
     if options.json:
         print(json.dumps(result, allow_nan=False))
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lab", description="See RLHF work, from rankings to PPO.")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    loop = verbs.add_parser("loop", help="sft, rankings by a simulated rater, reward model, PPO and a comparison")
-    loop.add_argument("--base", default="tiny", help="tiny, a model folder or a Hugging Face id")
-    loop.add_argument("--four-bit", action="store_true", help="load the base in NF4")
+def parser() -> argparse.ArgumentParser:
+    """Every verb with its flags; knobs come from config.py."""
+    top = argparse.ArgumentParser(prog="python -m lab", description="See RLHF work, from rankings to PPO.")
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+    _training_verbs(verbs)
+    _ranking_verbs(verbs)
+    _machine_verbs(verbs)
+    return top
+
+
+def _verb(verbs: Any, name: str, does: str, help: str, *, workspace: bool = True) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=help, description=help)
+    if workspace:
+        verb.add_argument("-w", "--workspace", type=Path, default=Path("workspace"), help="the folder that holds it all")
+    verb.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    verb.set_defaults(does=does)
+    return verb
+
+
+def _training_verbs(verbs: Any) -> None:
+    sft = _verb(verbs, "sft", "sft", "teach the base to answer, on instruction pairs")
+    _add_base(sft)
+    sft.add_argument("--data", type=Path, help="instruction pairs of your own (json, jsonl, csv, parquet)")
+    _add_knobs(sft, knobs.Sft)
+    reward = _verb(verbs, "reward", "reward", "train a reward model on the workspace's rankings")
+    _add_base(reward)
+    reward.add_argument("--raters", default="", help="person, all, or one simulated rater's name")
+    _add_knobs(reward, knobs.Reward)
+    ppo = _verb(verbs, "ppo", "ppo", "tune the policy with PPO against a reward model")
+    _add_base(ppo)
+    ppo.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
+    ppo.add_argument("--prompts", type=Path, help="a text file with one prompt a line, instead of the built-in ones")
+    _add_knobs(ppo, knobs.Ppo)
+    compare = _verb(verbs, "compare", "compare", "which of two policies a judge prefers, on unseen prompts")
+    _add_base(compare)
+    compare.add_argument("a")
+    compare.add_argument("b")
+    compare.add_argument("--judge", default="simulated:helpful", help="simulated:NAME or reward:RUN")
+    _add_knobs(compare, knobs.Compare)
+    loop = _verb(verbs, "loop", "loop", "sft, rankings by a simulated rater, reward model, PPO and a comparison")
+    loop.set_defaults(workspace=None)
+    _add_base(loop)
     loop.add_argument("--rater", default="simulated:helpful", help="whose taste is simulated")
-    loop.add_argument("--rankings", type=int, default=60, help="how many prompts the rater ranks")
-    loop.add_argument("--threads", type=int, help="torch threads")
+    loop.add_argument("--count", type=int, default=60, help="how many prompts the rater ranks")
+    loop.add_argument("--candidates", type=int, default=4, help="answers to each prompt")
     _add_knobs(loop, knobs.Ppo)
-    loop.set_defaults(run=_loop)
-    sample = verbs.add_parser("sample", help="what the base model says to a prompt")
-    sample.add_argument("prompt")
-    sample.add_argument("--base", default="tiny", help="tiny, a model folder or a Hugging Face id")
+    resume = _verb(verbs, "resume", "resume", "go on with a run that was stopped or interrupted")
+    _add_base(resume)
+    resume.add_argument("run")
+    resume.add_argument("--step", type=int, help="go back to the checkpoint of this step")
+
+
+def _ranking_verbs(verbs: Any) -> None:
+    sample = _verb(verbs, "sample", "sample", "what a policy says to a prompt")
+    _add_base(sample)
+    sample.add_argument("--policy", default="sft", help="base, sft, a run, or a run at a step (0004-ppo@20)")
+    sample.add_argument("--prompt", required=True)
     sample.add_argument("-n", type=int, default=4, help="how many answers")
+    sample.add_argument("--tokens", type=int, default=72, help="longest answer")
+    sample.add_argument("--temperature", type=float, default=1.0)
     sample.add_argument("--seed", type=int, default=0, help="of the sampling")
-    sample.set_defaults(run=_sample)
-    look = verbs.add_parser("formats", help="what a preference file holds, and the first rows as the lab reads them")
-    look.add_argument("file")
+    rank = _verb(verbs, "rank", "rank", "candidates for new prompts, ranked by a simulated rater")
+    _add_base(rank)
+    rank.add_argument("--rater", default="simulated:helpful", help="simulated:helpful, :concise, :polite or :careful")
+    rank.add_argument("--sharpness", type=float, default=2.0, help="how much the rater's utility decides over chance")
+    rank.add_argument("--careless", type=float, default=0.05, help="share of clicks that are random")
+    rank.add_argument("--policy", default="sft", help="who writes the candidates")
+    rank.add_argument("--count", type=int, default=60, help="how many prompts")
+    rank.add_argument("--candidates", type=int, default=4, help="answers to each prompt, 2 to 8")
+    rank.add_argument("--seed", type=int, default=0)
+    read = _verb(verbs, "import", "import_file", "read preferences that other tools wrote into the workspace")
+    read.add_argument("file", type=Path)
+    read.add_argument("--format", default="auto", help="the format's name, or auto")
+    read.add_argument("--rater", default="imported", help="whose rankings these are")
+    write = _verb(verbs, "export", "export_file", "write the workspace's rankings for other tools")
+    write.add_argument("--format", default="rankings", help="the format's name; a wrong one lists them")
+    write.add_argument("--out", type=Path, required=True)
+    score = _verb(verbs, "score", "score", "score answers with a reward model")
+    _add_base(score)
+    score.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
+    score.add_argument("file", type=Path, help='JSON lines with "prompt" and "response"')
+    look = _verb(verbs, "formats", "formats", "what a preference file holds, and how the lab reads it", workspace=False)
+    look.add_argument("file", type=Path)
     look.add_argument("--format", default="auto", help="the format's name, or auto")
-    look.set_defaults(run=_formats)
-    for verb in (loop, sample, look):
-        verb.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    return parser
 
 
-def _add_knobs(parser: argparse.ArgumentParser, config: type) -> None:
+def _machine_verbs(verbs: Any) -> None:
+    work = _verb(verbs, "work", "work", "the worker process that the app starts")
+    work.set_defaults(workspace=None)
+    work.add_argument("folder", type=Path, nargs="?", default=Path("workspace"))
+    _add_base(work)
+    work.add_argument("--parent", type=int, default=0, help="end when this process is gone")
+    _verb(verbs, "models", "models", "the bases known here, and what fits this machine", workspace=False)
+    _verb(verbs, "doctor", "doctor", "what this machine can run, and what is wrong with it")
+    quality = _verb(verbs, "quality", "quality", "how well the base and its SFT answer, read by the world's parser", workspace=False)
+    _add_base(quality)
+    quality.add_argument("--count", type=int, default=200, help="unseen prompts")
+    quality.add_argument("--seed", type=int, default=0)
+    bench = _verb(verbs, "bench", "bench", "speed and memory of each part, against the machine's limit", workspace=False)
+    bench.add_argument("--quick", action="store_true", help="the smallest shapes only")
+    bench.add_argument("--against-trl", action="store_true", help="also TRL 1.12's PPOTrainer, in an environment of its own")
+    bench.add_argument("--trl-env", type=Path, help="where that environment is or will be made")
+    bench.add_argument("--gpu", action="store_true", help="the GPU checks")
+
+
+def _add_base(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--base", default="", help="tiny, small, a model folder or a Hugging Face id; the workspace's unless said")
+    verb.add_argument("--four-bit", action="store_true", default=None, help="load the base in NF4")
+    verb.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves the choice to torch")
+
+
+def _add_knobs(verb: argparse.ArgumentParser, config: type) -> None:
     """A flag for every field of a config."""
     for each in fields(config):
         name, kind = each.name.replace("_", "-"), type(each.default)
-        parser.add_argument(f"--{name}", type=kind, default=each.default, help=f"{each.metadata['help']} (%(default)s)")
-
-
-def _knobs(options: argparse.Namespace, config: type) -> Any:
-    return config(**{each.name: getattr(options, each.name) for each in fields(config)})
-
-
-def _loop(options: argparse.Namespace) -> dict[str, Any]:
-    import torch
-
-    from lab.loop import Plan, loop
-    from lab.models import load
-    from lab.rater import rater
-
-    ppo = _knobs(options, knobs.Ppo)
-    plan = Plan(
-        sft=replace(knobs.Sft(), seed=ppo.seed),
-        reward=replace(knobs.Reward(), seed=ppo.seed),
-        ppo=ppo,
-        rater=rater(options.rater),
-        rankings=options.rankings,
-        seed=ppo.seed,
-    )
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    roles = load(options.base, four_bit=options.four_bit, seed=ppo.seed)
-    result = _watch(loop(roles, plan))
-    _print_comparison(result)
-    return result
-
-
-def _watch(events: Iterator[Any]) -> dict[str, Any]:
-    """A bar for each stage on stderr; the last Finished event's result."""
-    from tqdm import tqdm
-
-    from lab.events import Finished, Progress, Started, Step, Warned
-
-    bar, result = tqdm(disable=True), {}
-    for event in events:
-        match event:
-            case Started(stage=stage, total=total):
-                bar.close()
-                bar = tqdm(total=total, desc=stage, file=sys.stderr)
-            case Progress(what=what, done=1, total=total):
-                bar.close()
-                bar = tqdm(total=total, desc=what, file=sys.stderr, initial=1)
-            case Progress():
-                bar.update()
-            case Step(metrics=metrics):
-                bar.set_postfix({key: f"{metrics[key]:.3g}" for key in _SHOWN if metrics.get(key) is not None})
-                bar.update()
-            case Warned(message=message, remedy=remedy):
-                tqdm.write(f"{message} {remedy}", file=sys.stderr)
-            case Finished(result=found):
-                result = found
-    bar.close()
-    return result
-
-
-_SHOWN = ("loss/train", "loss/reward", "pairs/train_accuracy", "reward/score", "kl/reference", "response/length")
-
-
-def _print_comparison(result: dict[str, Any]) -> None:
-    print(f"{'policy':<10} {'win rate vs SFT':>20} {'KL, nats':>9} {'score':>7}")
-    for name, row in result["policies"].items():
-        interval = f"{row['win_rate']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-        print(f"{name:<10} {interval:>20} {row['kl']:>9.2f} {row['score']:>7.2f}")
-    print(
-        f"reward model: {result['pair_accuracy']:.2f} of unseen pairs as the simulated rater's noise-free utility orders them; "
-        f"{result['seconds']:.0f} s, {result['peak_bytes'] / 1e9:.2f} GB at most"
-    )
-
-
-def _sample(options: argparse.Namespace) -> dict[str, Any]:
-    from lab.generate import sample
-    from lab.models import BASE, load
-
-    roles = load(options.base)
-    ids = roles.text.prompt_ids(options.prompt, room=72)
-    texts = [roles.text.decode(i) for i in sample(roles, BASE, [ids] * options.n, tokens=72, seed=options.seed)]
-    print("\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1)))
-    return {"prompt": options.prompt, "answers": texts}
-
-
-def _formats(options: argparse.Namespace) -> dict[str, Any]:
-    from lab.formats import read
-
-    found = read(options.file, options.format)
-    print(f"{found.format}: {len(found.records)} rows read, {len(found.rejected)} left out")
-    for row in found.rejected[:20]:
-        print(f"  line {row.line}: {row.reason}")
-    return {"format": found.format, "accepted": len(found.records), "rejected": len(found.rejected)}
+        choices = each.metadata["choices"] or None
+        text = f"{each.metadata['help']} (%(default)s)"
+        verb.add_argument(f"--{name}", type=kind, default=each.default, choices=choices, help=text)
 
 
 if __name__ == "__main__":

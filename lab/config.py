@@ -44,7 +44,9 @@ class Sft:
 class Reward:
     """Training the reward model on rankings."""
 
-    epochs: int = knob(6, "passes over the rankings", low=1, high=1000, shown=True)
+    epochs: int = knob(
+        0, "passes over the rankings; 0 chooses: 8 for few rankings, 1 for many", low=0, high=1000, shown=True
+    )
     batch: int = knob(8, "rankings in one optimizer step", low=1, high=1024, shown=True)
     learning_rate: float = knob(
         1e-3, "how far each step moves the adapter and head", low=1e-8, high=1.0, live=True, shown=True
@@ -56,6 +58,7 @@ class Reward:
     weight_decay: float = knob(0.01, "pull of the adapter towards zero", low=0.0, high=10.0)
     normalise_over: int = knob(256, "responses of the reference that fix the score's mean and spread", low=8, high=4096)
     tokens: int = knob(72, "longest response in tokens when the scale is measured", low=1, high=512)
+    context: int = knob(256, "longest prompt and response in tokens; longer ones are cut", low=16, high=100_000)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     seed: int = knob(0, "split and order of the rankings", low=0)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,28 @@ def load(name: str = "tiny", *, four_bit: bool = False, device: str | None = Non
     dtype: auto (fp32 on a CPU, bf16 elsewhere), float32, bfloat16 or float16. Raises ModelIncomplete when the folder lacks
     something, NoEndToken when the tokenizer cannot end an answer.
     """
+    with quiet():
+        return _load(name, four_bit, device, dtype)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' notices: a missing optional kernel and deprecations inside them are nothing that a person can mend."""
+    from transformers.utils import logging as of_transformers
+
+    notices = logging.getLogger("bitsandbytes")
+    before = notices.level
+    notices.setLevel(logging.ERROR)
+    of_transformers.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        notices.setLevel(before)
+
+
+def _load(name: str, four_bit: bool, device: str | None, dtype: str) -> Roles:
     from peft import get_peft_model
     from transformers import AutoTokenizer
 

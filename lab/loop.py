@@ -1,110 +1,125 @@
-"""The whole loop with a simulated rater, as one generator of events: sft, rankings, reward model, PPO, comparison."""
+"""The whole loop with a simulated rater: sft, rankings, reward model, PPO, and a comparison of what came out."""
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
+from typing import Any
 
 from lab.compare import Answers, answers, win_rate
-from lab.config import Ppo, Reward, Sft
-from lab.events import Event, Finished, Progress
+from lab.config import Compare, Ppo
+from lab.events import Event, Finished, Progress, Started
 from lab.generate import sample
 from lab.losses import pairs_of
-from lab.models import BASE, Roles
-from lab.ppo import begin, ppo, still
-from lab.rater import Rater
-from lab.reward import Ranked, Scale, reward, score_rankings
-from lab.sft import sft
-from lab.steps import step_seed
+from lab.models import BASE
+from lab.rater import MARK, Rater, rater
+from lab.reward import Ranked, score_all
+from lab.runner import drive
+from lab.steps import peak_bytes, step_seed
+from lab.store import Candidate
+from lab.studio import Studio
+from lab.text import Asked
 from lab.world import corpus
 
-CANDIDATES, PAIRS, PROMPTS, TEST_PROMPTS = 4, 2000, 512, 200
+TEST_PROMPTS, TEST_RANKINGS, TOGETHER = 200, 60, 8
+Watch = Callable[[Iterator[Event]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run of the loop does."""
+    """What one run of the loop does; every stage takes the seed of PPO."""
 
-    sft: Sft
-    reward: Reward
     ppo: Ppo
-    rater: Rater = field(default_factory=lambda: Rater("helpful"))
+    rater: str = MARK + "helpful"
     rankings: int = 60
-    seed: int = 0
+    candidates: int = 4
 
 
-def loop(roles: Roles, plan: Plan) -> Iterator[Event]:
-    """Every stage's events in turn; the last Finished carries the comparison, in the form that --json prints."""
-    began = monotonic()
-    pairs = [(pair.prompt, pair.response) for pair in corpus.pairs(PAIRS + 200, plan.seed)]
-    yield from sft(roles, pairs[:PAIRS], plan.sft, held_out=pairs[PAIRS:])
-    prompts = corpus.prompts(PROMPTS + plan.rankings, plan.seed)
-    ranked = []
-    for done, prompt in enumerate(prompts[: plan.rankings], 1):
-        ranked.append(rank(roles, plan, prompt, done))
-        yield Progress("rank", done, plan.rankings)
-    asked = [roles.text.prompt_ids(prompt, room=plan.ppo.tokens) for prompt in prompts[plan.rankings :]]
-    scale = Scale(1.0, 0.0)
-    for event in reward(roles, ranked, asked, plan.reward):
-        if isinstance(event, Finished):
-            scale = Scale(event.result["gain"], event.result["bias"])
-        yield event
-    unseen = corpus.prompts(TEST_PROMPTS, plan.seed, held_out=True)
-    accuracy = pair_accuracy(roles, plan, unseen[:60])
-    yield from ppo(begin(roles, scale, plan.ppo), asked, still(plan.ppo))
-    result = {"pair_accuracy": accuracy, "policies": compare(roles, scale, plan, unseen)}
-    result |= {"seconds": monotonic() - began, "peak_bytes": peak_bytes()}
-    yield Finished(plan.ppo.steps, "done", result)
+def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
+    """Every stage in turn, each a run of the workspace; the result is what --json prints."""
+    began, seed, judge = monotonic(), plan.ppo.seed, rater(plan.rater)
+    knobs = {name: getattr(plan.ppo, name) for name in Ppo.__dataclass_fields__}
+    watch(drive(studio.start("sft", {"seed": seed}, {})))
+    watch(rank_prompts(studio, judge, "sft", plan.rankings, plan.candidates, seed))
+    watch(drive(studio.start("reward", {"seed": seed, "tokens": plan.ppo.tokens}, {"raters": plan.rater})))
+    accuracy = pair_accuracy(studio, judge, plan)
+    watch(drive(studio.start("ppo", knobs, {})))
+    policies = watch(compare_all(studio, judge, plan))
+    return {
+        "pair_accuracy": accuracy,
+        "seconds": monotonic() - began,
+        "peak_bytes": peak_bytes(),
+        "policies": policies,
+    }
 
 
-def rank(roles: Roles, plan: Plan, prompt: str, number: int) -> Ranked:
-    """Candidates from the SFT policy for one prompt, ranked by the rater."""
-    ids = roles.text.prompt_ids(prompt, room=plan.ppo.tokens)
-    seed = step_seed(plan.seed, number)
-    responses = sample(roles, "sft", [ids] * CANDIDATES, tokens=plan.ppo.tokens, seed=seed)
-    texts = [roles.text.decode(response) for response in responses]
-    ended = [response[-1] in roles.text.eos_ids for response in responses]
-    groups = plan.rater.rank(prompt, texts, Random(f"clicks {seed}"), ended)
-    return Ranked(tuple(ids), tuple(map(tuple, responses)), groups)
+def rank_prompts(
+    studio: Studio, judge: Rater, policy: str, count: int, candidates: int, seed: int
+) -> Iterator[Event]:
+    """New prompts, candidates by a policy, and a simulated rater's rankings of them, stored and marked as simulated."""
+    yield Started("rank", count, {})
+    prompts = studio.roles.text.asked(corpus.prompts(count, 1000 + seed), room=Ppo().tokens)
+    with studio.workspace.store() as store:
+        for start in range(0, count, TOGETHER):
+            group = prompts[start : start + TOGETHER]
+            for prompt, found, order in ranked_by(studio, judge, policy, group, candidates, step_seed(seed, start)):
+                [prompt_id] = store.add_prompts([prompt.text], "built-in")
+                comparison = store.add_comparison(prompt_id, found)
+                store.rank(uuid.uuid4().hex, comparison, order, rater=MARK + judge.name, shown=range(candidates))
+            yield Progress("rankings", start + len(group), count)
+    yield Finished(count, "done", {})
 
 
-def pair_accuracy(roles: Roles, plan: Plan, prompts: list[str]) -> float:
-    """How often the reward model orders two unseen answers as the rater's utility does, noise left out."""
-    right = count = 0.0
+def ranked_by(
+    studio: Studio, judge: Rater, policy: str, prompts: Sequence[Asked], candidates: int, seed: int
+) -> Iterator[tuple[Asked, list[Candidate], tuple[tuple[int, ...], ...]]]:
+    """Each prompt with its candidates and the order in which the rater puts them."""
+    roles, role = studio.roles, studio.role(policy)
+    asked = [prompt.ids for prompt in prompts for _ in range(candidates)]
+    drawn = iter(sample(roles, role, asked, tokens=Ppo().tokens, seed=seed))
     for number, prompt in enumerate(prompts):
-        ranked = rank(roles, plan, prompt, 10_000 + number)
-        worth = [
-            plan.rater.utility(prompt, roles.text.decode(response), response[-1] in roles.text.eos_ids)
-            for response in ranked.responses
+        ids = [next(drawn) for _ in range(candidates)]
+        ended = [each[-1] in roles.text.eos_ids for each in ids]
+        texts = [roles.text.decode(each) for each in ids]
+        found = [
+            Candidate(text, role, 0, tuple(each), done, seed) for text, each, done in zip(texts, ids, ended, strict=True)
         ]
+        yield prompt, found, judge.rank(prompt.text, texts, Random(f"clicks {seed} {number}"), ended)
+
+
+def pair_accuracy(studio: Studio, judge: Rater, plan: Plan) -> float:
+    """How often the newest reward model orders two unseen answers as the rater's utility does, noise left out."""
+    cast = studio.cast()
+    prompts = studio.roles.text.asked(corpus.prompts(TEST_RANKINGS, 50 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens)
+    ranked = []
+    for prompt, found, _ in ranked_by(studio, judge, "sft", prompts, plan.candidates, 77_000 + plan.ppo.seed):
+        worth = [judge.utility(prompt.text, each.text, each.ended) for each in found]
         values = sorted(set(worth), reverse=True)
         groups = tuple(tuple(i for i, w in enumerate(worth) if w == value) for value in values)
-        scores = score_rankings(roles, [ranked])[0].detach()
-        for better, worse in pairs_of(groups):
-            right += float(scores[better] > scores[worse]) + 0.5 * float(scores[better] == scores[worse])
-            count += 1
-    return right / count
+        ranked.append(Ranked(prompt.ids, tuple(each.ids for each in found), groups))
+    scored = score_all(studio.roles, [each for each in ranked if pairs_of(each.groups)], cast.reward)
+    deltas = [delta for each in scored for delta in each.deltas.tolist()]
+    return sum(0.5 if delta == 0 else float(delta > 0) for delta in deltas) / len(deltas)
 
 
-def compare(roles: Roles, scale: Scale, plan: Plan, prompts: list[str]) -> dict[str, dict[str, float]]:
-    """Base, SFT, best of 4 and PPO against the SFT policy, judged by the rater's utility."""
-    reference = answers(roles, "sft", prompts, scale, seed=900_001)
-    others: dict[str, Answers] = {
-        "base": answers(roles, BASE, prompts, scale, seed=900_002),
-        "sft": answers(roles, "sft", prompts, scale, seed=900_003),
-        "best_of_4": answers(roles, "sft", prompts, scale, seed=900_004, best_of=4),
-        "ppo": answers(roles, "policy", prompts, scale, seed=900_005),
-    }
-    return {
-        name: win_rate(each, reference, prompts, plan.rater.utility)
-        | {"kl": each.kl, "score": each.scores.mean().item()}
-        for name, each in others.items()
-    }
+def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
+    """Base, SFT, best of 4 and PPO against the SFT policy on unseen prompts, judged by the rater's noise-free utility."""
+    policy = studio.workspace.newest("ppo").name
+    cast, reference = studio.cast(policy=policy), studio.reference()
+    config = Compare(tokens=plan.ppo.tokens, seed=plan.ppo.seed)
+    prompts = studio.roles.text.asked(corpus.prompts(TEST_PROMPTS, 90 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens)
+    yield Started("compare", 5, {})
+    theirs = yield from answers(studio.roles, cast, reference, prompts, config, seed=1)
+    rows: dict[str, dict[str, float]] = {}
+    for number, (name, role, best_of) in enumerate(
+        (("base", BASE, 1), ("sft", reference, 1), ("best_of_4", reference, 4), ("ppo", policy, 1)), 2
+    ):
+        settings = replace(config, best_of=best_of)
+        ours: Answers = yield from answers(studio.roles, cast, role, prompts, settings, seed=number, best_of=best_of)
+        rows[name] = win_rate(ours, theirs, prompts, judge.utility) | {"kl": ours.kl, "score": ours.scores.mean().item()}
+    yield Finished(5, "done", rows)
 
 
-def peak_bytes() -> int:
-    """The process's largest resident memory so far; Linux counts it in kilobytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,122 @@
+"""What this machine can run, and what is wrong with it: checks that each say what was found and what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lab.loading import EMBEDDED, default_device
+
+PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "plotly")
+LEAST_DISK, LEAST_MEMORY = 2**30, 2 * 2**30
+_FOUR_BIT = """
+import torch, bitsandbytes as bnb
+layer = bnb.nn.Linear4bit(64, 64, quant_type="nf4", compute_dtype=torch.bfloat16)
+device = "cuda" if torch.cuda.is_available() else "cpu"
+print(bool(torch.isfinite(layer.to(device)(torch.ones(2, 64, dtype=torch.bfloat16, device=device))).all()))
+"""
+
+
+def examine(workspace: Path) -> list[dict[str, Any]]:
+    """Every check as {what, ok, found, do}."""
+    return [_python(), *map(_package, PACKAGES), _memory(), _disk(workspace), _device(), _embedded(), _sqlite(), _four_bit()]
+
+
+def _row(what: str, ok: bool, found: str, do: str = "") -> dict[str, Any]:
+    return {"what": what, "ok": ok, "found": found, "do": "" if ok else do}
+
+
+def _python() -> dict[str, Any]:
+    ok = sys.version_info >= (3, 11)
+    return _row("Python", ok, platform.python_version(), "The lab needs Python 3.11 or later.")
+
+
+def _package(name: str) -> dict[str, Any]:
+    try:
+        return _row(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return _row(name, False, "missing", "pip install -r requirements.txt")
+
+
+def _memory() -> dict[str, Any]:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free, {os.cpu_count()} cores"
+    return _row("memory", memory.available > LEAST_MEMORY, found, "Close other programs; the embedded model needs 2 GiB.")
+
+
+def _disk(workspace: Path) -> dict[str, Any]:
+    there = next(folder for folder in (workspace.absolute(), *workspace.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    writable = os.access(there, os.W_OK)
+    found = f"{free / 2**30:.1f} GiB free" + ("" if writable else ", not writable")
+    return _row("workspace", writable and free > LEAST_DISK, found, "Choose another folder with -w, or free some space.")
+
+
+def _device() -> dict[str, Any]:
+    import torch
+
+    device = default_device()
+    if device != "cuda":
+        return _row("device", True, device)
+    free, total = torch.cuda.mem_get_info()
+    return _row("device", True, f"{torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+
+
+def _embedded() -> dict[str, Any]:
+    missing = [name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (EMBEDDED / "tiny" / name).exists()]
+    return _row("embedded model", not missing, "assets/tiny" if not missing else f"lacks {', '.join(missing)}", "Install again.")
+
+
+def _sqlite() -> dict[str, Any]:
+    return _row("SQLite", sqlite3.sqlite_version_info >= (3, 35), sqlite3.sqlite_version, "SQLite 3.35 or later is needed.")
+
+
+def _four_bit() -> dict[str, Any]:
+    """In a process of its own, since a broken bitsandbytes can end the process that imports it."""
+    try:
+        done = subprocess.run([sys.executable, "-c", _FOUR_BIT], capture_output=True, text=True, timeout=60)
+        ok = done.stdout.strip().endswith("True")
+        found = "works" if ok else (done.stderr.strip().splitlines() or ["no answer"])[-1][:100]
+    except subprocess.TimeoutExpired:
+        ok, found = False, "no answer in 60 s"
+    return _row("4-bit", ok, found, "4-bit bases cannot be used here; bf16 can. Everything else works.")
+
+
+def known_bases() -> list[dict[str, Any]]:
+    """The embedded models and some open ones, with their parameters and whether PPO in bf16 or NF4 fits this machine."""
+    rows = []
+    for folder in sorted(path.parent for path in EMBEDDED.glob("*/training.json")):
+        parameters = json.loads((folder / "training.json").read_text())["parameters"]
+        rows.append({"name": folder.name, "parameters": parameters, "fits": "embedded, fits everywhere"})
+    budget = _budget()
+    for name, parameters, bf16, nf4 in OPEN_BASES:
+        fits = "in bf16" if bf16 * 2**30 <= budget else "in NF4 (--four-bit)" if nf4 * 2**30 <= budget else "does not fit"
+        rows.append({"name": name, "parameters": parameters, "fits": fits})
+    return rows
+
+
+# Name, parameters, and GiB of PPO in bf16 and in NF4 (ALGORITHMS section 2.3: prompt 256, response 128, rollout 32).
+OPEN_BASES = (
+    ("HuggingFaceTB/SmolLM2-135M", 134_500_000, 1.8, 1.6),
+    ("Qwen/Qwen2.5-0.5B", 494_000_000, 3.1, 2.6),
+    ("Qwen/Qwen2.5-1.5B", 1_543_700_000, 5.8, 3.9),
+    ("Qwen/Qwen2.5-3B", 3_085_900_000, 9.5, 5.4),
+    ("Qwen/Qwen2.5-7B", 7_615_600_000, 19.4, 9.8),
+)
+
+
+def _budget() -> int:
+    """Bytes that a model may take: the GPU's memory where there is one, else what is free of the machine's."""
+    import torch
+
+    return torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else psutil.virtual_memory().available

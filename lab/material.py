@@ -1,0 +1,138 @@
+"""What a run works on: pairs, rankings and prompts, fixed in the run's data.json at its start so that a resumed run sees the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lab.errors import Damaged, NoRows, PromptTooLong
+from lab.journal import read_json, replace_json
+from lab.reward import Ranked
+from lab.store import Ranking
+from lab.text import Prompt, Text
+from lab.workspace import Run
+from lab.world import corpus
+
+SFT_PAIRS, SFT_HELD_OUT, PPO_PROMPTS = 4000, 160, 512
+PERSON, ALL = "person", "all"
+SCALE_PROMPTS, COMPARE_SEED = 256, 7
+
+
+def keep(run: Run, material: dict[str, Any]) -> dict[str, Any]:
+    """Write the material beside the run's config; returns it."""
+    replace_json(run.folder / "data.json", material)
+    return material
+
+
+def kept(run: Run) -> dict[str, Any]:
+    """The material of a run that goes on; Damaged when it cannot be read."""
+    found = read_json(run.folder / "data.json")
+    if found is None:
+        raise Damaged(f"data.json of run {run.name} cannot be read, so the run cannot go on as it began. Start a new run.")
+    return found
+
+
+def for_sft(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, Any]:
+    """The given pairs, or built-in ones where there are none; the last few are held out."""
+    count = SFT_PAIRS + SFT_HELD_OUT
+    found = list(pairs) or [(pair.prompt, pair.response) for pair in corpus.pairs(count, seed)]
+    held_out = min(SFT_HELD_OUT, len(found) // 10)
+    cut = len(found) - held_out
+    return {"pairs": found[:cut], "held_out": found[cut:], "pinned": corpus.prompts(4, 0, held_out=True)}
+
+
+def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: int) -> dict[str, Any]:
+    """Rankings of the wanted raters as token ids; those of simulated raters are never mixed with a person's unless asked.
+
+    Prompts that are longer than the model reads are cut at their beginning, responses at their end; `cut` counts the rankings.
+    """
+    chosen = [each for each in rankings if each.order and not each.excluded and _wanted(each, raters)]
+    if not chosen:
+        raise NoRows(
+            f"There are no rankings by {raters} to learn from; this workspace has {len(rankings)} in all. "
+            "Rank some prompts on the Rank page, or import some: python -m lab import FILE"
+        )
+    found, cut = [], 0
+    for each in chosen:
+        row, shortened = _ranked(text, each, longest)
+        found.append(row)
+        cut += shortened
+    return {"rankings": found, "prompts": corpus.prompts(SCALE_PROMPTS, 11), "cut": cut, "raters": raters}
+
+
+def _wanted(each: Ranking, raters: str) -> bool:
+    if raters == ALL:
+        return True
+    return not each.simulated if raters == PERSON else each.rater == raters
+
+
+def raters_of(rankings: Sequence[Ranking], asked: str) -> str:
+    """Whose rankings are meant when nobody said: the people's where there are any, else the only simulated rater's."""
+    if asked:
+        return asked
+    useful = [each for each in rankings if each.order and not each.excluded]
+    names = {each.rater for each in useful}
+    return next(iter(names)) if len(names) == 1 else PERSON
+
+
+def _ranked(text: Text, each: Ranking, longest: int) -> tuple[list[Any], bool]:
+    room = min(longest, text.context)
+    answers, cut = [], False
+    for candidate in each.comparison.candidates:
+        ids = list(candidate.ids) or text.response_ids(candidate.text, candidate.ended)
+        cut |= len(ids) > room // 2
+        answers.append(ids[: room // 2])
+    ids, shortened = fitted(text, messages_of(each), room - max(map(len, answers)))
+    return [ids, answers, each.order, each.rater, each.seq], cut or shortened
+
+
+def messages_of(each: Ranking) -> Prompt:
+    """The prompt, as one message or as the turns of a conversation."""
+    turns = each.comparison.turns
+    return [{"role": role, "content": said} for role, said in turns] if turns else each.comparison.prompt
+
+
+def fitted(text: Text, prompt: Prompt, room: int) -> tuple[list[int], bool]:
+    """Prompt ids in at most `room` tokens, and whether its beginning had to go: whole turns first, then characters."""
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
+    cut = False
+    while True:
+        try:
+            return text.prompt_ids(messages, room=text.context - room), cut
+        except PromptTooLong:
+            cut = True
+            if len(messages) > 1:
+                messages = messages[1:]
+            else:
+                said = messages[0]["content"]
+                messages[0]["content"] = said[max(1, len(said) // 4) :]
+
+
+def rankings_in(material: dict[str, Any]) -> list[Ranked]:
+    """The reward stage's rankings."""
+    return [
+        Ranked(tuple(prompt), tuple(map(tuple, answers)), tuple(map(tuple, order)), rater, seq)
+        for prompt, answers, order, rater, seq in material["rankings"]
+    ]
+
+
+def for_ppo(inputs: dict[str, Any], ranked_prompts: Sequence[str], seed: int) -> dict[str, Any]:
+    """Prompts to roll out and prompts to show again and again. `prompts`: built-in, ranked (those people ranked) or a list."""
+    wanted = inputs.get("prompts") or "built-in"
+    if isinstance(wanted, list):
+        prompts = [str(prompt) for prompt in wanted]
+    elif wanted == "ranked":
+        prompts = list(dict.fromkeys(ranked_prompts))
+    else:
+        prompts = corpus.prompts(PPO_PROMPTS, seed)
+    if not prompts:
+        raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give some, or use the built-in ones.")
+    pinned = [str(prompt) for prompt in inputs.get("pinned") or corpus.prompts(3, 1, held_out=True)][:5]
+    return {"prompts": prompts, "pinned": pinned}
+
+
+def for_compare(inputs: dict[str, Any], count: int, seed: int) -> dict[str, Any]:
+    """Prompts that nothing was trained on, or the given ones."""
+    given = inputs.get("prompts")
+    prompts = given if isinstance(given, list) else corpus.prompts(count, COMPARE_SEED + seed, held_out=True)
+    return {"prompts": [str(prompt) for prompt in prompts][:count]}

@@ -1,0 +1,141 @@
+"""The one loop that owns a trainer: it writes its events down, obeys the controls, keeps checkpoints and ends in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from lab import checkpoint
+from lab.errors import BadNumber, LabError
+from lab.events import Changed, Event, Failed, Finished, Sample, Started, Step
+from lab.journal import Journal
+from lab.state import State
+from lab.workspace import Run, taken
+
+CHECKPOINT_SECONDS, MILESTONE = 10.0, 10
+
+
+@dataclass
+class Job:
+    """A run with the generator that does its work. `finish` turns the trainer's result into the run's, and keeps the adapter."""
+
+    run: Run
+    events: Iterator[Event]
+    state: State | None
+    finish: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass
+class Live:
+    """The config in force: the run's own, with the knobs that somebody moved in control.json laid over it."""
+
+    run: Run
+    config: Any
+
+    def __call__(self) -> Any:
+        """Knobs that may not move, are unknown or out of range are left as they were."""
+        moved = self.run.control()["live"]
+        allowed = {each.name: moved[each.name] for each in fields(self.config) if _may_move(each, moved)}
+        found = self.config
+        for name, value in allowed.items():
+            try:
+                found = replace(found, **{name: type(getattr(found, name))(value)})
+            except (BadNumber, TypeError, ValueError):
+                continue
+        return found
+
+
+def _may_move(each: Any, moved: dict[str, Any]) -> bool:
+    value = moved.get(each.name)
+    return each.metadata["live"] and isinstance(value, int | float) and math.isfinite(value)
+
+
+def nothing() -> None:
+    """What happens between two events of a run that nobody else waits for."""
+
+
+def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
+    """Every event of the job, each written before it is passed on; `between` runs after each, with the model at rest.
+
+    A refusal of the lab ends the run with a Failed event. Stop and pause take effect at the next Step.
+    """
+    lock = taken(job.run.lock(), f"Run {job.run.name}")
+    checkpoint.clean(_folder(job.run))
+    writer = Writer(job.run)
+    try:
+        yield from _driven(job, writer, between)
+    except LabError as problem:
+        yield writer.write(Failed(writer.step, problem.code, str(problem)))
+    finally:
+        writer.close()
+        lock.release()
+
+
+def _driven(job: Job, writer: Writer, between: Callable[[], None]) -> Iterator[Event]:
+    saved = monotonic()
+    for event in job.events:
+        if isinstance(event, Finished):
+            event = replace(event, result=job.finish(event.result))
+        yield writer.write(event)
+        between()
+        if not isinstance(event, Step) or job.state is None:
+            continue
+        order = _order(job.run, event.step)
+        if order != "run" or monotonic() - saved > CHECKPOINT_SECONDS or event.step % MILESTONE == 0:
+            keep(job)
+            saved = monotonic()
+        order = _wait_while_paused(job.run, event.step, between) if order == "pause" else order
+        if order == "stop":
+            job.events.close()
+            yield writer.write(Finished(event.step, "stopped", job.finish({})))
+            return
+
+
+def keep(job: Job) -> Path:
+    """A checkpoint of the job as it stands, which must be at a step."""
+    return checkpoint.save(_folder(job.run), job.state, milestone=MILESTONE)
+
+
+def _order(run: Run, step: int) -> str:
+    """run, pause or stop; a pause that begins at a later step is not one yet."""
+    control = run.control()
+    later = control["order"] == "pause" and step < (control["until"] or 0)
+    return "run" if later else control["order"]
+
+
+def _wait_while_paused(run: Run, step: int, between: Callable[[], None]) -> str:
+    while (order := _order(run, step)) == "pause":
+        between()
+        sleep(0.05)
+    return order
+
+
+def _folder(run: Run) -> Path:
+    return run.folder / "checkpoint"
+
+
+class Writer:
+    """The run's two journals; knows the last step and who moved a knob."""
+
+    def __init__(self, run: Run):
+        self.run, self.step = run, 0
+        self.events, self.samples = Journal(run.folder / "events.jsonl"), Journal(run.folder / "samples.jsonl")
+
+    def write(self, event: Event) -> Event:
+        """Write an event where it belongs; returns it as written."""
+        if isinstance(event, Changed) and not event.by:
+            event = replace(event, by=self.run.control()["by"])
+        if isinstance(event, Step | Started):
+            self.step = event.step
+        (self.samples if isinstance(event, Sample) else self.events).write(event)
+        if isinstance(event, Finished | Failed):
+            self.events.sync()
+        return event
+
+    def close(self) -> None:
+        self.events.close()
+        self.samples.close()

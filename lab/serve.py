@@ -1,0 +1,173 @@
+"""Answers requests between two events of a run: candidates, chat, scores; every answer grows line by line in served.jsonl."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic, time
+from typing import Any
+
+from lab import reward as reward_stage
+from lab.errors import BadInput, BadNumber, BadText, LabError
+from lab.generate import stream
+from lab.journal import append_json
+from lab.studio import Studio
+
+PARTIAL_SECONDS = 0.08
+MOST_CANDIDATES, MOST_TOKENS = 8, 512
+Answer = Iterator[dict[str, Any]]
+
+
+class Server:
+    """Knows how to answer each kind of request but runs, which are the worker's."""
+
+    def __init__(self, studio: Studio):
+        self.studio, self.path = studio, studio.workspace.served
+        self.kinds: dict[str, Callable[[dict[str, Any]], Answer]] = {
+            "candidates": self._candidates,
+            "chat": self._chat,
+            "score": self._score,
+            "foretell": self._foretell,
+        }
+
+    def answer(self, request_id: str, kind: str, payload: dict[str, Any]) -> None:
+        """Write the answer, or the refusal, of one request."""
+        try:
+            if kind not in self.kinds:
+                raise BadInput(f"There is no request {kind!r}. Known: {', '.join(self.kinds)}, run, resume.")
+            for found in self.kinds[kind](payload):
+                self.say(request_id, found)
+        except LabError as problem:
+            self.refuse(request_id, problem)
+
+    def say(self, request_id: str, found: dict[str, Any]) -> None:
+        append_json(self.path, {"id": request_id, "at": time(), "done": False} | found)
+
+    def refuse(self, request_id: str, problem: LabError) -> None:
+        self.say(request_id, {"done": True, "error": {"code": problem.code, "message": str(problem)}})
+
+    def _candidates(self, payload: dict[str, Any]) -> Answer:
+        studio, text = self.studio, self.studio.roles.text
+        names = payload.get("policies")
+        if not isinstance(names, list) or not 1 <= len(names) <= MOST_CANDIDATES:
+            raise BadInput(f"Candidates need 1 to {MOST_CANDIDATES} policies, one for each; got {names!r}.")
+        roles = [studio.role(str(name)) for name in names]
+        tokens, temperature = _tokens(payload), _number(payload, "temperature", 1.0, 0.0, 5.0)
+        prompt = text.prompt_ids(_prompt(payload), room=tokens)
+        ids: list[list[int]] = [[] for _ in roles]
+        finished = [False] * len(roles)
+        said = monotonic()
+        for row, token, last in _together(studio, roles, prompt, tokens, temperature, int(payload.get("seed") or 0)):
+            if token is not None:
+                ids[row].append(token)
+            finished[row] = last
+            if monotonic() - said > PARTIAL_SECONDS:
+                yield self._said(ids, finished, roles)
+                said = monotonic()
+        found = self._said(ids, [True] * len(roles), roles)
+        yield found | {"done": True, "scores": self._guess(payload, prompt, ids), "ids": ids}
+
+    def _said(self, ids: Sequence[Sequence[int]], finished: Sequence[bool], roles: Sequence[str]) -> dict[str, Any]:
+        text = self.studio.roles.text
+        return {
+            "texts": [text.decode(each) for each in ids],
+            "finished": list(finished),
+            "ended": [bool(each) and each[-1] in text.eos_ids for each in ids],
+            "policies": list(roles),
+            "steps": [self.studio.step_of(role, self.studio.step) for role in roles],
+            "scores": None,
+        }
+
+    def _guess(self, payload: dict[str, Any], prompt: Sequence[int], ids: Sequence[Sequence[int]]) -> list[float] | None:
+        """Scores by the reward model that the request names; None without one."""
+        if not payload.get("guess"):
+            return None
+        return self._scores(str(payload["guess"]), prompt, ids)
+
+    def _scores(self, reward: str, prompt: Sequence[int], ids: Sequence[Sequence[int]]) -> list[float]:
+        cast = self.studio.cast(reward)
+        raw = reward_stage.raw_scores(self.studio.roles, cast.reward, [prompt] * len(ids), ids)
+        return [cast.scale.gain * each + cast.scale.bias for each in raw.tolist()]
+
+    def _chat(self, payload: dict[str, Any]) -> Answer:
+        studio, text = self.studio, self.studio.roles.text
+        messages = payload.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise BadInput("A chat needs at least one message. Write something.")
+        tokens, temperature = _tokens(payload), _number(payload, "temperature", 1.0, 0.0, 5.0)
+        turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages]
+        role = studio.role(str(payload.get("policy") or "sft"))
+        prompt, ids, said = text.prompt_ids(turns, room=tokens), [], monotonic()
+        for _, drawn in stream(studio.roles, role, [prompt], tokens=tokens, temperature=temperature, seed=_seed(payload)):
+            ids += drawn
+            if monotonic() - said > PARTIAL_SECONDS:
+                yield {"text": text.decode(ids)}
+                said = monotonic()
+        yield {"text": text.decode(ids), "done": True}
+
+    def _score(self, payload: dict[str, Any]) -> Answer:
+        text, responses = self.studio.roles.text, payload.get("responses")
+        if not isinstance(responses, list) or not 1 <= len(responses) <= 64:
+            raise BadInput("A score needs 1 to 64 responses.")
+        ids = [text.response_ids(_clean(each)) for each in responses]
+        prompt = text.prompt_ids(_prompt(payload), room=max(map(len, ids)))
+        cast = self.studio.cast(str(payload.get("reward") or ""))
+        scores = self._scores(cast.reward, prompt, ids)
+        quantiles = self.studio.facts[cast.reward].get("quantiles") or []
+        percentiles = [100 * bisect(quantiles, each) / len(quantiles) for each in scores] if quantiles else None
+        yield {"scores": scores, "percentiles": percentiles, "reward": cast.reward, "done": True}
+
+    def _foretell(self, payload: dict[str, Any]) -> Answer:
+        from lab.memory import foretell_request
+
+        yield foretell_request(payload) | {"done": True}
+
+
+def _together(
+    studio: Studio, roles: Sequence[str], prompt: Sequence[int], tokens: int, temperature: float, seed: int
+) -> Iterator[tuple[int, int | None, bool]]:
+    """(candidate, token, whether it was its last): every policy says one token in turn, so that all answers grow at once."""
+    rows = {role: [i for i, each in enumerate(roles) if each == role] for role in dict.fromkeys(roles)}
+    speaking = {
+        role: stream(
+            studio.roles, role, [prompt] * len(mine), tokens=tokens, temperature=temperature, seed=seed + 101 * number
+        )
+        for number, (role, mine) in enumerate(rows.items())
+    }
+    stops = frozenset(studio.roles.text.eos_ids)
+    while speaking:
+        for role in list(speaking):
+            step = next(speaking[role], None)
+            if step is None:
+                del speaking[role]
+                continue
+            for row, token in zip(*step, strict=True):
+                yield rows[role][row], token, token in stops
+
+
+def _prompt(payload: dict[str, Any]) -> str:
+    return _clean(payload.get("prompt"))
+
+
+def _clean(text: Any) -> str:
+    """Text without NUL; BadText for anything else than valid Unicode."""
+    if not isinstance(text, str):
+        raise BadText(f"A text was expected, not {type(text).__name__}.")
+    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise BadText("The text has half of a surrogate pair, which is not valid Unicode. Delete that character.")
+    return text.replace("\0", "")
+
+
+def _tokens(payload: dict[str, Any]) -> int:
+    return int(_number(payload, "tokens", 72, 1, MOST_TOKENS))
+
+
+def _seed(payload: dict[str, Any]) -> int:
+    return int(_number(payload, "seed", 0, 0, 2**62))
+
+
+def _number(payload: dict[str, Any], key: str, default: float, low: float, high: float) -> float:
+    value = payload.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise BadNumber(f"{key} must be a number from {low:g} to {high:g}, not {value!r}.")
+    return value

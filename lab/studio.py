@@ -1,0 +1,259 @@
+"""The one copy of the model together with a workspace: which adapter a policy's name means, and how a run starts or goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from lab import checkpoint, material
+from lab import ppo as ppo_stage
+from lab import reward as reward_stage
+from lab import sft as sft_stage
+from lab.adapters import load_adapter, save_adapter
+from lab.compare import compare
+from lab.config import Compare, Ppo, Reward, Sft
+from lab.errors import BadNumber, Busy, NotFound
+from lab.events import Event, Warned
+from lab.loading import EMBEDDED
+from lab.models import BASE, Roles, copy_weights
+from lab.rater import MARK, rater
+from lab.rollout import Cast, Scale
+from lab.runner import Job, Live
+from lab.state import State
+from lab.text import Asked
+from lab.workspace import Run, Workspace
+
+MOST_LOADED = 6
+
+
+@dataclass
+class Studio:
+    """Adapters are loaded when they are asked for; the longest unused go. `training` is the run that learns at the moment."""
+
+    workspace: Workspace
+    roles: Roles
+    training: str = ""
+    step: int = 0
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    used: dict[str, None] = field(default_factory=dict)
+
+    # Policies by name
+
+    def reference(self) -> str:
+        """The newest SFT of this workspace, else the one that ships with the embedded model, called sft."""
+        run = self.workspace.newest("sft")
+        return run.name if run else "sft"
+
+    def role(self, name: str) -> str:
+        """The role that plays a policy: base, sft, a run, a run at a step (0004-ppo@20), or policy, the one in training."""
+        if name == BASE:
+            return BASE
+        if name == "policy":
+            if not self.training:
+                raise NotFound("No policy is in training now. Choose sft or a finished run.")
+            return self.training
+        name = self.reference() if name == "sft" else name
+        if name != self.training and name not in self.used:
+            self._load(name)
+        self.used[name] = self.used.pop(name, None)
+        return name
+
+    def _load(self, name: str) -> None:
+        self._make_room()
+        if name == "sft":
+            shipped = EMBEDDED / self.roles.name / "sft"
+            if shipped.is_dir():
+                self.facts[name] = load_adapter(self.roles, name, shipped)
+            return
+        run_name, _, step = name.partition("@")
+        run = self.workspace.run(run_name)
+        if step:
+            self._load_checkpoint(run, name, int(step) if step.isdigit() else -1)
+        elif not run.adapter.is_dir():
+            raise NotFound(f"Run {run.name} has no adapter yet: it is {run.status()}. Resume it, or choose another policy.")
+        else:
+            self.facts[name] = load_adapter(self.roles, name, run.adapter)
+
+    def _load_checkpoint(self, run: Run, role: str, step: int) -> None:
+        if step not in run.checkpoints():
+            known = ", ".join(map(str, run.checkpoints())) or "none"
+            raise NotFound(f"Run {run.name} has no checkpoint of step {step}. Checkpoints: {known}.")
+        tensors, _ = checkpoint.read_folder(run.checkpoint(step))
+        prefix = f"adapter/{run.name}/"
+        found = {name.removeprefix(prefix): weight for name, weight in tensors.items() if name.startswith(prefix)}
+        first = next(weight for name, weight in found.items() if "lora_A" in name)
+        self.roles.add(role, rank=first.shape[0])
+        copy_weights(found, self.roles.weights(role))
+
+    def _make_room(self) -> None:
+        """The longest unused adapters go, but for those a run in training stands on."""
+        busy = {self.training, "sft", self.reference(), *self._standing_on()}
+        idle = [name for name in self.used if name not in busy]
+        for name in idle[: max(0, len(self.used) - MOST_LOADED + 1)]:
+            self.roles.remove(name)
+            self.used.pop(name)
+
+    def _standing_on(self) -> list[str]:
+        inputs = self.workspace.run(self.training).facts()["inputs"] if self.training else {}
+        return [str(inputs[key]) for key in ("reference", "reward", "a", "b") if inputs.get(key)]
+
+    def step_of(self, role: str, step: int) -> int:
+        """The step of a policy: that of the run in training, or the one in its name."""
+        return step if role == self.training else int(role.partition("@")[2] or 0)
+
+    def cast(self, reward: str = "", reference: str = "", policy: str = "policy") -> Cast:
+        """Who plays which part; the newest reward model unless one is named. NotFound when there is none."""
+        if not reward:
+            run = self.workspace.newest("reward")
+            if run is None:
+                raise NotFound("There is no reward model yet. Rank some prompts, then train one on the Reward page (lab reward).")
+            reward = run.name
+        reward = self.role(reward)
+        if "gain" not in self.facts.get(reward, {}):
+            raise NotFound(f"{reward} is not a reward model. Name a finished run of the reward stage.")
+        known = self.facts[reward]
+        return Cast(policy, self.role(reference or "sft"), reward, Scale(known["gain"], known["bias"]))
+
+    # Runs
+
+    def start(self, stage: str, knobs: dict[str, Any], inputs: dict[str, Any], by: str = "") -> Job:
+        """A new run of a stage: its folder, its material, its state. The run is refused before a folder is made."""
+        begin = self._beginnings().get(stage)
+        if begin is None:
+            raise NotFound(f"There is no stage {stage!r}. Stages: {', '.join(self._beginnings())}.")
+        config = _config(_CONFIGS[stage], knobs)
+        inputs, found = begin(config, dict(inputs))
+        run = self.workspace.new_run(stage, _as_dict(config), base=self.base(), inputs=inputs, by=by)
+        material.keep(run, found)
+        return self._job(run, config, inputs, found, fresh=True)
+
+    def resume(self, name: str, step: int | None = None) -> Job:
+        """Go on from the newest whole checkpoint of a run, or from a step; from its beginning when it has none yet."""
+        run = self.workspace.run(name)
+        if run.locked():
+            raise Busy(f"Run {name} is going on already.")
+        if run.status() == "done" and step is None:
+            raise Busy(f"Run {name} is done. Start a new run, or go back to one of its checkpoints.")
+        facts = run.facts()
+        run.set_control(order="run", until=None)
+        config = _config(_CONFIGS[run.stage], facts["config"])
+        return self._job(run, config, facts["inputs"], material.kept(run), fresh=False, step=step)
+
+    def base(self) -> dict[str, Any]:
+        return {"base": self.roles.name, "four_bit": self.roles.four_bit}
+
+    def _beginnings(self) -> dict[str, Callable[[Any, dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]]:
+        return {"sft": self._begin_sft, "reward": self._begin_reward, "ppo": self._begin_ppo, "compare": self._begin_compare}
+
+    def _begin_sft(self, config: Sft, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        pairs = inputs.pop("pairs", [])
+        return inputs | {"pairs": len(pairs) or "built-in"}, material.for_sft(pairs, config.seed)
+
+    def _begin_reward(self, config: Reward, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        with self.workspace.store(read_only=True) as store:
+            rankings = store.rankings()
+        raters = material.raters_of(rankings, str(inputs.get("raters") or ""))
+        reference = self.role("sft")
+        found = material.for_reward(self.roles.text, rankings, raters, config.context)
+        reward_stage.split(material.rankings_in(found), config)
+        return inputs | {"raters": raters, "reference": reference}, found
+
+    def _begin_ppo(self, config: Ppo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        cast = self.cast(str(inputs.get("reward") or ""), str(inputs.get("reference") or ""))
+        with self.workspace.store(read_only=True) as store:
+            ranked = [each.comparison.prompt for each in store.rankings()] if inputs.get("prompts") == "ranked" else []
+        found = material.for_ppo(inputs, ranked, config.seed)
+        self.roles.text.asked(found["prompts"] + found["pinned"], room=config.tokens)
+        kind = "own" if isinstance(inputs.get("prompts"), list) else inputs.get("prompts") or "built-in"
+        return {"reward": cast.reward, "reference": cast.reference, "prompts": kind, "pinned": found["pinned"]}, found
+
+    def _begin_compare(self, config: Compare, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        names = {key: self.role(str(inputs.get(key) or "sft")) for key in ("a", "b")}
+        judge = str(inputs.get("judge") or MARK + "helpful")
+        if judge.startswith(MARK):
+            rater(judge)
+        else:
+            names["reward"] = self.cast(judge.removeprefix("reward:")).reward
+        found = material.for_compare(inputs, config.count, config.seed)
+        return names | {"judge": judge, "reference": self.role("sft")}, found
+
+    def _job(
+        self, run: Run, config: Any, inputs: dict[str, Any], found: dict[str, Any], *, fresh: bool, step: int | None = None
+    ) -> Job:
+        make = {"sft": self._sft, "reward": self._reward, "ppo": self._ppo, "compare": self._compare}[run.stage]
+        state, events, facts = make(run, config, inputs, found)
+        if state is not None and not fresh:
+            events = _after(_restored(run, state, step), events)
+        return Job(run, events, state, lambda result: self._finish(run, state, result, facts))
+
+    def _finish(self, run: Run, state: State | None, result: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+        """Keep the adapter, with what belongs to it; what was loaded of this name before is out of date."""
+        if state is not None and (run.stage != "reward" or "gain" in result):
+            kept = facts | {key: result[key] for key in ("gain", "bias", "quantiles") if key in result}
+            save_adapter(self.roles, run.name, run.adapter, stage=run.stage, step=state.step, **kept)
+            self.facts[run.name] = kept
+            self.used[run.name] = None
+        return result | facts
+
+    def _sft(self, run: Run, config: Sft, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
+        state = sft_stage.begin(self.roles, config, run.name)
+        pairs, held_out = ([tuple(pair) for pair in found[key]] for key in ("pairs", "held_out"))
+        events = sft_stage.sft(state, pairs, Live(run, config), held_out=held_out, pinned=found["pinned"])
+        return state, events, {}
+
+    def _reward(self, run: Run, config: Reward, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
+        reference = self.role(inputs["reference"])
+        state = reward_stage.begin(self.roles, config, run.name, reference)
+        prompts = self.roles.text.asked(found["prompts"], room=config.tokens)
+        events = reward_stage.reward(state, material.rankings_in(found), prompts, Live(run, config), reference)
+        return state, _after(_cut_warning(found), events), {"raters_used": found["raters"]}
+
+    def _ppo(self, run: Run, config: Ppo, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
+        cast = self.cast(inputs["reward"], inputs["reference"], policy=run.name)
+        state = ppo_stage.begin(self.roles, cast, config)
+        prompts, pinned = (self.roles.text.asked(found[key], room=config.tokens) for key in ("prompts", "pinned"))
+        return state, ppo_stage.ppo(state, cast, prompts, Live(run, config), pinned), {}
+
+    def _compare(self, run: Run, config: Compare, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
+        a, b = self.role(inputs["a"]), self.role(inputs["b"])
+        reward = inputs.get("reward") or self.workspace.newest("reward")
+        cast = self.cast(inputs.get("reward", ""), inputs["reference"]) if reward else Cast(reference=inputs["reference"])
+        judge = inputs["judge"]
+        prompts: Sequence[Asked] = self.roles.text.asked(found["prompts"], room=config.tokens)
+        score = rater(judge).utility if judge.startswith(MARK) else None
+        return None, compare(self.roles, cast, (a, b), prompts, score, config), {"judge": judge}
+
+
+_CONFIGS = MappingProxyType({"sft": Sft, "reward": Reward, "ppo": Ppo, "compare": Compare})
+
+
+def _config(kind: type, knobs: dict[str, Any]) -> Any:
+    try:
+        return kind(**knobs)
+    except TypeError as problem:
+        raise BadNumber(f"These settings do not belong to {kind.__name__.lower()}: {problem}.") from problem
+
+
+def _as_dict(config: Any) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in type(config).__dataclass_fields__}
+
+
+def _restored(run: Run, state: State, step: int | None) -> Iterator[Event]:
+    """Bring the state back before the first event; what was skipped on the way is said."""
+    if step is None and not run.checkpoints():
+        return
+    for skipped in checkpoint.restore(run.folder / "checkpoint", state, step):
+        yield Warned(state.step, "W_CHECKPOINT", skipped, f"The run goes on from step {state.step}.")
+
+
+def _cut_warning(found: dict[str, Any]) -> Iterator[Event]:
+    if found["cut"]:
+        text = f"{found['cut']} of {len(found['rankings'])} rankings were longer than allowed and were cut."
+        yield Warned(0, "W_CUT", text, "Raise the length that the reward model reads, if memory allows.")
+
+
+def _after(first: Iterator[Event], events: Iterator[Event]) -> Iterator[Event]:
+    yield from first
+    yield from events

@@ -1,0 +1,261 @@
+"""What each verb of the command line does: opens a workspace, drives a stage or asks a question, prints, returns the result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lab import config as knobs
+from lab.bars import watch
+from lab.errors import BadNumber, EmptyPrompt, NoRows, NotFound
+from lab.runner import Job, drive
+from lab.studio import Studio
+from lab.workspace import Workspace, taken
+
+Options = argparse.Namespace
+Result = dict[str, Any]
+
+
+def sft(options: Options) -> Result:
+    pairs = _pairs(options.data) if options.data else []
+    return _run(options, "sft", knobs.Sft, {"pairs": pairs})
+
+
+def reward(options: Options) -> Result:
+    result = _run(options, "reward", knobs.Reward, {"raters": options.raters})
+    if "pairs/accuracy" in result:
+        low, high = result["pairs/accuracy_low"], result["pairs/accuracy_high"]
+        verdict = "no better than chance" if low <= 0.5 else "better than chance"
+        print(
+            f"right on {result['pairs/accuracy']:.1%} of {result['pairs']} held-out pairs (95 % between {low:.1%} and "
+            f"{high:.1%}): {verdict}"
+        )
+    return result
+
+
+def ppo(options: Options) -> Result:
+    inputs: Result = {"reward": options.reward}
+    if options.prompts:
+        inputs["prompts"] = _lines(options.prompts)
+    return _run(options, "ppo", knobs.Ppo, inputs)
+
+
+def compare(options: Options) -> Result:
+    inputs = {"a": options.a, "b": options.b, "judge": options.judge}
+    result = _run(options, "compare", knobs.Compare, inputs)
+    print(
+        f"{result['a']} is preferred to {result['b']} in {result['win_rate']:.1%} of {result['count']} prompts "
+        f"(95 % between {result['low']:.1%} and {result['high']:.1%}) by {result['judge']}; "
+        f"KL to SFT {result['kl_a']:.2f} and {result['kl_b']:.2f} nats a response"
+    )
+    return result
+
+
+def resume(options: Options) -> Result:
+    with _studio(options) as studio:
+        return _finished(studio.resume(options.run, options.step))
+
+
+def loop(options: Options) -> Result:
+    from lab.loop import Plan, run_loop
+
+    config = _knobs(options, knobs.Ppo)
+    plan = Plan(config, options.rater, options.count, options.candidates)
+    with tempfile.TemporaryDirectory() as nowhere:
+        options.workspace = options.workspace or Path(nowhere)
+        with _studio(options) as studio:
+            result = run_loop(studio, plan, watch)
+    _print_loop(result)
+    return result
+
+
+def _print_loop(result: Result) -> None:
+    print(f"{'policy':<10} {'win rate vs SFT':>20} {'KL, nats':>9} {'score':>7}")
+    for name, row in result["policies"].items():
+        interval = f"{row['win_rate']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        print(f"{name:<10} {interval:>20} {row['kl']:>9.2f} {row['score']:>7.2f}")
+    print(
+        f"reward model: {result['pair_accuracy']:.2f} of unseen pairs as the simulated rater's noise-free utility orders them; "
+        f"{result['seconds']:.0f} s, {result['peak_bytes'] / 1e9:.2f} GB at most"
+    )
+
+
+def sample(options: Options) -> Result:
+    from lab.generate import sample
+
+    with _studio(options) as studio:
+        role, text = studio.role(options.policy), studio.roles.text
+        ids = text.prompt_ids(options.prompt, room=options.tokens)
+        drawn = sample(
+            studio.roles, role, [ids] * options.n, tokens=options.tokens, temperature=options.temperature, seed=options.seed
+        )
+        answers = [text.decode(each) for each in drawn]
+    print("\n".join(f"{number}. {answer}" for number, answer in enumerate(answers, 1)))
+    return {"prompt": options.prompt, "policy": options.policy, "answers": answers}
+
+
+def rank(options: Options) -> Result:
+    from lab.loop import rank_prompts
+    from lab.rater import Rater, rater
+
+    judge = Rater(rater(options.rater).name, options.sharpness, options.careless)
+    if not 2 <= options.candidates <= 8:
+        raise BadNumber(f"A ranking has 2 to 8 candidates, not {options.candidates}.")
+    with _studio(options) as studio:
+        events = rank_prompts(studio, judge, options.policy, options.count, options.candidates, options.seed)
+        watch(events)
+        with studio.workspace.store(read_only=True) as store:
+            counts = store.counts()
+    print(f"{options.count} prompts ranked by {options.rater}; {counts['rankings']} rankings in all")
+    return {"ranked": options.count, "rankings": counts["rankings"], "pairs": counts["pairs"]}
+
+
+def import_file(options: Options) -> Result:
+    from lab.exchange import import_file
+
+    with Workspace(options.workspace).store() as store:
+        found = import_file(store, options.file, options.format, rater=options.rater)
+    print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out")
+    for line, reason in found.rejected[:20]:
+        print(f"  line {line}: {reason}")
+    return {"format": found.format, "accepted": found.accepted, "rejected": len(found.rejected)}
+
+
+def export_file(options: Options) -> Result:
+    from lab.exchange import export_file
+
+    with Workspace(options.workspace).store(read_only=True) as store:
+        count = export_file(store, options.out, options.format)
+    print(f"{count} rows written to {options.out}")
+    return {"format": options.format, "rows": count, "out": str(options.out)}
+
+
+def score(options: Options) -> Result:
+    from lab.reward import raw_scores
+
+    rows = [json.loads(line) for line in _lines(options.file)]
+    bad = next((number for number, row in enumerate(rows, 1) if not {"prompt", "response"} <= set(row)), None)
+    if bad:
+        raise NotFound(f'Line {bad} of {options.file} has no "prompt" and "response". Give JSON lines with both.')
+    with _studio(options) as studio:
+        cast, text = studio.cast(options.reward), studio.roles.text
+        responses = [text.response_ids(row["response"]) for row in rows]
+        prompts = [text.prompt_ids(row["prompt"], len(ids)) for row, ids in zip(rows, responses, strict=True)]
+        raw = raw_scores(studio.roles, cast.reward, prompts, responses).tolist()
+    scores = [cast.scale.gain * each + cast.scale.bias for each in raw]
+    for row, each in zip(rows, scores, strict=True):
+        print(f"{each:+.2f}  {row['response'][:100]}")
+    return {"reward": cast.reward, "scores": scores}
+
+
+def formats(options: Options) -> Result:
+    from lab.formats import read
+
+    found = read(options.file, options.format)
+    print(f"{found.format}: {len(found.records)} rows read, {len(found.rejected)} left out")
+    for row in found.rejected[:20]:
+        print(f"  line {row.line}: {row.reason}")
+    return {"format": found.format, "accepted": len(found.records), "rejected": len(found.rejected)}
+
+
+def work(options: Options) -> Result:
+    import logging
+    import sys
+
+    from lab.worker import work
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    work(Workspace(options.folder), options.base, threads=options.threads, parent=options.parent)
+    return {}
+
+
+def models(options: Options) -> Result:
+    from lab.doctor import known_bases
+
+    found = known_bases()
+    for row in found:
+        print(f"{row['name']:<28} {row['parameters'] / 1e6:>8.1f} M  {row['fits']}")
+    return {"bases": found}
+
+
+def doctor(options: Options) -> Result:
+    from lab.doctor import examine
+
+    found = examine(options.workspace)
+    for row in found:
+        print(f"{'ok ' if row['ok'] else '!! '} {row['what']:<22} {row['found']}")
+        if row["do"]:
+            print(f"     {row['do']}")
+    return {"checks": found, "ok": all(row["ok"] for row in found)}
+
+
+def quality(options: Options) -> Result:
+    from lab.quality import measure, table
+
+    found = measure(options.base or "tiny", options.count, options.seed, options.threads)
+    print(table(found))
+    return found
+
+
+def bench(options: Options) -> Result:
+    from lab.bench import run
+
+    return run(options)
+
+
+# Shared by the verbs
+
+
+@contextmanager
+def _studio(options: Options) -> Iterator[Studio]:
+    """The workspace with its base loaded, owned for as long as the verb runs."""
+    from lab.worker import open_studio
+
+    workspace = Workspace(options.workspace)
+    lock = taken(workspace.lock(), f"The workspace {options.workspace}")
+    try:
+        yield open_studio(workspace, options.base, options.threads, options.four_bit)
+    finally:
+        lock.release()
+
+
+def _run(options: Options, stage: str, config: type, inputs: Result) -> Result:
+    with _studio(options) as studio:
+        taken_knobs = {each.name: getattr(options, each.name) for each in fields(config)}
+        return _finished(studio.start(stage, taken_knobs, inputs, "command line"))
+
+
+def _finished(job: Job, show: Callable = watch) -> Result:
+    result = show(drive(job))
+    print(f"run {job.run.name}")
+    return result | {"run": job.run.name}
+
+
+def _knobs(options: Options, config: type) -> Any:
+    return config(**{each.name: getattr(options, each.name) for each in fields(config)})
+
+
+def _pairs(path: Path) -> list[tuple[list[dict[str, str]], str]]:
+    from lab.formats import read
+
+    found = [(list(record.prompt), record.candidates[0]) for record in read(path, "auto").records if record.prompt]
+    if not found:
+        raise NoRows(f"{path} holds no pair of a prompt and an answer. Give instruction data, such as Alpaca's or TRL's.")
+    return [([{"role": turn.role, "content": turn.content} for turn in prompt], answer) for prompt, answer in found]
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file that hold something. Raises NotFound and EmptyPrompt."""
+    try:
+        found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as problem:
+        raise NotFound(f"{path} could not be read as UTF-8 text: {problem}. Check the name of the file.") from problem
+    if not found:
+        raise EmptyPrompt(f"{path} has no line with text in it. Write one prompt a line.")
+    return found
