@@ -29,6 +29,7 @@ MOST_ANSWERS, MOST_BYTES = 2_000, 1 << 24
 PATIENCE = 0.5
 # Enough of the end of an event file to hold its last lines.
 _END = 1 << 16
+_EVENT = b'{"event":"'
 _TURNS = tuple(b'{"event":"%b"' % kind.__name__.encode() for kind in (Started, Finished, Failed))
 
 
@@ -188,11 +189,14 @@ class Run:
         path = self.folder / "events.jsonl"
         size = path.stat().st_size if path.exists() else 0
         block = _END
-        lines = _last_lines(path, size, block) if size else []
-        while not lines and block < size:
-            block *= 8
+        while size:
             lines = _last_lines(path, size, block)
-        return next((event for event in map(_turn, reversed(lines)) if event), None)
+            turn = next((event for event in map(_turn, reversed(lines)) if event), None)
+            # Nothing follows a Finished or Failed but a Started, so any other event at the end means: under way.
+            if turn or block >= size or any(line.startswith(_EVENT) and not line.startswith(_TURNS) for line in lines):
+                return turn
+            block *= 8
+        return None
 
     def events(self, offset: int = 0, limit: int = 20_000) -> Tail:
         return tail(self.folder / "events.jsonl", offset, limit)

@@ -91,9 +91,19 @@ def test_a_file_that_is_one_torn_line_becomes_empty(path):
 
 
 def test_garbage_lines_are_counted_and_cost_no_other_line(path):
-    garbage = [b"", b"null", b"[1]", b'{"event":"Nothing","at":1}', b"\xff\xfe\x00", b'{"event":"Step","at":NaN}', b"[" * 90_000]
+    garbage = [
+        b"",
+        b"null",
+        b"[1]",
+        b'{"event":"Nothing","at":1}',
+        b"\xff\xfe\x00",
+        b'{"event":"Step","at":NaN}',
+        b"[" * 90_000,
+    ]
     good = written(path).read_bytes().splitlines()
-    path.write_bytes(b"\n".join(part for pair in zip(garbage, good + [b"7", b"8"], strict=True) for part in pair) + b"\n")
+    path.write_bytes(
+        b"\n".join(part for pair in zip(garbage, good + [b"7", b"8"], strict=True) for part in pair) + b"\n"
+    )
     found = tail(path)
     assert [event for event, _ in found.events] == STEPS
     assert found.bad == len(garbage) + 2

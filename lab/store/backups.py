@@ -24,23 +24,29 @@ class Keeper:
 
     def __init__(self, path: Path, folder: Path):
         self._path, self._folder, self.fault = path, folder, ""
-        self._rows, self._at, self._thread = 0, time.monotonic(), None
+        self._rows, self._kept, self._at = 0, 0, time.monotonic()
+        self._thread: threading.Thread | None = None
 
     def after(self, rows: int) -> None:
         """Called behind every commit with the rows written so far; returns at once."""
-        due = rows - self._rows >= EVERY_ROWS or time.monotonic() - self._at >= EVERY_SECONDS
-        if rows == self._rows or not due or (self._thread and self._thread.is_alive()):
+        self._rows, new = rows, rows - self._kept
+        due = new >= EVERY_ROWS or (new and time.monotonic() - self._at >= EVERY_SECONDS)
+        if not due or (self._thread and self._thread.is_alive()):
             return
-        self._rows, self._at = rows, time.monotonic()
+        self._kept, self._at = rows, time.monotonic()
         self._thread = threading.Thread(target=self.try_one, name="store-backup", daemon=True)
         self._thread.start()
 
-    def catch_up(self) -> None:
-        """At the start and the end: a copy if anything was written since the last one."""
+    def close(self) -> None:
         if self._thread:
             self._thread.join()
-        newest = max((each.stat().st_mtime_ns for each in self._folder.glob(PATTERN)), default=0)
-        if self._path.exists() and self._path.stat().st_mtime_ns > newest:
+        if self._rows:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """A copy if anything was written since the last one, also by a process that died before it made one."""
+        newest = newest_first(self._folder)[:1]
+        if not newest or self._path.stat().st_mtime_ns > newest[0].stat().st_mtime_ns:
             self.try_one()
 
     def try_one(self) -> None:

@@ -35,8 +35,10 @@ class Store:
         if read_only:
             self._look()
             return
+        before = self.path.exists()
         self.recovered = prepare(self.path, self.backups)
-        self._keeper.catch_up()
+        if before:
+            self._keeper.catch_up()
         self._writer = Writer(self.path, self._keeper.after)
         self.counts()
 
@@ -44,7 +46,7 @@ class Store:
         """Saves what still waits, and leaves a backup of it."""
         if self._writer:
             self._writer.close()
-            self._keeper.catch_up()
+            self._keeper.close()
 
     def __enter__(self) -> Store:
         return self

@@ -1,0 +1,329 @@
+"""The store's promises to people: what was answered is saved, once, and the rules of a ranking hold."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from lab.errors import (
+    AlreadyRanked,
+    BadInput,
+    BadName,
+    BadNumber,
+    BadRanking,
+    BadText,
+    KeyReused,
+    NotFound,
+)
+from lab.store import Candidate, Store
+
+ROOT = Path(__file__).parent.parent
+FOUR = [
+    Candidate(f"Answer {n}.", "sft", step=n, ids=(n, 4000 + n), ended=n % 2 == 0, seed=n, temperature=0.7, score=n / 3)
+    for n in range(4)
+]
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "lab.db") as store:
+        yield store
+
+
+@pytest.fixture
+def shown(store):
+    """The id of a comparison of four candidates."""
+    return show(store)
+
+
+def show(store, prompt="Why does a penguin stay warm?", pool="rank"):
+    return store.add_comparison(store.add_prompts([prompt], "own")[0], FOUR, pool)
+
+
+def child(code, *values):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, values)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_everything_about_a_ranking_is_read_back_as_it_was_given(store, shown):
+    seq, already = store.rank(
+        "key-1", shown, [[3], [1, 0], [2]], rater="ana", seconds=12.5, note="3 says why", tags=["clear", "short"],
+        shown=[2, 0, 3, 1], guess=[0.1, -2.0, 0.3, 4.0],
+    )  # fmt: skip
+    [found] = store.rankings()
+    assert (seq, already) == (found.seq, False) == (1, False)
+    assert found.comparison == store.comparison(shown)
+    assert found.comparison.prompt == "Why does a penguin stay warm?" and found.comparison.candidates == tuple(FOUR)
+    assert (found.key, found.order, found.shown) == ("key-1", ((3,), (1, 0), (2,)), (2, 0, 3, 1))
+    assert (found.rater, found.seconds, found.note, found.tags) == ("ana", 12.5, "3 says why", ("clear", "short"))
+    assert (found.guess, found.withdrawn_at, found.excluded) == ((0.1, -2.0, 0.3, 4.0), None, False)
+    assert found.comparison.at <= found.at
+
+
+def test_a_second_store_on_the_same_file_reads_the_same(store, shown, tmp_path):
+    store.rank("a", shown, [[0], [1], [2], [3]], rater="ana")
+    with Store(tmp_path / "lab.db", read_only=True) as reader:
+        assert reader.rankings() == store.rankings() and reader.counts() == store.counts()
+        with pytest.raises(BadInput, match="reading only"):
+            reader.rank("b", shown, [], rater="bob")
+
+
+def test_the_same_ranking_sent_twice_is_saved_once(store, shown):
+    order = [[0], [1, 2], [3]]
+    assert store.rank("k", shown, order, rater="ana", seconds=3.0) == (1, False)
+    assert store.rank("k", shown, [[0], [2, 1], [3]], rater="ana", seconds=3.9) == (1, True)
+    assert len(store.rankings()) == 1
+
+
+@pytest.mark.parametrize("change", [{"order": []}, {"rater": "bob"}, {"note": "other"}, {"tags": ["other"]}])
+def test_a_key_with_other_content_is_refused(store, shown, change):
+    first = {"order": [[0], [1], [2], [3]], "rater": "ana"}
+    store.rank("k", shown, **first)
+    with pytest.raises(KeyReused, match="number 1"):
+        store.rank("k", shown, **(first | change))
+    assert len(store.rankings()) == 1
+
+
+def test_ten_quick_clicks_with_one_key_from_ten_threads_save_one_ranking(store, shown):
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: store.rank("k", shown, [[0], [1], [2], [3]], rater="ana"), range(10)))
+    assert sorted(already for _, already in answers) == [False] + [True] * 9
+    assert {seq for seq, _ in answers} == {1}
+
+
+def test_a_rater_ranks_the_same_candidates_once_and_another_rater_may_too(store, shown):
+    store.rank("a", shown, [[0], [1], [2], [3]], rater="ana")
+    with pytest.raises(AlreadyRanked, match="ana"):
+        store.rank("b", shown, [], rater="ana")
+    store.rank("c", shown, [[3], [2], [1], [0]], rater="bob")
+    assert [each.rater for each in store.rankings()] == ["ana", "bob"]
+
+
+def test_two_people_who_rank_the_same_candidates_at_the_same_moment_are_both_kept(store):
+    for number in range(20):
+        shown, gate = show(store, f"Question {number}?"), threading.Barrier(2)
+
+        def click(rater, shown=shown, gate=gate):
+            gate.wait()
+            return store.rank(f"{rater} {shown}", shown, [[0], [1], [2], [3]], rater=rater)
+
+        with ThreadPoolExecutor(2) as pool:
+            assert {already for _, already in pool.map(click, ["ana", "bob"])} == {False}
+    assert store.counts()["raters"] == {"ana": 20, "bob": 20}
+
+
+def test_eight_threads_with_fifty_rankings_each_lose_none(store):
+    shown = show(store)
+
+    def click(thread):
+        order = [[0], [1], [2], [3]]
+        return [store.rank(f"{thread}-{n}", shown, order, rater=f"rater {thread} {n}")[0] for n in range(50)]
+
+    with ThreadPoolExecutor(8) as pool:
+        seqs = [seq for some in pool.map(click, range(8)) for seq in some]
+    assert sorted(seqs) == list(range(1, 401))
+    found = {each.seq: each for each in store.rankings()}
+    assert {each.key for each in found.values()} == {f"{thread}-{n}" for thread in range(8) for n in range(50)}
+    assert store.counts()["rankings"] == len(store.counts()["raters"]) == 400
+
+
+def test_two_processes_may_save_at_once(store, tmp_path):
+    code = """
+import sys
+from lab.store import Store
+store = Store(sys.argv[1])
+for shown in sys.argv[3:]:
+    store.rank(sys.argv[2] + shown, shown, [[0], [1], [2], [3]], rater=sys.argv[2])
+store.close()
+"""
+    shown = [show(store, f"Question {n}?") for n in range(15)]
+    others = [child(code, tmp_path / "lab.db", rater, *shown) for rater in ("bob", "cleo")]
+    for each in shown:
+        store.rank(f"ana{each}", each, [[3], [2], [1], [0]], rater="ana")
+    assert [(other.communicate()[1], other.returncode) for other in others] == [("", 0), ("", 0)]
+    assert store.counts()["raters"] == {"ana": 15, "bob": 15, "cleo": 15}
+
+
+BAD_ORDERS = [
+    [[0]], [[0], [1], [2]], [[0], [1], [2], [2]], [[0, 1, 2, 3], []], [[0], [1], [2], [4]], [[-1], [0], [1], [2]], [[]],
+    [["0"], [1], [2], [3]], [[0.0], [1], [2], [3]], [[True], [0], [2], [3]], [0, 1, 2, 3], 7, None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", BAD_ORDERS)
+def test_an_order_that_does_not_place_every_candidate_once_is_refused(store, shown, order):
+    with pytest.raises(BadRanking):
+        store.rank("k", shown, order, rater="ana")
+    assert store.rankings() == [] and store.counts()["rankings"] == 0
+
+
+@pytest.mark.parametrize("rater", ["", "   ", "x" * 65, "a\nb", "a\u202eb"])
+def test_a_name_that_cannot_stand_in_a_list_is_refused(store, shown, rater):
+    with pytest.raises(BadName):
+        store.rank("k", shown, [], rater=rater)
+
+
+@pytest.mark.parametrize(
+    ("problem", "more"),
+    [
+        (BadText, {"rater": "half \ud800"}),
+        (BadText, {"note": "half \udfff"}),
+        (BadText, {"note": "x" * 10_001}),
+        (BadText, {"tags": [7]}),
+        (BadNumber, {"seconds": math.nan}),
+        (BadNumber, {"seconds": -1.0}),
+        (BadNumber, {"seconds": "5"}),
+        (BadNumber, {"guess": [1.0, 2.0, 3.0, math.inf]}),
+        (BadNumber, {"guess": [1.0]}),
+        (BadRanking, {"shown": [0, 1, 2]}),
+        (BadRanking, {"shown": [0, 1, 2, 2]}),
+    ],
+)
+def test_a_ranking_with_a_bad_part_is_refused_whole(store, shown, problem, more):
+    with pytest.raises(problem):
+        store.rank("k", shown, [], **({"rater": "ana"} | more))
+    assert store.rankings(withdrawn=True) == []
+
+
+def test_what_does_not_exist_is_not_found(store, shown):
+    with pytest.raises(NotFound, match="Reload"):
+        store.rank("k", "f" * 32, [], rater="ana")
+    for call in (store.comparison, lambda id: store.add_comparison(id, FOUR)):
+        with pytest.raises(NotFound):
+            call("../../lab")
+    for seq in (1, 0, -1, 1 << 70, "1", None):
+        with pytest.raises(NotFound):
+            store.withdraw("w", seq)
+        with pytest.raises(NotFound):
+            store.exclude(seq)
+    with pytest.raises(BadInput, match="key"):
+        store.rank("", shown, [], rater="ana")
+
+
+def test_one_refusal_in_a_group_of_saves_costs_the_others_nothing(store, shown):
+    """Twenty saves that wait together share a commit; half of them are refused inside it."""
+
+    def click(n):
+        try:
+            return store.rank(f"k{n}", shown, [[0], [1], [2], [3]] if n % 2 else [[0]], rater=f"rater {n}")
+        except BadRanking:
+            return None
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(click, range(20)))
+    assert [answer is None for answer in answers] == [n % 2 == 0 for n in range(20)]
+    assert {each.key for each in store.rankings()} == {f"k{n}" for n in range(1, 20, 2)}
+
+
+def test_undo_keeps_the_ranking_marked_and_lets_its_rater_rank_again(store, shown):
+    seq, _ = store.rank("a", shown, [[0], [1], [2], [3]], rater="ana")
+    store.withdraw("w", seq)
+    store.withdraw("w", seq)
+    store.withdraw("w2", seq)
+    assert store.rankings() == [] and store.counts()["rankings"] == 0
+    [gone] = store.rankings(withdrawn=True)
+    assert gone.seq == seq and gone.withdrawn_at >= gone.at
+    again, _ = store.rank("b", shown, [[3], [2], [1], [0]], rater="ana")
+    assert [each.seq for each in store.rankings()] == [again] and again > seq
+    with pytest.raises(KeyReused):
+        store.withdraw("w", again)
+
+
+def test_an_excluded_ranking_is_kept_and_may_come_back(store, shown):
+    seq, _ = store.rank("a", shown, [[0], [1], [2], [3]], rater="ana")
+    for excluded in (True, True, False, True):
+        store.exclude(seq, excluded)
+        assert [each.excluded for each in store.rankings()] == [excluded]
+        assert len(store.rankings(excluded=False)) == store.counts()["rankings"] == (not excluded)
+
+
+def test_counts_say_what_the_rankings_say(store):
+    """A few hundred random acts; after each, the running totals must equal a count from scratch."""
+    random, keys = Random(5), []
+    orders = [[], [[0], [1], [2], [3]], [[0, 1], [2, 3]], [[0, 1, 2, 3]], [[2], [0, 1, 3]]]
+    for n in range(60):
+        act = random.random()
+        if act < 0.6 or not keys:
+            rater = random.choice(["ana", "bob", "simulated:helpful"])
+            keys.append(store.rank(f"k{n}", show(store, f"Q{n}"), random.choice(orders), rater=rater)[0])
+        elif act < 0.8:
+            store.exclude(random.choice(keys), random.random() < 0.6)
+        else:
+            store.withdraw(f"w{n}", random.choice(keys))
+        if n % 4 == 0:
+            assert store.counts() == counted(store)
+    assert store.counts() == counted(store)
+    with Store(store.path, read_only=True) as fresh:
+        assert fresh.counts() == store.counts()
+
+
+def counted(store):
+    kept = store.rankings(excluded=False)
+    ranked = [each for each in kept if each.order]
+    raters = {name: sum(each.rater == name for each in ranked) for name in {each.rater for each in ranked}}
+    pairs = [
+        (better, worse)
+        for each in ranked
+        for place, group in enumerate(each.order)
+        for better in group
+        for lower in each.order[place + 1 :]
+        for worse in lower
+    ]
+    simulated = sum(each.simulated for each in ranked)
+    return {
+        "rankings": len(ranked), "pairs": len(pairs), "skips": len(kept) - len(ranked), "raters": raters,
+        "simulated": simulated, "by_person": len(ranked) - simulated,
+    }  # fmt: skip
+
+
+def test_rankings_can_be_asked_for_by_pool_and_behind_a_seq(store):
+    for n, pool in enumerate(["rank", "duel", "rank"]):
+        store.rank(f"k{n}", show(store, f"Q{n}", pool), [], rater="ana")
+    assert [each.seq for each in store.rankings(pool="rank")] == [1, 3]
+    assert [each.comparison.pool for each in store.rankings(after=1)] == ["duel", "rank"]
+    assert store.rankings(after=3) == []
+    bare = store.rankings(ids=False)
+    assert [each.text for each in bare[0].comparison.candidates] == [each.text for each in FOUR]
+    assert {each.ids for each in bare[0].comparison.candidates} == {()}
+
+
+def test_a_closed_store_says_so_and_a_missing_one_too(store, shown, tmp_path):
+    store.close()
+    store.close()
+    with pytest.raises(BadInput, match="NOT saved"):
+        store.rank("k", shown, [], rater="ana")
+    with pytest.raises(NotFound):
+        Store(tmp_path / "nowhere.db", read_only=True)
+
+
+def test_what_was_sent_before_close_is_saved_by_close(store):
+    shown = [show(store, f"Q{n}") for n in range(30)]
+    results = []
+    threads = [threading.Thread(target=lambda each=each: results.append(saved_or_not(store, each))) for each in shown]
+    for thread in threads:
+        thread.start()
+    store.close()
+    for thread in threads:
+        thread.join()
+    with Store(store.path) as again:
+        assert len(again.rankings()) == sum(results)
+
+
+def saved_or_not(store, shown):
+    try:
+        store.rank(shown, shown, [], rater="ana")
+        return True
+    except BadInput:
+        return False
