@@ -147,6 +147,12 @@ _ALL = (
         source="Euclidean norm over policy and value parameters, before clipping",
     ),
     Metric(
+        "policy/updates",
+        "Updates in the step",
+        "How many optimiser steps were taken. Fewer than planned: the step had moved far enough and ended early.",
+        source="minibatches over all epochs until the limit of kl/update",
+    ),
+    Metric(
         "loss/policy",
         "Policy loss",
         "What the optimiser minimises for the policy. It hovers around 0 and says little by itself: look at score "
@@ -239,7 +245,7 @@ _ALL = (
     ),
     Metric(
         "pairs/train_accuracy",
-        "Right on pairs it learns from",
+        "Right on known pairs",
         "How often the reward model agrees with the rankings it is being taught. It may well reach 100 %; what "
         "counts is the same number on pairs it never saw.",
         unit="share",

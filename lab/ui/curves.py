@@ -25,7 +25,9 @@ class Curves(Live):
         # The installed package's own file: nothing is fetched from elsewhere, and it is the version that we tested.
         gr.set_static_paths([PLOTLY])
         metrics = [asdict(metric) for metric in measured(stage)]
-        super().__init__(("curves.js",), stage=stage, page=page or stage, metrics=metrics, plotly=str(PLOTLY), **more)
+        super().__init__(
+            ("plot.js", "curves.js"), stage=stage, page=page or stage, metrics=metrics, plotly=str(PLOTLY), **more
+        )
 
 
 def serve(office: Office, tracks: Tracks) -> None:

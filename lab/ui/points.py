@@ -30,6 +30,7 @@ def points(
             "from": start,
             "count": len(track.steps),
             "thinned": chosen is not None,
+            "measured": list(track.series),
             "curves": {key: _curve(track, track.series[key], start, chosen) for key in keys if key in track.series},
             "marks": track.marks[marks:] if known and 0 <= marks <= len(track.marks) else track.marks,
             "marks_count": len(track.marks),

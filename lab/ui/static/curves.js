@@ -1,6 +1,4 @@
 // Live curves. Asks for the points after its cursors and hands them to Plotly in place, so that zoom and hover survive.
-const LIGHT = ["#0f766e", "#b45309", "#4f46e5", "#be185d", "#0369a1", "#4d7c0f", "#7c3aed", "#475569"];
-const DARK = ["#2dd4bf", "#fbbf24", "#a5b4fc", "#f472b6", "#38bdf8", "#a3e635", "#c4b5fd", "#cbd5e1"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,2px", "9px,3px,2px,3px"];
 const SIGNS = { changed: "◆", warned: "▲", "rolled back": "↶" };
 // Points appended since the server last thinned the curve; above it, the whole curve is asked for anew.
@@ -16,38 +14,17 @@ fill(root, legend, grid, more, story);
 
 let Plotly = null, chosen = [], runs = [], cards = new Map(), held = new Map(), marks = [], zoom = null, answer = 0;
 
-function loadPlotly() {
-  window.labPlotly ??= new Promise((done, failed) => {
-    const script = document.createElement("script");
-    script.src = `${window.lab.root()}/gradio_api/file=${props.plotly}`;
-    script.onload = () => done(window.Plotly);
-    script.onerror = () => failed(new Error("The plotting library could not be loaded from the app."));
-    document.head.append(script);
-  });
-  return window.labPlotly;
-}
-
 // --- the look -------------------------------------------------------------------------------------------------------
-const isDark = () => document.body.classList.contains("dark");
-const css = (name) => getComputedStyle(document.querySelector(".gradio-container") ?? document.body).getPropertyValue(name).trim();
-const colour = (index) => (isDark() ? DARK : LIGHT)[index % LIGHT.length];
-// Plotly reads a little markup in labels: what people typed must not become any.
-const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const touch = matchMedia("(pointer: coarse)").matches;
+const FORMATS = { share: { tickformat: ".3~%" }, seconds: { ticksuffix: " s" }, bytes: { tickformat: ".3~s", ticksuffix: "B" } };
 
 function layout(card) {
-  const ink = css("--body-text-color-subdued"), line = css("--border-color-primary");
-  const axis = { gridcolor: line, zeroline: false, linecolor: line, tickfont: { size: 11 }, automargin: true };
-  const format = { share: { tickformat: ".3~%" }, seconds: { ticksuffix: " s" }, bytes: { tickformat: ".3~s", ticksuffix: "B" } };
-  return {
-    height: 168, margin: { l: 40, r: 8, t: 14, b: 24 }, showlegend: false, uirevision: "kept", hovermode: "x", dragmode: touch ? false : "zoom",
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 11, family: css("--font") || "sans-serif" },
-    hoverlabel: { bgcolor: css("--background-fill-primary"), bordercolor: line, font: { color: css("--body-text-color"), size: 12 } },
-    xaxis: { ...axis, showgrid: false, tickformat: "d", nticks: 6, ...(zoom ? { range: [...zoom], autorange: false } : { autorange: true }) },
-    yaxis: { ...axis, nticks: 5, tickformat: ".3~g", fixedrange: true, ...format[card.metric.unit] },
-    shapes: [], annotations: [],
-  };
+  const made = baseLayout(168);
+  Object.assign(made, { uirevision: "kept", dragmode: touch ? false : "zoom" });
+  Object.assign(made.xaxis, { tickformat: "d", nticks: 6, ...(zoom ? { range: [...zoom], autorange: false } : { autorange: true }) });
+  Object.assign(made.yaxis, { nticks: 5, tickformat: ".3~g", fixedrange: true, ...FORMATS[card.metric.unit] });
+  return made;
 }
-const touch = matchMedia("(pointer: coarse)").matches;
 
 function traces(card) {
   const several = runs.length > 1, share = card.metric.unit === "share";
@@ -75,7 +52,7 @@ function newCard(key) {
   said.setAttribute("aria-live", "polite");
   fill(head, title, help(metric.title, metric.meaning, range(metric), metric.source && `How it is measured: ${metric.source}.`), note, value);
   fill(node, head, plot, said);
-  const card = { key, metric, node, plot, value, note, said, band: "", appended: 0, at: -1, ready: false };
+  const card = { key, metric, node, plot, value, note, said, extents: [], appended: 0, at: -1 };
   plot.addEventListener("keydown", (event) => walk(card, event));
   return card;
 }
@@ -92,13 +69,13 @@ function place(card) {
   const after = [...holder.children].find((node) => order.indexOf(node.dataset.key) > order.indexOf(card.key));
   card.node.dataset.key = card.key;
   holder.insertBefore(card.node, after ?? null);
-  more.hidden = !moreGrid.children.length;
 }
 
-async function draw(card) {
-  await Plotly.newPlot(card.plot, traces(card), layout(card), { displayModeBar: false, doubleClick: "reset", responsive: false });
+async function draw(card, data) {
+  const first = layout(card);
+  decorate(card, first, data);
+  await Plotly.newPlot(card.plot, data, first, { displayModeBar: false, doubleClick: "reset", responsive: false });
   card.plot.on("plotly_relayout", (change) => onZoom(card, change));
-  card.ready = true;
 }
 
 // Arrow keys walk along the curve, so that values can be read without a mouse.
@@ -115,7 +92,7 @@ function walk(card, event) {
 // --- what came from the server --------------------------------------------------------------------------------------
 function wanted() {
   const open = more.open || chosen.length > 1;
-  return props.metrics.filter((metric) => metric.shown || open || more.hidden).map((metric) => metric.key);
+  return props.metrics.filter((metric) => metric.shown || open).map((metric) => metric.key);
 }
 
 async function look() {
@@ -124,85 +101,125 @@ async function look() {
   const found = await post("curves", { stage: props.stage, runs: chosen, keys: wanted(), have, window: zoom });
   if (asked !== answer) return 0;
   if (found.runs.map((run) => run.name).join() !== runs.map((run) => run.name).join()) {
+    const had = held.size;
     forget();
     runs = found.runs;
-    if (held.size) return 0;
+    if (had) return 0;
   }
   runs = found.runs;
+  more.hidden = !runs.some((run) => run.measured.some((key) => catalog.has(key) && !catalog.get(key).shown));
   showLegend();
-  for (const [index, run] of runs.entries()) await take(run, index);
-  for (const card of cards.values()) await settle(card);
+  const fresh = runs.map(isFresh), newMarks = takeMarks(fresh);
+  for (const key of wanted()) {
+    if (runs.some((run) => run.curves[key]?.x.length) || cards.has(key)) await update(key, fresh, newMarks);
+  }
+  remember();
   root.dataset.steps = runs.map((run) => run.count).join();
   return runs.some((run) => LIVE.has(run.status)) ? 220 : 1500;
 }
 
 function forget() {
   for (const card of cards.values()) {
-    if (card.ready) Plotly.purge(card.plot);
+    Plotly.purge(card.plot);
     card.node.remove();
   }
   cards = new Map();
   held = new Map();
   marks = [];
-  more.hidden = true;
-  fill(story);
-  story.hidden = true;
+  tellStory();
 }
 
-async function take(run, index) {
-  const mine = held.get(run.name), fresh = !mine || mine.generation !== run.generation || run.from !== mine.count;
-  if (fresh) marks = marks.filter((mark) => mark.run !== run.name);
-  for (const [key, curve] of Object.entries(run.curves)) {
-    if (!curve.x.length && !cards.has(key)) continue;
-    if (!cards.has(key)) {
-      const card = newCard(key);
-      cards.set(key, card);
-      place(card);
-      await draw(card);
-    }
-    const card = cards.get(key), smoothX = curve.smooth_x.length ? curve.smooth_x : curve.x;
-    if (fresh) await replace(card, index, curve, smoothX);
-    else if (curve.x.length) {
-      await Plotly.extendTraces(card.plot, { x: [curve.x, smoothX], y: [curve.y, curve.smooth] }, [2 * index, 2 * index + 1]);
-      card.appended += curve.x.length;
-    }
-    if (curve.x.length) card.last = curve.y.at(-1);
-  }
-  if (run.marks.length || fresh) {
+// Whether the answer holds the whole curve, or goes on where the page stands.
+function isFresh(run) {
+  const mine = held.get(run.name);
+  return !mine || mine.generation !== run.generation || run.from !== mine.count;
+}
+
+function takeMarks(fresh) {
+  if (!fresh.includes(true) && !runs.some((run) => run.marks.length)) return false;
+  runs.forEach((run, index) => {
+    if (fresh[index]) marks = marks.filter((mark) => mark.run !== run.name);
     marks.push(...run.marks.map((mark) => ({ ...mark, run: run.name })));
-    for (const card of cards.values()) card.band = "";
-    tellStory();
-  }
+  });
+  tellStory();
+  return true;
+}
+
+function remember() {
   const tooMany = [...cards.values()].some((card) => card.appended > MOST_APPENDED);
-  held.set(run.name, { generation: tooMany ? -1 : run.generation, count: run.count, marks: run.marks_count, thinned: run.thinned || mine?.thinned });
+  for (const run of runs) {
+    const thinned = run.thinned || (!isFresh(run) && held.get(run.name).thinned);
+    held.set(run.name, { generation: tooMany ? -1 : run.generation, count: run.count, marks: run.marks_count, thinned });
+  }
 }
 
-async function replace(card, index, curve, smoothX) {
-  const data = card.plot.data;
-  Object.assign(data[2 * index], { x: curve.x, y: curve.y });
-  Object.assign(data[2 * index + 1], { x: [...smoothX], y: curve.smooth });
-  card.appended = 0;
-  card.at = -1;
-  await Plotly.react(card.plot, data, card.plot.layout);
-}
-
-// The band and the marks hang on what can be seen of the axis; a band beyond it would stretch the axis and flatten the curve.
-async function settle(card) {
-  if (!card.ready) return;
-  const [low, high] = card.plot.layout.yaxis.range, few = card.plot.data[0].x.length < 25;
-  const state = [low, high, marks.length, few, isDark()].join();
-  if (state !== card.band) {
-    card.band = state;
-    if ((card.plot.data[0].mode === "lines") === few) await Plotly.restyle(card.plot, { mode: few ? "lines+markers" : "lines" }, runs.map((_, i) => 2 * i));
-    await Plotly.relayout(card.plot, { shapes: [...bandShape(card, low, high), ...marks.map(markShape)], annotations: signs() });
+// One drawing for each card that has something new, however many runs it shows.
+async function update(key, fresh, newMarks) {
+  const card = cards.get(key) ?? newCard(key), found = runs.map((run) => run.curves[key]), data = card.plot.data ?? traces(card);
+  const grown = found.map((curve, index) => (curve?.x.length && !fresh[index] && cards.has(key) ? index : -1)).filter((index) => index >= 0);
+  const replaced = found.map((curve, index) => (curve && (fresh[index] || !cards.has(key)) ? index : -1)).filter((index) => index >= 0);
+  for (const index of replaced) replace(card, data, index, found[index]);
+  for (const index of grown) card.extents[index] = extent(found[index].y, card.extents[index]);
+  found.forEach((curve) => { if (curve?.x.length) card.last = curve.y.at(-1); });
+  if (!cards.has(key)) {
+    cards.set(key, card);
+    place(card);
+    await draw(card, data);
+  } else if (grown.length || replaced.length || newMarks) {
+    decorate(card, card.plot.layout, data);
+    if (grown.length) await extend(card, found, grown);
+    else await Plotly.redraw(card.plot);
   }
   label(card);
+  await breathe();
+}
+
+function replace(card, data, index, curve) {
+  const smoothX = curve.smooth_x.length ? curve.smooth_x : [...curve.x];
+  Object.assign(data[2 * index], { x: curve.x, y: curve.y });
+  Object.assign(data[2 * index + 1], { x: smoothX, y: curve.smooth });
+  card.extents[index] = extent(curve.y);
+  card.appended = 0;
+  card.at = -1;
+}
+
+async function extend(card, found, grown) {
+  const smoothX = (curve) => (curve.smooth_x.length ? curve.smooth_x : curve.x);
+  const x = grown.flatMap((index) => [found[index].x, smoothX(found[index])]), y = grown.flatMap((index) => [found[index].y, found[index].smooth]);
+  await Plotly.extendTraces(card.plot, { x, y }, grown.flatMap((index) => [2 * index, 2 * index + 1]));
+  card.appended += x[0].length;
+}
+
+function extent(values, [low, high] = [Infinity, -Infinity]) {
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
+// Lets the page answer between two drawings when they take long.
+let breathed = performance.now();
+async function breathe() {
+  if (performance.now() - breathed < 24) return;
+  await new Promise((done) => setTimeout(done));
+  breathed = performance.now();
+}
+
+// Band and marks go into the layout before a drawing, so that each card is drawn once. The band ends where the axis will end: one
+// that reached further would stretch the axis and flatten the curve.
+function decorate(card, layout, data) {
+  const bounds = card.extents.filter(Boolean), low = Math.min(...bounds.map(([each]) => each)), high = Math.max(...bounds.map(([, each]) => each));
+  const pad = high > low ? 0.05 * (high - low) : 0.5;
+  layout.shapes = [...(low <= high ? bandShape(card, low - pad, high + pad) : []), ...marks.map(markShape)];
+  layout.annotations = signs();
+  const mode = data[0].x.length < 25 ? "lines+markers" : "lines";
+  data.forEach((trace, index) => { if (index % 2 === 0) trace.mode = mode; });
 }
 
 function bandShape({ metric }, bottom, top) {
   if (metric.low === null && metric.high === null) return [];
-  const inset = (top - bottom) * 1e-6;
-  const y0 = Math.max(metric.low ?? bottom, bottom + inset), y1 = Math.min(metric.high ?? top, top - inset);
+  const y0 = Math.max(metric.low ?? bottom, bottom), y1 = Math.min(metric.high ?? top, top);
   if (y1 <= y0) return [];
   const fillcolor = isDark() ? "rgba(45,212,191,0.10)" : "rgba(15,118,110,0.08)";
   return [{ type: "rect", layer: "below", xref: "paper", x0: 0, x1: 1, y0, y1, fillcolor, line: { width: 0 } }];
@@ -228,7 +245,7 @@ function label(card) {
   const { metric, last } = card, single = runs.length === 1;
   const low = single && metric.low !== null && last < metric.low, high = single && metric.high !== null && last > metric.high;
   write(card.value, single ? number(last, metric.unit) : "");
-  write(card.note, low ? "below healthy" : high ? "above healthy" : "");
+  write(card.note, low ? "too low" : high ? "too high" : "");
   card.node.classList.toggle("is-off", low || high);
   const about = `${metric.title}: ${single ? `${number(last, metric.unit)} at step ${runs[0].step}` : `${runs.length} runs`}. ${range(metric)} Arrow keys read the points.`;
   if (card.plot.getAttribute("aria-label") !== about) card.plot.setAttribute("aria-label", about);
@@ -273,7 +290,7 @@ function onZoom(card, change) {
   if (String(range) === String(zoom)) return;
   zoom = range;
   for (const other of cards.values()) {
-    if (other !== card && other.ready) Plotly.relayout(other.plot, zoom ? { "xaxis.range": [...zoom] } : { "xaxis.autorange": true });
+    if (other !== card) Plotly.relayout(other.plot, zoom ? { "xaxis.range": [...zoom] } : { "xaxis.autorange": true });
   }
   if ([...held.values()].some((mine) => mine.thinned)) {
     for (const mine of held.values()) mine.generation = -1;
@@ -281,17 +298,14 @@ function onZoom(card, change) {
   }
 }
 
+// Another theme: the same data in other colours.
 function repaintAll() {
-  legend.dataset.key = "?";
   showLegend();
   for (const card of cards.values()) {
-    if (!card.ready) continue;
-    const fresh = layout(card);
-    const paint = traces(card).map((trace) => trace.line.color);
-    Plotly.restyle(card.plot, { "line.color": paint });
-    Plotly.relayout(card.plot, { font: fresh.font, hoverlabel: fresh.hoverlabel, "xaxis.linecolor": fresh.xaxis.linecolor, "yaxis.linecolor": fresh.yaxis.linecolor, "yaxis.gridcolor": fresh.yaxis.gridcolor });
-    card.band = "";
-    settle(card);
+    const fresh = layout(card), data = card.plot.data;
+    traces(card).forEach((trace, index) => { data[index].line.color = trace.line.color; });
+    decorate(card, fresh, data);
+    Plotly.react(card.plot, data, fresh);
   }
 }
 
@@ -305,12 +319,13 @@ onChoice(props.page, (names) => {
   round?.();
 });
 more.addEventListener("toggle", () => {
+  if (!more.open) return;
   for (const mine of held.values()) mine.generation = -1;
   round?.();
 });
 loadPlotly().then((loaded) => {
   Plotly = loaded;
   round = poll(look);
-  new ResizeObserver(() => cards.forEach((card) => card.ready && card.plot.offsetWidth && Plotly.Plots.resize(card.plot))).observe(root);
-  new MutationObserver(repaintAll).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  new ResizeObserver(() => cards.forEach((card) => card.plot.offsetWidth && Plotly.Plots.resize(card.plot))).observe(root);
+  onTheme(repaintAll);
 }, (error) => fill(root, make("p", "lab-told is-bad", error.message)));

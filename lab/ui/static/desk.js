@@ -29,12 +29,12 @@ function desk(options) {
     const found = await post(`${stage}-desk`, { run: chosen, request });
     settle(found.asked);
     run = found.run;
+    box.hidden = !run;
     showRuns(found.runs);
     showStart(found);
-    box.hidden = !run;
     if (run) showRun();
     options.more?.(found, tools);
-    return run && run.status !== "done" ? 350 : 1200;
+    return run && run.status !== "done" ? 450 : 1200;
   }
 
   function settle(asked) {
@@ -54,7 +54,7 @@ function desk(options) {
       fill(picker, runs.map((each) => new Option(each.title === each.name ? each.name : `${each.title} (${each.name})`, each.name)));
     }
     if (run && picker.value !== run.name && document.activeElement !== picker) picker.value = run.name;
-    picker.hidden = runs.length < 2;
+    picker.hidden = !runs.length;
     if (run && seen !== run.name) {
       seen = run.name;
       choose(stage, [run.name]);
@@ -158,7 +158,7 @@ function desk(options) {
     input.id = newId(record.name);
     name.htmlFor = input.id;
     input.name = record.name;
-    const send = (value) => value !== null && Number.isFinite(value) && told.run(input, `${stage}-move`, { run: run.name, key: record.name, value }).then(() => round());
+    const send = (value) => value !== null && Number.isFinite(value) && told.run(input, `${stage}-move`, { run: run.name, key: record.name, value }).then(() => { input.dataset.inForce = "?"; round(); });
     input.addEventListener("change", () => send(input.value === "" ? null : Number(input.value)));
     input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
     const times = (factor, sign) => {

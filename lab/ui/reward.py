@@ -1,0 +1,143 @@
+"""The Reward page: train the reward model on rankings, and see in words and pictures what it has understood."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from lab.config import Reward
+from lab.errors import BadInput, BadText, NotFound
+from lab.store import Ranking
+from lab.ui import desk
+from lab.ui.curves import PLOTLY, Curves
+from lab.ui.curves import serve as serve_curves
+from lab.ui.fields import live_schema, schema
+from lab.ui.live import Live
+from lab.ui.notes import lead
+from lab.ui.office import Office
+from lab.ui.state import FEWEST, PAIRS
+from lab.ui.tracks import Track
+from lab.ui.verdict import facts
+
+LONGEST = 20_000
+
+
+def page(office: Office) -> None:
+    """Called inside the page's tab."""
+    tracks = desk.tracks_of(office)
+    stage = desk.Stage(
+        "reward", lambda: hindrance(office), lambda body, _: inputs(office, body), lambda track: more(office, track)
+    )
+    desk.serve(office, stage)
+    serve_curves(office, tracks)
+    office.action("reward-facts", lambda body, _: found(office, desk.track_of(office, stage, body)))
+    office.action("reward-score", lambda body, _: score(office, body))
+    office.action("reward-exclude", lambda body, _: exclude(office, body))
+    lead(
+        "Reward model", "It reads your rankings and learns to give any answer a score. How well has it understood you?"
+    )
+    Live(("form.js", "desk.js", "reward.js"), schema=schema(Reward), live=live_schema(Reward), elem_id="reward-desk")
+    Curves("reward", elem_id="reward-curves")
+    Live(("plot.js", "verdict.js"), plotly=str(PLOTLY), elem_id="reward-verdict")
+
+
+def hindrance(office: Office) -> str:
+    """Why it cannot be trained yet, with how much is missing."""
+    counts = office.store.counts()
+    pairs = counts["pairs"]
+    if pairs >= FEWEST:
+        return ""
+    prompts = -(-(FEWEST - pairs) // PAIRS)
+    return (
+        f"It needs about {FEWEST} pairs to learn from and to be tested on; your {counts['rankings']} rankings give "
+        f"{pairs}. Rank {prompts} more {'prompt' if prompts == 1 else 'prompts'} with four answers each."
+    )
+
+
+def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """Whose rankings: people's, everybody's or one rater's; '' lets the worker choose people's where there are any."""
+    raters = str(body.get("raters") or "")
+    if raters not in ("", "person", "all", *office.store.counts()["raters"]):
+        raise BadInput(f"Nobody called {raters[:64]!r} has ranked anything here. Choose somebody from the list.")
+    return {"raters": raters} if raters else {}
+
+
+def more(office: Office, track: Track | None) -> dict[str, Any]:
+    """The verdict in words, what it was trained on, and who has ranked."""
+    counts = office.store.counts()
+    done = track is not None and track.status() in ("done", "stopped")
+    return {
+        "verdict": facts(track.result) if done and track.result else None,
+        "warnings": [event.message for event, _ in track.warned[-3:]] if track else [],
+        "rankings": counts["rankings"],
+        "pairs": counts["pairs"],
+        "raters": dict(counts["raters"]),
+    }
+
+
+def found(office: Office, track: Track) -> dict[str, Any]:
+    """Everything behind the verdict, for the plots and the list of disagreements."""
+    result = track.result
+    return {
+        "verdict": facts(result) if result else None,
+        "calibration": result.get("calibration") or [],
+        "learning_curve": result.get("learning_curve") or [],
+        "raters": result.get("raters") or {},
+        "disagreements": disagreements(office, result.get("disagreements") or []),
+    }
+
+
+def disagreements(office: Office, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rankings that the reward model sees otherwise, with both texts; withdrawn ones are left out."""
+    margins = {row["seq"]: row for row in rows if isinstance(row, dict) and type(row.get("seq")) is int}
+    if not margins:
+        return []
+    rankings = office.store.rankings(after=min(margins) - 1, ids=False)
+    known = [each for each in rankings if each.seq in margins and each.order]
+    made = [_disagreement(each, margins[each.seq]) for each in known]
+    return sorted((each for each in made if each), key=lambda row: -row["margin"])
+
+
+def _disagreement(ranking: Ranking, row: dict[str, Any]) -> dict[str, Any] | None:
+    candidates, order = ranking.comparison.candidates, ranking.order
+    better, worse = row.get("better", order[0][0]), row.get("worse", order[-1][0])
+    if not (0 <= better < len(candidates) and 0 <= worse < len(candidates)):
+        return None
+    return {
+        "seq": ranking.seq,
+        "comparison": ranking.comparison.id,
+        "prompt": ranking.comparison.prompt,
+        "better": candidates[better].text,
+        "worse": candidates[worse].text,
+        "margin": abs(float(row.get("margin") or 0.0)),
+        "rater": ranking.rater,
+        "excluded": ranking.excluded,
+    }
+
+
+def exclude(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """Leave a ranking out of the next training, or take it in again."""
+    seq, excluded = body.get("seq"), body.get("excluded")
+    if type(seq) is not int or type(excluded) is not bool:
+        raise BadInput("Which ranking is meant? Reload the page and try again.")
+    if not any(each.seq == seq for each in office.store.rankings(after=seq - 1, ids=False)[:1]):
+        raise NotFound("That ranking is no longer there. Reload the page.")
+    office.store.exclude(seq, excluded)
+    return {"said": "Left out of the next training." if excluded else "Taken in again.", "key": uuid.uuid4().hex}
+
+
+def score(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """What the reward model thinks of any text."""
+    prompt, response = _text(body.get("prompt"), "prompt"), _text(body.get("response"), "answer")
+    payload = {"prompt": prompt, "responses": [response], "reward": str(body.get("run") or "")}
+    answer = office.wait(office.ask("score", payload), 45)
+    percentiles = answer.get("percentiles")
+    return {"score": answer["scores"][0], "percentile": percentiles[0] if percentiles else None}
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BadText(f"The {what} is empty. Write something.")
+    if len(value) > LONGEST:
+        raise BadText(f"The {what} has {len(value):,} characters; at most {LONGEST:,} are scored. Shorten it.")
+    return value

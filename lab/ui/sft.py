@@ -1,0 +1,95 @@
+"""The SFT page: teach the base model to answer, from built-in examples or a file, and read the answers change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gradio.utils import get_upload_folder
+
+from lab.config import Sft
+from lab.errors import BadFile, BadInput, NoRows, NotFound
+from lab.formats import Imported, Record
+from lab.formats import read as read_file
+from lab.ui import desk, timeline
+from lab.ui.curves import Curves
+from lab.ui.curves import serve as serve_curves
+from lab.ui.fields import live_schema, schema
+from lab.ui.live import Live
+from lab.ui.notes import lead
+from lab.ui.office import Office
+from lab.world import corpus
+
+ROWS, REASONS, MOST_PAIRS = 5, 20, 20_000
+
+
+def page(office: Office) -> None:
+    """Called inside the page's tab."""
+    tracks = desk.tracks_of(office)
+    stage = desk.Stage("sft", lambda: "", lambda body, _: inputs(body), lambda _: {})
+    desk.serve(office, stage)
+    serve_curves(office, tracks)
+    timeline.serve(office, tracks)
+    office.action("sft-data", lambda body, _: preview(body))
+    lead(
+        "SFT", "Supervised fine-tuning shows the base model questions with good answers, until it answers in that form."
+    )
+    Live(("form.js", "desk.js", "sft.js"), schema=schema(Sft), live=live_schema(Sft), elem_id="sft-desk")
+    Curves("sft", elem_id="sft-curves")
+    timeline.Timeline("sft", elem_id="sft-timeline")
+
+
+def inputs(body: dict[str, Any]) -> dict[str, Any]:
+    """The examples of an uploaded file; nothing for the built-in ones."""
+    if not body.get("file"):
+        return {}
+    pairs = [pair_of(record) for record in demonstrations(uploaded(body["file"])).records]
+    if len(pairs) > MOST_PAIRS:
+        raise BadFile(f"The file has {len(pairs):,} examples; one run takes at most {MOST_PAIRS:,}. Give a part of it.")
+    return {"pairs": pairs, "file": str(body.get("name") or "upload")[:120]}
+
+
+def preview(body: dict[str, Any]) -> dict[str, Any]:
+    """The first rows and every row that is left out, with its line and the reason; without a file, built-in rows."""
+    if not body.get("file"):
+        rows = [{"prompt": pair.prompt, "response": pair.response} for pair in corpus.pairs(ROWS, 0)]
+        return {"rows": rows, "accepted": None, "rejected": [], "rejected_count": 0, "format": "built-in"}
+    found = demonstrations(uploaded(body["file"]))
+    rows = [dict(zip(("prompt", "response"), pair_of(record), strict=True)) for record in found.records[:ROWS]]
+    rejected = [{"line": each.line, "reason": each.reason} for each in found.rejected[:REASONS]]
+    return {
+        "rows": rows,
+        "accepted": len(found.records),
+        "rejected": rejected,
+        "rejected_count": len(found.rejected),
+        "format": found.format,
+    }
+
+
+def uploaded(given: Any) -> Path:
+    """A file that came through this app's own upload, and no other on this machine."""
+    folder = Path(get_upload_folder()).resolve()
+    if not isinstance(given, str) or "\0" in given:
+        raise BadInput("Which file is meant? Choose it again.")
+    path = Path(given).resolve()
+    if folder not in path.parents or not path.is_file():
+        raise NotFound("That file is no longer there. Choose it again.")
+    return path
+
+
+def demonstrations(path: Path) -> Imported:
+    """Rows that show one good answer; of a ranking, the best answer is taken."""
+    found = read_file(path)
+    kept = tuple(record for record in found.records if record.prompt)
+    if not kept:
+        raise NoRows(
+            f"The rows of {path.name} have no prompt, so there is nothing to answer. Give prompts with answers."
+        )
+    return Imported(found.format, kept, found.rejected)
+
+
+def pair_of(record: Record) -> tuple[str, str]:
+    """The prompt in words and the best answer; a conversation's earlier turns stand before its last."""
+    best = record.groups[0][0] if record.groups else 0
+    said = [message.content for message in record.prompt if message.content.strip()]
+    return "\n\n".join(said), record.candidates[best]

@@ -1,0 +1,36 @@
+// The Reward page's desk: one button, the verdict in words, and the next step.
+const raters = make("select", "field-input"), verdict = make("section", "verdict"), extra = make("details", "desk-settings"), holder = make("div", "form-grid");
+const box = make("div", "field"), name = make("label", "", "Whose rankings");
+raters.id = name.htmlFor = newId("raters");
+fill(holder, fill(box, name, raters, make("small", "", "Simulated raters are never mixed with people unless you choose everybody.")));
+extra.append(make("summary", "", "Rankings to learn from"), holder);
+
+desk({
+  stage: "reward", start: "Train the reward model", extra,
+  lead: "It learns from your rankings in about a minute, then is tested on prompts that were kept aside.",
+  elsewhere: { tab: "rank", words: "Rank answers" },
+  inputs: () => ({ raters: raters.value }),
+  more: show,
+});
+verdict.setAttribute("aria-live", "polite");
+root.insertBefore(verdict, root.children[1]);
+
+function show(found) {
+  const names = Object.entries(found.raters), key = JSON.stringify(names);
+  if (raters.dataset.key !== key) {
+    raters.dataset.key = key;
+    const kept = raters.value;
+    const choices = [["", "people, or the only rater there is"], ["person", "all people"], ["all", "everybody"], ...names.map(([each, count]) => [each, `${each} (${count})`])];
+    fill(raters, choices.map(([value, words]) => new Option(words, value)));
+    raters.value = kept;
+  }
+  const now = JSON.stringify([found.run?.name, found.run?.status, found.verdict, found.warnings]);
+  if (verdict.dataset.key === now) return;
+  verdict.dataset.key = now;
+  verdict.hidden = !found.verdict;
+  if (verdict.hidden) return;
+  const { accuracy, advice, good } = found.verdict, row = make("div", "lab-line");
+  const go = button("Run PPO with it", () => lab.tab("ppo"), good ? "lab-main" : "lab-quiet"), rank = button("Rank more", () => lab.tab("rank"), good ? "lab-quiet" : "lab-main");
+  fill(row, good ? [go, rank] : [rank, go]);
+  fill(verdict, make("h3", "", accuracy), advice && make("p", "", advice), row);
+}
