@@ -6,15 +6,18 @@ from typing import Any
 
 import gradio as gr
 
-from lab.ui.office import Office
+from lab.ui.office import Office, checked_name
 from lab.ui.state import snapshot
 from lab.ui.theme import STATIC
 
 TEMPLATE = """
 <header class="lab-head">
   <div class="lab-brand"><b>RLHF Lab</b><span>rank answers, teach a reward model, tune with PPO</span></div>
-  <div class="lab-worker" role="status" aria-live="polite"><i></i><span>Starting</span>
-    <button type="button" class="lab-plain" hidden>Start it again</button></div>
+  <div class="lab-right">
+    <div class="lab-worker" role="status" aria-live="polite"><i></i><span>Starting</span>
+      <button type="button" class="lab-plain" hidden>Start it again</button></div>
+    <form class="lab-name"><label>Ranking as <input type="text" maxlength="64" autocomplete="off"></label></form>
+  </div>
 </header>
 <div class="lab-next" hidden><span></span><button type="button" class="lab-go"></button></div>
 """
@@ -35,4 +38,5 @@ def header(office: Office) -> None:
 
     office.action("state", lambda _, rater: {**snapshot(office), "rater": rater})
     office.action("restart", restart)
+    office.action("name", lambda body, _: {"name": checked_name(str(body.get("name", "")))})
     Header(elem_id="header")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from html import escape, unescape
 from typing import Any
 
 import gradio as gr
@@ -98,7 +99,7 @@ def chat(office: Office) -> None:
         show_label=False,
         render_markdown=False,
         feedback_options=None,
-        buttons=["copy"],
+        buttons=[],
         placeholder="Ask something, or take one of these.",
         examples=[{"text": text} for text in SUGGESTIONS],
         elem_id="chat",
@@ -115,10 +116,10 @@ def chat(office: Office) -> None:
         send = gr.Button("Send", variant="primary", scale=0, min_width=100)
 
     def ask(said: str, turns: Turns) -> tuple[str, Turns]:
-        return "", [*turns, {"role": "user", "content": said.strip()}]
+        return "", [*turns, shown("user", said.strip())]
 
     def take(turns: Turns, picked: gr.SelectData) -> Turns:
-        return [*turns, {"role": "user", "content": picked.value["text"]}]
+        return [*turns, shown("user", picked.value["text"])]
 
     @told
     def answer(turns: Turns, name: str, temperature: float) -> Iterator[Turns]:
@@ -141,14 +142,20 @@ def reply(office: Office, turns: Turns, policy: str, temperature: float) -> Iter
         raise EmptyPrompt("The message is empty. Write at least one word.")
     asked = {"messages": said, "policy": policy, "temperature": float(temperature), "tokens": TOKENS}
     for found in office.follow(office.ask("chat", asked)):
-        yield [*said, {"role": "assistant", "content": found.get("text") or "…"}]
+        yield [*turns, shown("assistant", found.get("text") or "…")]
+
+
+def shown(role: str, text: str) -> dict[str, str]:
+    """A message for the Chatbot, which takes markup for markup even where it renders no Markdown."""
+    return {"role": role, "content": escape(text, quote=False)}
 
 
 def plain(content: Any) -> str:
-    """A message's text: Gradio hands it back as a list of parts."""
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    """A message's text as it was written; Gradio hands it back as a list of parts."""
+    parts = (
+        [content] if isinstance(content, str) else [part.get("text", "") for part in content if isinstance(part, dict)]
+    )
+    return unescape("".join(parts))
 
 
 def choices(office: Office) -> list[tuple[str, str]]:

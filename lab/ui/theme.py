@@ -73,6 +73,9 @@ def _blocks() -> dict[str, str]:
     return {
         "block_background_fill": "*background_fill_primary",
         "block_border_width": "1px",
+        "block_radius": "12px",
+        "container_radius": "12px",
+        "input_radius": "8px",
         "block_border_color": "*border_color_primary",
         "block_shadow": "none",
         "block_label_background_fill": "transparent",

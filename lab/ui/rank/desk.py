@@ -44,7 +44,7 @@ class Desk:
         comparison = self.office.store.comparison(str(body.get("comparison")))
         seq, already = self._save(body, comparison, rater)
         held = self.feed.hold(tab, pool)
-        item = self.feed.advance(tab, pool) if held.comparison in ("", comparison.id) else held
+        item = self.feed.advance(tab, pool) if held.comparison == comparison.id else held
         return {"seq": seq, "already": already, "reveal": self._reveal(body, comparison, rater)} | {
             "next": self._view(item, rater)
         }

@@ -30,12 +30,31 @@ again.addEventListener("click", () => {
   lab.post("restart").then(show, () => {});
 });
 
+// The name is a cookie, so that it outlives a restart of the app; the server checks it first and again at each save.
+const name = element.querySelector(".lab-name input");
+async function rename() {
+  try {
+    const found = await lab.post("name", { name: name.value });
+    document.cookie = `lab_rater=${encodeURIComponent(found.name)}; path=/; max-age=31536000; samesite=lax`;
+    name.setCustomValidity("");
+  } catch (error) {
+    name.setCustomValidity(error.message);
+    name.reportValidity();
+  }
+}
+name.addEventListener("change", rename);
+element.querySelector(".lab-name").addEventListener("submit", (event) => {
+  event.preventDefault();
+  name.blur();
+});
+
 const write = (node, words) => node.textContent !== words && (node.textContent = words);
 
 function show(state) {
   worker.dataset.state = state.worker;
   write(says, state.sentence);
   again.hidden = state.worker !== "gone";
+  if (document.activeElement !== name && name.checkValidity()) name.value = state.rater ?? name.value;
   next.hidden = !state.next;
   window.dispatchEvent(new CustomEvent("lab-state", { detail: state }));
   if (!state.next || starting) return;

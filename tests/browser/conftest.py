@@ -1,0 +1,136 @@
+"""One real app with its real worker and one Chromium for all browser tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from lab.store import Store
+
+ROOT = Path(__file__).parent.parent.parent
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+)  # fmt: skip
+PATIENCE = 60_000
+
+
+@dataclass(frozen=True)
+class App:
+    """A running app: where it answers, its workspace, and its process."""
+
+    url: str
+    workspace: Path
+    process: subprocess.Popen
+
+    def rankings(self) -> list:
+        with Store(self.workspace / "lab.db", read_only=True) as store:
+            return store.rankings()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(workspace: Path, *more: str) -> App:
+    """python app.py, as a person would start it, once it answers."""
+    port = free_port()
+    command = [sys.executable, "app.py", "--workspace", str(workspace), "--port", str(port), *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with open(workspace.parent / f"app-{port}.log", "wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            with urlopen(f"{url}/healthz", timeout=2) as answer:
+                assert answer.status == 200
+                return App(url, workspace, process)
+        except OSError:
+            assert process.poll() is None, (workspace.parent / f"app-{port}.log").read_text()
+            time.sleep(0.1)
+    raise AssertionError("the app did not answer in 90 s")
+
+
+def stop(app: App) -> None:
+    app.process.send_signal(signal.SIGINT)
+    try:
+        app.process.wait(15)
+    except subprocess.TimeoutExpired:
+        app.process.kill()
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory) -> Iterator[App]:
+    running = start(tmp_path_factory.mktemp("lab") / "workspace")
+    yield running
+    stop(running)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+def watch(page: Page, url: str) -> list[str]:
+    """What must not happen on a page, as it happens."""
+    faults: list[str] = []
+
+    def on_request(request) -> None:
+        if not request.url.startswith((url, "data:", "blob:", "about:")):
+            faults.append(f"a request left the machine: {request.url}")
+
+    page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
+    page.on("request", on_request)
+    return faults
+
+
+@pytest.fixture(scope="session")
+def cached(app, chromium) -> Iterator[BrowserContext]:
+    """One browser whose cache serves all tests: reading Gradio's scripts anew costs seconds a page."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(app, chromium, cached):
+    """visit(tab) opens the app in a new window on that tab; with options, in a browser of its own.
+
+    A script error or a request to anywhere else fails the test at its end.
+    """
+    cached.clear_cookies()
+    opened: list[tuple[Page, list[str]]] = []
+
+    def open_tab(tab: str = "rank", **options) -> Page:
+        page = (chromium.new_context(**options) if options else cached).new_page()
+        page.set_default_timeout(PATIENCE)
+        opened.append((page, watch(page, app.url)))
+        page.goto(app.url)
+        page.wait_for_selector(".lab-head")
+        if tab != "rank":
+            page.click(f"#tab-{tab}-button")
+        return page
+
+    yield open_tab
+    for page, faults in opened:
+        (page if page.context is cached else page.context).close()
+        assert not faults

@@ -1,0 +1,140 @@
+"""The gate before the app: foreign names and origins, oversized bodies, closed pages, the headers, and the key."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from lab.ui.guard import Guard, Rules, allowed_host
+
+
+def ask(app, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
+    """One request as raw as it is given: no client here mends a Host or a path."""
+    link = http.client.HTTPConnection(urlsplit(app.url).netloc, timeout=30)
+    link.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = link.getresponse()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+def code(body: bytes) -> str:
+    return json.loads(body)["error"]["code"]
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/lab/state", "/gradio_api/info", "/healthz"])
+def test_a_foreign_name_is_answered_on_no_path(app, path):
+    status, _, body = ask(app, "GET", path, Host="evil.example")
+    assert (status, code(body)) == (421, "E_HOST")
+
+
+def test_a_script_of_another_site_can_neither_post_nor_read(app):
+    status, headers, body = ask(
+        app, "POST", "/lab/state", b"{}", Origin="https://evil.example", Content_Type="application/json"
+    )
+    assert (status, code(body)) == (403, "E_ORIGIN")
+    status, headers, _ = ask(
+        app, "OPTIONS", "/lab/state", Origin="https://evil.example", Access_Control_Request_Method="POST"
+    )
+    assert status == 403 and "access-control-allow-origin" not in headers
+
+
+def test_every_answer_carries_the_headers_that_keep_a_browser_strict(app):
+    _, headers, _ = ask(app, "GET", "/")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert "img-src 'self' data: blob:" in headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+
+
+def test_a_body_over_two_megabytes_is_refused_with_and_without_its_length(app):
+    large = b'{"x":"' + b"a" * 3_000_000 + b'"}'
+    status, _, body = ask(app, "POST", "/lab/state", large, Content_Type="application/json")
+    assert (status, code(body)) == (413, "E_BODY_TOO_LARGE")
+    link = http.client.HTTPConnection(urlsplit(app.url).netloc, timeout=30)
+    pieces = (large[at : at + 500_000] for at in range(0, len(large), 500_000))
+    link.request("POST", "/lab/state", pieces, {"content-type": "application/json"}, encode_chunked=True)
+    answer = link.getresponse()
+    assert (answer.status, code(answer.read())) == (413, "E_BODY_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/runs",
+        "/monitoring",
+        "/monitoring/summary",
+        "/gradio_api/deep_link?session_hash=x",
+        "/gradio_api/vibe-edit",
+    ],
+)
+def test_pages_of_gradio_that_nobody_needs_are_closed(app, path):
+    assert ask(app, "GET", path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "expected"),
+    [
+        (b"{bad", "application/json", 400, "E_BAD_JSON"),
+        (b"", "application/json", 400, "E_BAD_JSON"),
+        (b"[1]", "application/json", 400, "E_BAD_JSON"),
+        (b"[" * 100_000, "application/json", 400, "E_BAD_JSON"),
+        (b'{"x": NaN}', "application/json", 400, "E_BAD_JSON"),
+        (b"{}", "text/plain", 415, "E_CONTENT_TYPE"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(app, body, kind, status, expected):
+    found, _, said = ask(app, "POST", "/lab/state", body, Content_Type=kind)
+    assert (found, code(said)) == (status, expected)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "../lab.db"])
+def test_no_file_of_the_machine_is_served(app, path):
+    assert ask(app, "GET", f"/gradio_api/file={path}")[0] in (403, 404)
+    assert ask(app, "GET", f"/gradio_api/file={app.workspace / 'lab.db'}")[0] in (403, 404)
+
+
+def test_an_unknown_action_or_export_says_so(app):
+    status, _, body = ask(app, "POST", "/lab/nothing", b"{}", Content_Type="application/json")
+    assert (status, code(body)) == (404, "E_NOT_FOUND")
+    for name in ("nothing", "adapter?run=../x", "adapter?run=%2e%2e%2flab.db"):
+        status, _, body = ask(app, "GET", f"/lab/export/{name}")
+        assert status in (404, 422) and b"SQLite" not in body
+
+
+def guarded(**rules) -> TestClient:
+    """A tiny app behind the guard."""
+
+    async def hello(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    middle = Middleware(Guard, rules=Rules(frozenset({"lab.example"}), **rules))
+    return TestClient(Starlette(routes=[Route("/{path:path}", hello)], middleware=[middle]), "http://lab.example")
+
+
+def test_with_a_key_nobody_passes_without_it_and_the_link_sets_the_cookie():
+    client = guarded(key="secret")
+    assert client.get("/").status_code == 401
+    assert client.get("/?key=wrong").status_code == 401
+    answer = client.get("/?key=secret", follow_redirects=False)
+    assert answer.status_code == 303 and "HttpOnly" in answer.headers["set-cookie"]
+    assert client.get("/").text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("lab.example", True), ("lab.example:7860", True), ("LAB.example", True), ("evil.example", False), ("", False),
+        ("lab.example.evil.example", False), ("x.gradio.live", True), ("gradio.live.evil.example", False),
+        ("[::1]:80", True),
+    ],
+)  # fmt: skip
+def test_a_host_is_matched_whole_and_a_star_by_its_end(host, allowed):
+    assert allowed_host(host, {"lab.example", "*.gradio.live", "::1"}) is allowed

@@ -1,0 +1,34 @@
+"""The Model page in a real browser: the chat streams plain text, and another base is checked before it is loaded."""
+
+from __future__ import annotations
+
+
+def talk(page) -> str:
+    return page.inner_text("#chat")
+
+
+def test_the_chat_answers_and_shows_markup_as_text(visit):
+    page = visit("model")
+    page.fill("#chat-words textarea", "Is <b>this</b> bold <img src=x onerror='window.__x=1'>?")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('#chat .bot, #chat [data-testid=bot]').length > 0")
+    page.wait_for_function("() => document.querySelector('#chat [data-testid=bot]').innerText.trim().length > 3")
+    assert "Is <b>this</b> bold <img src=x onerror='window.__x=1'>?" in talk(page)
+    assert page.locator("#chat [data-testid=user] b").count() == 0
+    assert page.evaluate("window.__x") is None
+
+
+def test_a_suggestion_is_one_click_away_from_an_answer(visit):
+    page = visit("model")
+    page.get_by_text("Why is the sky blue?").click()
+    page.wait_for_selector("#chat [data-testid=bot]")
+    assert "Why is the sky blue?" in page.inner_text("#chat [data-testid=user]")
+
+
+def test_the_loaded_base_is_named_and_a_wrong_name_is_refused_in_words(visit, app):
+    page = visit("model")
+    page.wait_for_function("() => document.querySelector('.model-facts').innerText.includes('tiny')")
+    page.fill(".model-form [name=base]", "   ")
+    page.click(".model-form [type=submit]")
+    page.wait_for_function("() => document.querySelector('.model-said').innerText.includes('Name a model')")
+    assert not (app.workspace / "base.json").exists() or "tiny" in (app.workspace / "base.json").read_text()

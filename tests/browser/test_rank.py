@@ -1,0 +1,229 @@
+"""Ranking in a real browser: keys, mouse, undo, own prompts, blindness, and what hostile text may not do."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+BOARD = "#board"
+PAYLOADS = (
+    '<img src=x onerror="window.__x=1"> ${window.__x=2} {{7*7}} '
+    '<script>window.__x=3</script> [a](javascript:window.__x=4) <svg onload="window.__x=5">'
+)
+
+
+def ready(page) -> str:
+    """Wait until all answers have ended; the prompt."""
+    page.wait_for_function(
+        "() => { const cards = [...document.querySelectorAll('#board .board-card')];"
+        " return cards.length && cards.every(each => !each.classList.contains('writing')) }"
+    )
+    page.wait_for_timeout(250)
+    return page.inner_text(f"{BOARD} .board-prompt")
+
+
+def strip(page) -> str:
+    return page.inner_text(f"{BOARD} .board-strip").replace("\n", " ")
+
+
+def rank(page, keys: str = "123") -> None:
+    """Press the keys, submit, and wait for the next prompt."""
+    before = ready(page)
+    for key in keys:
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "before => document.querySelector('#board .board-prompt').textContent !== before", arg=before
+    )
+
+
+def test_four_answers_stream_in_without_a_touch_and_keys_alone_rank_them(app, visit):
+    page = visit()
+    before = len(app.rankings())
+    ready(page)
+    assert page.locator(f"{BOARD} .board-card").count() == 4
+    assert page.locator(f"{BOARD} [data-do=submit]").is_disabled()
+    for key in ("3", "=", "1", "4"):
+        page.keyboard.press(key)
+    assert strip(page) == "C = A > D > B"
+    page.keyboard.press("u")
+    page.keyboard.press("2")
+    assert strip(page) == "C = A > B > D"
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"{BOARD} .board-reveal:not([hidden])")
+    found = app.rankings()
+    assert len(found) == before + 1
+    assert found[-1].order == ((2, 0), (1,), (3,))
+    assert found[-1].shown == (0, 1, 2, 3) and found[-1].rater == "me"
+
+
+def test_the_next_prompt_is_there_in_the_answer_to_the_save(visit):
+    page = visit()
+    ready(page)
+    page.wait_for_timeout(3000)
+    for key in "123":
+        page.keyboard.press(key)
+    page.evaluate(
+        """() => { const prompt = document.querySelector('#board .board-prompt'); const began = performance.now();
+        new MutationObserver(() => (window.took ??= performance.now() - began)).observe(prompt, {childList: true});
+        document.querySelector('#board [data-do=submit]').click(); }"""
+    )
+    page.wait_for_function("() => window.took !== undefined")
+    assert page.evaluate("window.took") < 400
+    assert page.locator(f"{BOARD} .board-card.writing").count() == 0
+
+
+def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app, visit):
+    page = visit()
+    prompt = ready(page)
+    rank(page)
+    assert app.rankings()[-1].comparison.prompt == prompt
+    seq = app.rankings()[-1].seq
+    page.keyboard.press("u")
+    page.wait_for_function(
+        "prompt => document.querySelector('#board .board-prompt').textContent === prompt", arg=prompt
+    )
+    assert seq not in [each.seq for each in app.rankings()]
+    rank(page, "432")
+    assert app.rankings()[-1].comparison.prompt == prompt
+    assert app.rankings()[-1].order == ((3,), (2,), (1,), (0,))
+
+
+def test_a_letter_is_dragged_before_another_or_onto_it_for_a_tie(visit):
+    page = visit()
+    ready(page)
+    for key in "123":
+        page.keyboard.press(key)
+    chips = {letter: page.locator(f"{BOARD} .board-chip", has_text=letter) for letter in "ABCD"}
+    drag(page, chips["D"], chips["A"], 0.1)
+    assert strip(page) == "D > A > B > C"
+    drag(page, chips["C"], chips["A"], 0.5)
+    assert strip(page) == "D > A = C > B"
+    drag(page, page.locator(f"{BOARD} .board-card").nth(1).locator(".board-pick b"), chips["D"], 0.1)
+    assert strip(page) == "B > D > A = C"
+
+
+def drag(page, source, target, part: float) -> None:
+    start, end = source.bounding_box(), target.bounding_box()
+    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(end["x"] + end["width"] * 0.5, end["y"] + end["height"] / 2, steps=3)
+    page.mouse.move(end["x"] + end["width"] * part, end["y"] + end["height"] / 2)
+    page.mouse.up()
+
+
+def test_who_wrote_an_answer_reaches_the_browser_only_after_the_ranking(visit):
+    page = visit()
+    told: list[str] = []
+    page.on("response", lambda answer: told.append(answer.text()) if "/lab/board-" in answer.url else None)
+    page.select_option(f"{BOARD} .board-source select", "mix")
+    ready(page)
+    views = [json.loads(each) for each in told if "candidates" in each]
+    assert views and all(set(card) == {"text", "finished"} for view in views for card in view["candidates"])
+    assert not any("polic" in key for view in views for key in view)
+    rank(page)
+    assert any(name in page.inner_text(f"{BOARD} .board-reveal") for name in ("A base", "A sft"))
+
+
+def test_a_reload_shows_the_same_prompt_and_two_browsers_get_different_ones(visit):
+    page, other = visit(), visit()
+    prompt = ready(page)
+    assert ready(other) != prompt
+    page.reload()
+    page.wait_for_selector(".lab-head")
+    assert ready(page) == prompt
+
+
+def test_hostile_text_stays_text_in_prompt_note_and_name(app, visit):
+    page = visit()
+    ready(page)
+    page.fill(".lab-name input", "<img src=x onerror=window.__x=6>")
+    page.keyboard.press("Enter")
+    page.fill(f"{BOARD} .board-own input", PAYLOADS)
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "text => document.querySelector('#board .board-prompt').textContent === text", arg=PAYLOADS.strip()
+    )
+    ready(page)
+    page.keyboard.press("n")
+    page.keyboard.type("<b onmouseover=window.__x=7>note</b>")
+    page.keyboard.press("Enter")
+    rank(page)
+    assert page.evaluate("window.__x") is None
+    saved = app.rankings()[-1]
+    assert saved.comparison.prompt == PAYLOADS.strip()
+    assert saved.note == "<b onmouseover=window.__x=7>note</b>"
+    assert saved.rater == "<img src=x onerror=window.__x=6>"
+
+
+def test_a_screen_reader_hears_the_answers_and_a_phone_needs_no_sideways_scrolling(visit):
+    page = visit(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    ready(page)
+    heard = page.locator(BOARD).aria_snapshot()
+    for card in page.locator(f"{BOARD} .board-text").all():
+        assert " ".join(card.inner_text().split())[:30] in " ".join(heard.replace("\\", "").split())
+    assert 'button "Answer A, not placed"' in heard
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_file_of_prompts_is_asked_before_the_built_in_ones(visit, tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text("Where does the first of my prompts live?\n\nWhere does the second of them live?\n")
+    page = visit()
+    ready(page)
+    page.get_by_text("Prompts from a file").click()
+    page.set_input_files("#tab-rank input[type=file]", str(file))
+    page.wait_for_function("() => document.querySelector('#prompts-said').textContent.includes('2 prompts')")
+    seen = []
+    for _ in range(6):
+        page.keyboard.press("s")
+        page.wait_for_timeout(400)
+        seen.append(ready(page))
+    assert {"Where does the first of my prompts live?", "Where does the second of them live?"} <= set(seen)
+
+
+@pytest.fixture
+def post(app, visit):
+    """POST to the app's own actions as its page does."""
+    page = visit()
+    return lambda action, body: page.request.post(f"{app.url}/lab/{action}", data=body)
+
+
+def finished(post, tab: str) -> dict:
+    """A prompt of this tab whose answers have ended."""
+    view = post("board-next", {"tab": tab}).json()
+    deadline = time.monotonic() + 60
+    while not view["comparison"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+        view = post("board-look", {"item": view["item"]}).json()
+    assert view["comparison"], view
+    return view
+
+
+def test_one_key_is_stored_once_and_a_second_ranking_of_the_same_answers_is_refused(app, post):
+    view = finished(post, "tabofthetest1")
+    before = len(app.rankings())
+    body = {"tab": "tabofthetest1", "key": "k" * 20, "comparison": view["comparison"], "order": [[0], [1, 2], [3]]}
+    first, second = post("board-submit", body).json(), post("board-submit", body).json()
+    assert (first["already"], second["already"]) == (False, True)
+    assert first["seq"] == second["seq"] and first["next"]["item"] == second["next"]["item"]
+    assert len(app.rankings()) == before + 1
+    other = post("board-submit", body | {"order": [[3], [1, 2], [0]]})
+    assert (other.status, other.json()["error"]["code"]) == (409, "E_KEY_REUSED")
+    again = post("board-submit", body | {"key": "j" * 20})
+    assert (again.status, again.json()["error"]["code"]) == (409, "E_ALREADY_RANKED")
+    assert len(app.rankings()) == before + 1
+
+
+@pytest.mark.parametrize(
+    "order", ["A>B", [["A"], ["B"]], {}, None, [[0], [0], [1], [2]], [[0, 1]], [[9], [1], [2], [3]]]
+)
+def test_an_order_that_fits_no_answers_is_refused_and_nothing_is_stored(app, post, order):
+    view = finished(post, "tabofthetest2")
+    before = len(app.rankings())
+    body = {"tab": "tabofthetest2", "key": "q" * 20, "comparison": view["comparison"], "order": order}
+    answer = post("board-submit", body)
+    assert (answer.status, answer.json()["error"]["code"]) == (422, "E_BAD_RANKING")
+    assert len(app.rankings()) == before
