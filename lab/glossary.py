@@ -375,6 +375,6 @@ WORDS: Mapping[str, str] = MappingProxyType(
 
 
 def measured(stage: str) -> tuple[Metric, ...]:
-    """The metrics of a stage: the curves that are shown by default come first."""
-    own = [metric for metric in GLOSSARY.values() if stage in metric.stages]
+    """The metrics of a stage, or of "all": the curves that are shown by default come first."""
+    own = [metric for metric in GLOSSARY.values() if stage in (*metric.stages, "all")]
     return tuple(sorted(own, key=lambda metric: not metric.shown))

@@ -29,10 +29,12 @@ class Series:
     _weight: float = 0.0
 
     def add(self, value: float) -> None:
-        """The mean is divided by the weights given so far, so that it does not start from 0."""
+        """The mean is divided by the weights given so far, so that it does not start from 0; it forgets step by step,
+        so that a value measured seldom counts nearly alone."""
+        self._sum, self._weight = MEMORY * self._sum, MEMORY * self._weight
         if not math.isnan(value):
-            self._sum = MEMORY * self._sum + (1 - MEMORY) * value
-            self._weight = MEMORY * self._weight + (1 - MEMORY)
+            self._sum += (1 - MEMORY) * value
+            self._weight += 1 - MEMORY
         self.raw.append(value)
         self.smooth.append(self._sum / self._weight if self._weight else math.nan)
 

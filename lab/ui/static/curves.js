@@ -91,8 +91,7 @@ function walk(card, event) {
 
 // --- what came from the server --------------------------------------------------------------------------------------
 function wanted() {
-  const open = more.open || chosen.length > 1;
-  return props.metrics.filter((metric) => metric.shown || open).map((metric) => metric.key);
+  return props.metrics.filter((metric) => metric.shown || more.open).map((metric) => metric.key);
 }
 
 async function look() {

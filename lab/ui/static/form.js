@@ -22,9 +22,11 @@ function field(record, inputs) {
 function range({ help, low, high, kind, default: usual }) {
   const text = help.endsWith(".") ? help : `${help}.`;
   if (kind !== "whole" && kind !== "number") return text;
-  const bounds = low !== null && high !== null ? `${short(low)} to ${short(high)}` : low !== null ? `at least ${short(low)}` : high !== null ? `at most ${short(high)}` : "";
-  return [text, `Usually ${short(usual)}${bounds ? `, ${bounds}` : ""}.`].join(" ");
+  const bounds = low !== null && high !== null ? `${exact(low)} to ${exact(high)}` : low !== null ? `at least ${exact(low)}` : high !== null ? `at most ${exact(high)}` : "";
+  return [text, `Usually ${exact(usual)}${bounds ? `, ${bounds}` : ""}.`].join(" ");
 }
+
+const exact = (value) => (value && Math.abs(value) < 1e-4 ? String(value) : value.toLocaleString("en", { maximumSignificantDigits: 6 }));
 
 function control(record) {
   if (record.kind === "choice") {

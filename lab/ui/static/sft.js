@@ -1,6 +1,6 @@
 // The SFT page's desk: which examples are learned from, with a look at them before anything starts.
 const data = make("section", "sft-data"), rows = make("table", "lab-rows"), lines = make("tbody", ""), about = make("p", "sft-about"), left = make("details", "desk-settings"), reasons = make("ul", "sft-reasons");
-const chooser = make("input", ""), dataTold = teller(), clear = button("Use the built-in examples", () => use(null), "lab-link"), choose_ = button("Use a file of my own", () => chooser.click());
+const chooser = make("input", ""), dataTold = teller(), clear = button("Use the built-in examples", () => use(null), "lab-link"), chooseFile = button("Use a file of my own", () => chooser.click());
 let file = null;
 
 Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz", hidden: true });
@@ -8,7 +8,7 @@ chooser.setAttribute("aria-label", "File of examples");
 chooser.addEventListener("change", () => chooser.files[0] && send(chooser.files[0]));
 left.append(make("summary", "", ""), reasons);
 fill(rows, fill(make("thead", ""), fill(make("tr", ""), make("th", "", "Prompt"), make("th", "", "Answer it learns"))), lines);
-fill(data, fill(make("div", "lab-line"), about, choose_, clear, chooser), dataTold, fill(make("div", "lab-scroll"), rows), left);
+fill(data, fill(make("div", "lab-line"), about, chooseFile, clear, chooser), dataTold, fill(make("div", "lab-scroll"), rows), left);
 
 const look = make("details", "desk-settings");
 look.append(make("summary", "", "Examples it learns from"), data);
@@ -33,7 +33,7 @@ async function send(chosen) {
 
 // A file that cannot be used leaves the choice as it was, with the reason.
 async function use(next) {
-  const found = await dataTold.run(choose_, "sft-data", next ? { file: next.path } : {});
+  const found = await dataTold.run(chooseFile, "sft-data", next ? { file: next.path } : {});
   if (!found) return;
   file = next;
   clear.hidden = !file;

@@ -42,7 +42,7 @@ async function look() {
 
 function row({ prompt, first, now }) {
   const sides = make("div", "pinned-sides"), same = first.step === now.step;
-  fill(sides, side("Before PPO", first), same ? make("div", "pinned-side pinned-about", "The answers of later steps will stand here.") : side(`At step ${now.step}`, now));
+  fill(sides, side(`Before ${props.stage.toUpperCase()}`, first), same ? make("div", "pinned-side pinned-about", "The answers of later steps will stand here.") : side(`At step ${now.step}`, now));
   return fill(make("article", "pinned"), make("div", "pinned-prompt", prompt), sides);
 }
 

@@ -1,0 +1,163 @@
+"""The Runs page: every run with its settings, what two of them did differently, their curves on top of one another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab.errors import BadInput, LabError
+from lab.events import Finished, Step
+from lab.journal import tail
+from lab.ui import desk
+from lab.ui.curves import Curves
+from lab.ui.curves import serve as serve_curves
+from lab.ui.fields import label
+from lab.ui.live import Live
+from lab.ui.notes import lead
+from lab.ui.numbers import number, short
+from lab.ui.office import Office
+from lab.ui.points import MOST_RUNS, asked_runs, run_or_none
+from lab.workspace import Run
+
+MOST_LISTED = 300
+# Enough of the end of an event file to hold the last step, whatever it says.
+END = 1 << 15
+Glance = dict[str, Any]
+
+
+def page(office: Office) -> None:
+    """Called inside the page's tab."""
+    glances: dict[str, tuple[tuple[int, int], Glance]] = {}
+    serve_curves(office, desk.tracks_of(office))
+    office.action("runs-list", lambda body, _: listing(office, glances))
+    office.action("runs-compare", lambda body, _: compare(office, asked_runs(body)))
+    office.action("runs-rename", lambda body, _: rename(office, body))
+    office.action("runs-delete", lambda body, _: delete(office, body))
+    office.action("runs-restore", lambda body, _: restore(office, body))
+    lead("Runs", "Everything that was trained in this workspace. Choose two or more to see what they did differently.")
+    Live(("runs.js",), most=MOST_RUNS, elem_id="runs-table")
+    Curves("all", page="runs", elem_id="runs-curves")
+
+
+def listing(office: Office, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
+    """Every run, newest first, and those in the trash."""
+    runs = office.workspace.runs()[-MOST_LISTED:]
+    deleted = [{"name": run.name, "title": run.title()} for run in office.workspace.deleted()[-50:]]
+    return {"runs": [_row(run, glances) for run in reversed(runs)], "deleted": list(reversed(deleted))}
+
+
+def _row(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "title": run.title(),
+        "stage": run.stage,
+        "status": run.status(),
+        **_glance(run, glances),
+    }
+
+
+def _glance(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> Glance:
+    """What the list says of a run, read anew only when its event file has grown."""
+    path = run.folder / "events.jsonl"
+    try:
+        facts = path.stat()
+        mark = (facts.st_size, facts.st_ino)
+    except OSError:
+        mark = (0, 0)
+    if run.name not in glances or glances[run.name][0] != mark:
+        glances[run.name] = (mark, _look(run, mark[0]))
+    return glances[run.name][1]
+
+
+def _look(run: Run, size: int) -> Glance:
+    config = facts_of(run)
+    events = [event for event, _ in tail(run.folder / "events.jsonl", max(0, size - END)).events]
+    step = next((event for event in reversed(events) if isinstance(event, Step)), None)
+    end = next((event for event in reversed(events) if isinstance(event, Finished)), None)
+    return {
+        "step": step.step if step else 0,
+        "by": str(config.get("by") or ""),
+        "created": config.get("created"),
+        "settings": unusual(run.stage, config.get("config") or {}),
+        "result": headline(run.stage, step.metrics if step else {}, end.result if end else {}),
+    }
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    try:
+        return run.facts()
+    except LabError:
+        return {}
+
+
+def unusual(stage: str, config: dict[str, Any]) -> str:
+    """The settings that differ from the usual ones, in words."""
+    kind = desk.CONFIGS.get(stage)
+    usual = {name: each.default for name, each in kind.__dataclass_fields__.items()} if kind else {}
+    found = [f"{label(name)} {said(value)}" for name, value in config.items() if usual.get(name, value) != value]
+    return ", ".join(found) or "usual settings"
+
+
+def said(value: Any) -> str:
+    """A setting as a person reads it."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int | float):
+        return short(value)
+    return ", ".join(map(str, value))[:200] if isinstance(value, list) else str(value)[:200]
+
+
+def headline(stage: str, metrics: dict[str, Any], result: dict[str, Any]) -> str:
+    """The one number or two that a run of this stage is judged by."""
+    if stage == "ppo" and metrics.get("reward/score") is not None:
+        return f"score {number(metrics['reward/score'])} at {number(metrics.get('kl/reference'), 'nats')} of KL"
+    if stage == "reward" and result.get("pairs/accuracy") is not None:
+        return f"right on {number(result['pairs/accuracy'], 'share')} of unseen pairs"
+    if stage == "sft" and (metrics.get("loss/train") is not None):
+        return f"loss {number(result.get('loss/held_out', metrics['loss/train']), 'nats')}"
+    if stage == "compare" and result.get("win_rate") is not None:
+        return f"{result.get('a', 'a')} wins {number(result['win_rate'], 'share')} against {result.get('b', 'b')}"
+    return ""
+
+
+def compare(office: Office, names: list[str]) -> dict[str, Any]:
+    """The settings in which the chosen runs differ, a row each."""
+    runs = [run for name in names if (run := run_or_none(office.workspace.run, name))]
+    configs = [_flat(facts_of(run)) for run in runs]
+    keys = list(dict.fromkeys(key for config in configs for key in config))
+    rows = []
+    for key in keys:
+        values = [said(config.get(key)) if key in config else "–" for config in configs]
+        if len(set(values)) > 1:
+            rows.append({"label": key, "values": values})
+    return {"runs": [{"name": run.name, "title": run.title()} for run in runs], "rows": rows}
+
+
+def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+    """Settings and inputs under names in words."""
+    found = {"Stage": facts.get("stage")} | {label(key): each for key, each in (facts.get("config") or {}).items()}
+    base = facts.get("base")
+    found["Base model"] = base.get("base") if isinstance(base, dict) else base
+    return found | {label(key): each for key, each in (facts.get("inputs") or {}).items()}
+
+
+def rename(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    run = office.workspace.run(body.get("run"))
+    if not isinstance(body.get("title"), str):
+        raise BadInput("What shall it be called? Write a title, or leave it empty for the run's own name.")
+    run.rename(body["title"])
+    return {"said": f"{run.name} is called {run.title()} now."}
+
+
+def delete(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    run = office.workspace.run(body.get("run"))
+    title = run.title()
+    run.delete()
+    return {"said": f"{title} was deleted."}
+
+
+def restore(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """Undo of a deletion."""
+    found = next((run for run in office.workspace.deleted() if run.name == body.get("run")), None)
+    if found is None:
+        raise BadInput("That run is not among the deleted ones. Reload the page.")
+    return {"said": f"{found.restore().title()} is back."}
