@@ -62,7 +62,8 @@ def rank_prompts(
     """New prompts, candidates by a policy, and a simulated rater's rankings of them, stored and marked as simulated."""
     yield Started("rank", count, {})
     prompts = studio.roles.text.asked(corpus.prompts(count, 1000 + seed), room=Ppo().tokens)
-    with studio.workspace.store() as store:
+    store = studio.workspace.store()
+    try:
         for start in range(0, count, TOGETHER):
             group = prompts[start : start + TOGETHER]
             for prompt, found, order in ranked_by(studio, judge, policy, group, candidates, step_seed(seed, start)):
@@ -70,6 +71,8 @@ def rank_prompts(
                 comparison = store.add_comparison(prompt_id, found)
                 store.rank(uuid.uuid4().hex, comparison, order, rater=MARK + judge.name, shown=range(candidates))
             yield Progress("rankings", start + len(group), count)
+    finally:
+        store.close()
     yield Finished(count, "done", {})
 
 

@@ -1,0 +1,175 @@
+"""Loading and playing roles on real architectures: what is scored is what the model says, in fp32, bf16 and NF4."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from folders import configs, make, tokenizer
+
+from lab import ppo, reward, sft
+from lab.adapters import load_adapter, save_adapter
+from lab.config import Ppo, Reward, Sft
+from lab.errors import Damaged, ModelIncomplete, NoEndToken, NotFound, WrongBase
+from lab.events import Finished, Step
+from lab.loading import load
+from lab.models import BASE
+from lab.rollout import Cast
+from lab.text import batch_of
+
+NAMES = sorted(configs(260))
+SHORT = Ppo(steps=2, batch=8, minibatch=4, microbatch=2, tokens=8)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    top = tmp_path_factory.mktemp("models")
+    return {name: make(top, name) for name in NAMES}
+
+
+def batch(roles, rows=3):
+    prompts = [roles.text.prompt_ids(text) for text in ("Hi", "What is it?", "Why not, then?")][:rows]
+    return batch_of(prompts, [roles.text.response_ids("yes"), roles.text.response_ids("no, never"), [7]][:rows], 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_states_and_output_layer_are_the_models_own_logits_whatever_the_padding(folders, name):
+    roles = load(str(folders[name]), device="cpu")
+    together = batch(roles)
+    alone = together.rows(torch.tensor([0]))
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        roles.autocast = lambda: torch.autocast("cpu", enabled=False)
+        ours = roles.logits(roles.hidden(BASE, together))[0, : alone.mask.shape[1] + 1]
+        theirs = roles.logits(roles.hidden(BASE, alone))[0]
+        whole = roles.model.base_model.model(alone.ids, attention_mask=alone.attention).logits[0, alone.width - 1 :]
+    assert (ours - theirs).abs().max() < 2e-5
+    assert (theirs - whole).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("four_bit", [False, True], ids=["plain", "nf4"])
+@pytest.mark.parametrize("name", ["qwen2", "llama", "gpt2", "gemma"])
+def test_the_whole_loop_runs_on_a_folder_that_is_not_ours(folders, name, four_bit):
+    roles = load(str(folders[name]), device="cpu", four_bit=four_bit, dtype="bfloat16")
+    taught = Sft(steps=2, batch=4)
+    list(sft.sft(sft.begin(roles, taught), [("a", "b"), ("c", "d e"), ("f", "g"), ("h", "i")], lambda: taught))
+    state = reward.begin(roles, Reward())
+    assert roles.raw_scores(batch(roles)).isfinite().all() and state.step == 0
+    prompts = roles.text.asked(["Hi", "What?", "Why?"], room=8)
+    events = list(ppo.ppo(ppo.begin(roles, Cast(), SHORT), Cast(), prompts, lambda: SHORT, prompts[:1]))
+    steps = [event for event in events if isinstance(event, Step)]
+    assert steps[0].metrics["kl/reference"] == 0.0 and steps[0].metrics["policy/ratio_first"] < 1e-3
+    assert isinstance(events[-1], Finished) and len(steps) == 2
+
+
+def test_the_gradient_of_a_four_bit_base_after_an_evaluation_is_that_of_a_fresh_one(folders):
+    def gradient(looked_first):
+        roles = load(str(folders["llama"]), device="cpu", four_bit=True)
+        sft.begin(roles, Sft())
+        if looked_first:
+            with torch.no_grad():
+                roles.hidden("sft", batch(roles))
+        sft.response_loss(roles, batch(roles)).backward()
+        return torch.cat([p.grad.flatten() for p in roles.weights("sft").values()])
+
+    fresh, after = gradient(False), gradient(True)
+    assert fresh.norm() > 0
+    assert torch.cosine_similarity(fresh, after, dim=0) > 0.9999
+
+
+def test_a_role_that_nothing_plays_is_refused_by_name(folders):
+    with pytest.raises(NotFound, match="no policy yet"), load(str(folders["llama"]), device="cpu").using("policy"):
+        pass
+
+
+def test_switching_leaves_no_adapter_active_and_no_flag_changed_even_after_an_error(folders):
+    roles = load(str(folders["llama"]), device="cpu")
+    learning = roles.trainable("sft")
+    before = [layer._active_adapter for layer in roles._layers]
+    with pytest.raises(ZeroDivisionError), roles.using(BASE):
+        1 / 0  # noqa: B018
+    roles.add("policy", like="sft")
+    assert [layer._active_adapter for layer in roles._layers] == before
+    assert {id(p) for p in roles.model.parameters() if p.requires_grad} == {id(p) for p in learning}
+
+
+def test_one_copy_of_the_base_serves_every_role(folders):
+    roles = load(str(folders["llama"]), device="cpu")
+    base = sum(p.numel() for n, p in roles.model.named_parameters() if "lora" not in n)
+    for role in ("policy", "reward", "value"):
+        roles.add(role, like="sft")
+    assert sum(p.numel() for n, p in roles.model.named_parameters() if "lora" not in n) == base
+
+
+def test_an_adapter_comes_back_bitwise_with_its_head_and_facts(folders, tmp_path):
+    roles = load(str(folders["llama"]), device="cpu")
+    for parameter in roles.weights("sft").values():
+        torch.nn.init.normal_(parameter)
+    roles.head("sft", seed=3)
+    save_adapter(roles, "sft", tmp_path / "a", gain=2.0)
+    assert load_adapter(roles, "again", tmp_path / "a") == {"gain": 2.0}
+    pairs = zip(roles.weights("sft").values(), roles.weights("again").values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert torch.equal(roles.heads["sft"].weight, roles.heads["again"].weight)
+
+
+def test_an_adapter_of_another_base_of_the_same_shape_is_refused(folders, tmp_path):
+    save_adapter(load(str(folders["llama"]), device="cpu"), "sft", tmp_path / "a")
+    other = make(tmp_path, "llama", spread=0.2)
+    with pytest.raises(WrongBase, match="other weights"):
+        load_adapter(load(str(other), device="cpu"), "x", tmp_path / "a")
+
+
+@pytest.mark.parametrize("harm", ["truncate", "zero", "lose"])
+def test_a_damaged_adapter_is_refused(folders, tmp_path, harm):
+    roles = load(str(folders["llama"]), device="cpu")
+    for parameter in roles.weights("sft").values():
+        torch.nn.init.normal_(parameter)
+    save_adapter(roles, "sft", tmp_path / "a")
+    file = tmp_path / "a" / "adapter_model.safetensors"
+    content = file.read_bytes()
+    if harm == "lose":
+        file.unlink()
+    else:
+        file.write_bytes(content[:100] if harm == "truncate" else content[:-400] + bytes(400))
+    with pytest.raises(Damaged):
+        load_adapter(roles, "x", tmp_path / "a")
+
+
+def test_a_folder_with_a_file_missing_or_cut_off_says_which_model_and_what_to_do(folders, tmp_path):
+    for name, harm in (("gone", "lose"), ("half", "cut")):
+        shutil.copytree(folders["llama"], tmp_path / name)
+        weights = tmp_path / name / "model.safetensors"
+        weights.unlink() if harm == "lose" else weights.write_bytes(weights.read_bytes()[:5000])
+        with pytest.raises(ModelIncomplete, match=name):
+            load(str(tmp_path / name), device="cpu")
+    with pytest.raises(ModelIncomplete, match="nowhere"):
+        load(str(tmp_path / "nowhere"), device="cpu")
+
+
+def test_a_base_without_an_end_token_is_refused(folders, tmp_path):
+    shutil.copytree(folders["llama"], tmp_path / "endless")
+    settings = tmp_path / "endless" / "tokenizer_config.json"
+    known = json.loads(settings.read_text())
+    known.pop("eos_token")
+    settings.write_text(json.dumps(known))
+    with pytest.raises(NoEndToken, match="no end token"):
+        load(str(tmp_path / "endless"), device="cpu")
+
+
+def test_a_tokenizer_whose_pad_is_its_end_is_given_another_pad():
+    words = tokenizer()
+    words.pad_token = "<end>"
+    from lab.text import Text
+
+    text = Text.of(words, configs(len(words))["llama"])
+    assert text.pad_id not in text.eos_ids
+
+
+def test_prompt_and_response_ids_are_those_of_the_whole_conversation(folders):
+    for name in ("tiny", str(folders["qwen2"])):
+        text = load(name, device="cpu").text
+        turns = [{"role": "user", "content": "Why is it so?"}, {"role": "assistant", "content": "Because it is."}]
+        whole = text.tokenizer(text.tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False)
+        assert text.prompt_ids("Why is it so?") + text.response_ids("Because it is.") == whole["input_ids"]
