@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 from lab.errors import BadInput, BadNumber
-from lab.ui.numbers import short
 
 VISIBLE = 8
 
@@ -106,7 +105,7 @@ def _typed(each: Field, value: Any) -> Any:
     if kind is bool or kind is str:
         return _chosen(each, value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadNumber(f"{name} is empty or not a number. Give one; the usual value is {short(each.default)}.")
+        raise BadNumber(f"{name} is empty or not a number. Give one; the usual value is {each.default:,g}.")
     if kind is int and value != int(value):
         raise BadNumber(f"{name} must be a whole number, not {value}.")
     _check_range(each, value)
@@ -124,8 +123,5 @@ def _check_range(each: Field, value: float) -> None:
     """The dataclass checks it too, but speaks of it by its name in the code."""
     low, high = each.metadata.get("low"), each.metadata.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
-        bounds = [
-            f"at least {short(low)}" if low is not None else "",
-            f"at most {short(high)}" if high is not None else "",
-        ]
-        raise BadNumber(f"{label(each.name)} is {short(value)}; it must be {' and '.join(filter(None, bounds))}.")
+        bounds = [f"at least {low:,g}" if low is not None else "", f"at most {high:,g}" if high is not None else ""]
+        raise BadNumber(f"{label(each.name)} is {value:,g}; it must be {' and '.join(filter(None, bounds))}.")

@@ -13,7 +13,7 @@ from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import label
 from lab.ui.live import Live
 from lab.ui.notes import lead
-from lab.ui.numbers import number, short
+from lab.ui.numbers import number
 from lab.ui.office import Office
 from lab.ui.points import MOST_RUNS, asked_runs, run_or_none
 from lab.workspace import Run
@@ -102,7 +102,7 @@ def said(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int | float):
-        return short(value)
+        return f"{value:,.6g}"
     return ", ".join(map(str, value))[:200] if isinstance(value, list) else str(value)[:200]
 
 

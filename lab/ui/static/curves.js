@@ -238,7 +238,10 @@ function signs() {
   }));
 }
 
-const words = (mark) => (mark.kind === "changed" ? `${mark.by || "Somebody"} moved ${mark.words}` : mark.words);
+function words(mark) {
+  const said = mark.kind === "changed" ? `${mark.by || "Somebody"} moved ${mark.words}` : mark.words;
+  return runs.length > 1 ? `${runs.find((run) => run.name === mark.run)?.title ?? mark.run}: ${said}` : said;
+}
 
 function label(card) {
   const { metric, last } = card, single = runs.length === 1;
