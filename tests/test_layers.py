@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,15 @@ import pytest
 LAB = Path(__file__).parent.parent / "lab"
 MODEL = {"lab.text", "lab.models", "lab.generate"}
 STAGES = {"lab.sft", "lab.reward", "lab.ppo", "lab.rollout", "lab.steps", "lab.rater", "lab.compare", "lab.loop"}
+# Layer 1, the disk: what each may import of the lab, and of other libraries beside the standard one.
+WORDS = {"lab.events", "lab.config", "lab.glossary", "lab.errors"}
+DISK = {
+    "journal.py": WORDS,
+    "store/": WORDS | {"lab.journal", "lab.store"},
+    "formats/": WORDS | {"lab.formats"},
+    "workspace.py": WORDS | {"lab.journal", "lab.store", "filelock"},
+    "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
+}
 FILES = sorted(LAB.rglob("*.py"))
 
 
@@ -47,6 +58,21 @@ def test_every_file_opens_with_a_sentence_and_keeps_to_400_lines(path):
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text))
     assert text.count("\n") <= 400
+
+
+@pytest.mark.parametrize("part", DISK)
+def test_the_disk_layer_imports_only_words_and_the_disk(part):
+    for path in (path for path in FILES if path.relative_to(LAB).as_posix().startswith(part)):
+        for name in imports(path) - {"__future__"}:
+            allowed = any(name == each or name.startswith(f"{each}.") for each in DISK[part])
+            library = name.split(".")[0] in sys.stdlib_module_names
+            assert allowed or library or (part == "formats/" and name.startswith("pyarrow")), (path, name)
+
+
+def test_the_disk_layer_loads_no_model_library():
+    code = "import sys, lab.workspace, lab.exchange; print({'torch', 'numpy', 'pandas', 'gradio'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=LAB.parent, capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"
 
 
 def test_no_generator_yields_inside_a_with_unless_it_is_a_context_manager():

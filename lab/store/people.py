@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from lab.errors import BadInput, BadNumber, NotFound
-from lab.store import backups, writing
+from lab.errors import BadInput, BadNumber, LabError, NotFound
+from lab.store import backups, imports, writing
 from lab.store.reading import Counter, comparison, rankings_from
 from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
 from lab.store.recovery import Recovered, prepare
@@ -95,8 +95,22 @@ class Store:
         A prompt is text, or a list of {"role", "content"}. The same rows from the same source count once, so that an
         import can be repeated.
         """
-        ready = writing.imported(rows, rater, source)
-        return self._save(lambda link: sum(writing.imported_row(link, row) for row in ready))
+        ready = imports.prepared(rows, rater, source)
+        for row in ready:
+            if isinstance(row, LabError):
+                raise row
+        return self.add_prepared(ready)
+
+    def add_prepared(self, rows: Sequence[imports.Row]) -> int:
+        """The same for rows that `prepared` has checked."""
+        return self._save(lambda link: sum(imports.imported_row(link, row) for row in rows))
+
+    def copy_rankings(self, copies: Sequence[imports.Copy]) -> list[bool | LabError]:
+        """Whole rankings of another workspace in one transaction, with their keys, times and marks.
+
+        For each: True when it was new, False when it was here already, or the refusal.
+        """
+        return self._save(lambda link: [imports.copied(link, copy) for copy in copies])
 
     def withdraw(self, key: str, seq: int) -> None:
         """Undo: the ranking keeps its place and is marked; the same rater may then rank those candidates anew."""

@@ -7,26 +7,20 @@ import json
 import sqlite3
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.errors import AlreadyRanked, KeyReused, NotFound
 from lab.store.records import (
-    PROMPT_CHARACTERS,
-    Candidate,
-    Order,
     Turns,
     as_order,
     checked_guess,
     checked_key,
     checked_order,
-    checked_prompt,
     checked_rater,
     checked_shown,
     clean,
     finite,
-    pack,
     pairs_in,
 )
 from lab.store.schema import insert
@@ -62,8 +56,8 @@ class Given:
         return self.comparison_id, same(self.order), self.rater, self.note, self.tags
 
 
-def ranking(link: sqlite3.Connection, given: Given, at: float | None = None) -> tuple[int, bool]:
-    """Its seq, and whether the same ranking was saved under the same key before."""
+def ranking(link: sqlite3.Connection, given: Given, at: float | None = None, undone: bool = False) -> tuple[int, bool]:
+    """Its seq, and whether the same ranking was saved under the same key before; `undone` when it comes withdrawn."""
     earlier = _sent_before(link, given)
     if earlier:
         return earlier, True
@@ -75,7 +69,8 @@ def ranking(link: sqlite3.Connection, given: Given, at: float | None = None) -> 
         )
     order = checked_order(given.order, count[0])
     shown, guess = checked_shown(given.shown, count[0]), checked_guess(given.guess, count[0])
-    _refuse_second(link, given)
+    if not undone:
+        _refuse_second(link, given)
     return insert(
         link, "ranking", given.key, given.comparison_id, _json(order), _json(shown), given.rater, given.seconds,
         given.note, _json(given.tags), None if guess is None else _json(guess), pairs_in(order),
@@ -112,22 +107,25 @@ def _refuse_second(link: sqlite3.Connection, given: Given) -> None:
         )
 
 
-def prompt(link: sqlite3.Connection, text: str, turns: Turns, source: str) -> str:
-    said = _json(turns)
+def prompt(link: sqlite3.Connection, text: str, turns: Turns, source: str, wish: str = "") -> str:
+    """The id that this source's prompt has, or a new one: `wish`, where it is free."""
     digest = hashlib.sha256(_json((text, turns)).encode()).digest()
     found = link.execute("SELECT id FROM prompt WHERE source = ? AND digest = ?", (source, digest)).fetchone()
     if found:
         return found[0]
-    id = uuid.uuid4().hex
-    insert(link, "prompt", id, text, said, source, digest, time.time())
+    taken = wish and link.execute("SELECT 1 FROM prompt WHERE id = ?", (wish,)).fetchone()
+    id = wish if wish and not taken else uuid.uuid4().hex
+    insert(link, "prompt", id, text, _json(turns), source, digest, time.time())
     return id
 
 
-def comparison(link: sqlite3.Connection, prompt_id: str, count: int, packed: tuple[str, bytes], pool: str) -> str:
+def comparison(link: sqlite3.Connection, prompt_id: str, count: int, packed: tuple[str, bytes], pool: str,
+               id: str = "", at: float | None = None) -> str:  # fmt: skip
+    """Its id, which is new unless given."""
     if not link.execute("SELECT 1 FROM prompt WHERE id = ?", (str(prompt_id),)).fetchone():
         raise NotFound(f"There is no prompt {str(prompt_id)[:40]!r} here. Reload the page.")
-    id = uuid.uuid4().hex
-    insert(link, "comparison", id, str(prompt_id), count, *packed, pool, time.time())
+    id = id or uuid.uuid4().hex
+    insert(link, "comparison", id, str(prompt_id), count, *packed, pool, time.time() if at is None else at)
     return id
 
 
@@ -157,57 +155,6 @@ def request(link: sqlite3.Connection, kind: str, payload: str) -> str:
     id = uuid.uuid4().hex
     insert(link, "request", id, kind, payload, time.time())
     return id
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of an import, ready to store."""
-
-    key: str
-    text: str
-    turns: Turns
-    source: str
-    packed: tuple[str, bytes]
-    count: int
-    order: Order
-    rater: str
-    note: str
-
-
-def imported(rows: Iterable[tuple], rater: str, source: str) -> list[Row]:
-    """Checked rows with keys made from what they say: the second import of a file finds its keys taken."""
-    rater, source = checked_rater(rater), clean(source, "The source", 200)
-    seen, ready = Counter(), []
-    for asked, texts, order, note in rows:
-        text, turns = said(asked)
-        order, note = checked_order(as_order(order), len(texts)), clean(note, "The note")
-        packed = pack([Candidate(words, "import") for words in texts])
-        content = _json((source, rater, text, turns, list(texts), order, note))
-        seen[content] += 1
-        key = "import:" + hashlib.sha256(f"{seen[content]} {content}".encode()).hexdigest()
-        ready.append(Row(key, text, turns, source, packed, len(texts), order, rater, note))
-    return ready
-
-
-def imported_row(link: sqlite3.Connection, row: Row) -> bool:
-    """True when the row was new."""
-    if link.execute("SELECT 1 FROM ranking WHERE key = ?", (row.key,)).fetchone():
-        return False
-    prompt_id = prompt(link, row.text, row.turns, row.source)
-    comparison_id = comparison(link, prompt_id, row.count, row.packed, "import")
-    ranking(link, Given(row.key, comparison_id, row.order, row.rater, 0.0, row.note, (), (), None))
-    return True
-
-
-def said(asked: str | Sequence[Mapping[str, str]]) -> tuple[str, Turns]:
-    """A prompt as readable text, and as turns where it is more than one message of a user."""
-    if isinstance(asked, str):
-        return checked_prompt(asked), ()
-    turns = tuple((str(turn["role"]), clean(turn["content"], "A turn", PROMPT_CHARACTERS)) for turn in asked)
-    if len(turns) == 1 and turns[0][0] == "user":
-        return checked_prompt(turns[0][1]), ()
-    readable = "\n\n".join(f"{role.capitalize()}: {words}" for role, words in turns)
-    return checked_prompt(readable[:PROMPT_CHARACTERS]), turns
 
 
 def same(order: Iterable[Iterable[int]]) -> list[list[int]]:

@@ -1,0 +1,260 @@
+"""Files in and out of the store: published data, every format that the lab writes, and a round trip without loss."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.errors import BadFile, BadInput, NoRows, NotFound
+from lab.exchange import export_file, exported, import_file
+from lab.formats import FORMATS, read
+from lab.store import Candidate, Store
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+WRITTEN = [name for name, line in FORMATS.items() if line.writes]
+MARK = "\n\nAssistant: "
+TURNS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}]
+
+
+def turn(role, words):
+    return {"role": role, "content": [{"type": "text", "value": words}]}
+
+
+STAND_INS = {
+    "dpo_en_demo.json": [
+        {
+            "conversations": [{"from": "system", "value": "S"}, {"from": "human", "value": f"Question {n}?"}],
+            "chosen": {"from": "gpt", "value": "Yes."},
+            "rejected": {"from": "gpt", "value": "No."},
+        }
+        for n in range(3)
+    ],
+    "v1_dpo_demo.jsonl": [
+        {
+            "chosen_messages": [turn("user", "a"), turn("assistant", "b")],
+            "rejected_messages": [turn("user", "a"), turn("assistant", "c")],
+        }
+    ],
+    "alpaca_en_demo.json": [{"instruction": "Add.", "input": "1, 2", "output": "3"}],
+    "hh_harmless_test.jsonl.gz": [
+        {"chosen": f"\n\nHuman: a{MARK}b\n\nHuman: c{MARK}{x}", "rejected": f"\n\nHuman: a{MARK}b\n\nHuman: c{MARK}no"}
+        for x in ("yes", "maybe", "well", "fine")
+    ],
+}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Finds the published file, or writes a small one of the same shape."""
+
+    def find(name):
+        if (DATA / name).exists():
+            return DATA / name
+        rows = STAND_INS[name]
+        words = json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / name).write_bytes(gzip.compress(words.encode()) if name.endswith(".gz") else words.encode())
+        return tmp_path / name
+
+    return find
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "lab.db") as store:
+        yield store
+
+
+@pytest.fixture
+def other(tmp_path):
+    (tmp_path / "other").mkdir()
+    with Store(tmp_path / "other" / "lab.db") as store:
+        yield store
+
+
+@pytest.fixture
+def lived_in(store):
+    """A store with ties, a skip, two raters on one comparison, an undo, an exclusion, tokens, a duel and an import."""
+    first, second = store.add_prompts(["Why is snow white?\n\n\u00fc \U0001f427", "How?"], "own")
+    texts = ["Because.", "", "  = 1 + 1", "Human: no"]
+    four = [Candidate(text, "0004-ppo@20", 20, (n, 7), n != 2, 5, 0.9, n / 3) for n, text in enumerate(texts)]
+    shown = store.add_comparison(first, four)
+    store.rank(
+        "a",
+        shown,
+        [[2], [0, 1], [3]],
+        rater="ana",
+        seconds=4.5,
+        note="n",
+        tags=["t"],
+        shown=[3, 2, 1, 0],
+        guess=[1, 2, 3, 4],
+    )
+    store.rank("b", shown, [[0], [1], [2], [3]], rater="simulated:helpful")
+    store.withdraw("w", 1)
+    store.rank("c", shown, [[3], [2], [1], [0]], rater="ana")
+    store.rank("d", store.add_comparison(second, four[:2], "duel"), [], rater="bob")
+    store.add_rankings([(TURNS, ["x", "y"], [[1], [0]], "from a file")], "cleo", "pairs.csv")
+    store.exclude(2)
+    return store
+
+
+def test_the_labs_own_export_brings_a_whole_store_back(lived_in, other, tmp_path):
+    path = tmp_path / "rankings.jsonl"
+    assert export_file(lived_in, path, "rankings") == 5
+    found = import_file(other, path)
+    assert (found.format, found.accepted, found.rejected, found.already) == ("rankings", 5, [], 0)
+    assert other.rankings(withdrawn=True) == lived_in.rankings(withdrawn=True)
+    assert other.counts() == lived_in.counts()
+    assert {(text, source) for _, text, source in other.prompts()} == {(t, s) for _, t, s in lived_in.prompts()}
+    again = tmp_path / "again.json"
+    export_file(other, again)
+    assert json.loads(again.read_text("utf-8")) == [
+        json.loads(line) for line in path.read_text("utf-8").split("\n") if line
+    ]
+
+
+def test_importing_the_own_export_twice_or_where_it_came_from_adds_nothing(lived_in, tmp_path):
+    path = tmp_path / "rankings.jsonl"
+    export_file(lived_in, path)
+    before = lived_in.rankings(withdrawn=True)
+    for _ in range(2):
+        found = import_file(lived_in, path)
+        assert (found.accepted, found.already, found.rejected) == (0, 5, [])
+    assert lived_in.rankings(withdrawn=True) == before
+
+
+def test_two_workspaces_of_one_workshop_can_be_put_together(lived_in, other, tmp_path):
+    shown = other.add_comparison(
+        other.add_prompts(["Own here?"], "own")[0], [Candidate("a", "sft"), Candidate("b", "sft")]
+    )
+    other.rank("here", shown, [[0], [1]], rater="dora")
+    export_file(lived_in, tmp_path / "x.jsonl")
+    assert import_file(other, tmp_path / "x.jsonl").accepted == 5
+    assert [each.key for each in other.rankings(withdrawn=True)][:4] == ["here", "a", "b", "c"]
+    assert [replace(each, seq=0) for each in other.rankings()[1:]] == [
+        replace(each, seq=0) for each in lived_in.rankings()
+    ]
+
+
+def test_rows_of_an_export_that_were_changed_by_hand_are_named_and_the_rest_is_taken(lived_in, other, tmp_path):
+    path = tmp_path / "x.jsonl"
+    export_file(lived_in, path)
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    spoiled = [
+        rows[1] | {"key": "a"},  # line 6: the key of another ranking
+        rows[2] | {"key": "new"},  # line 7: the same rater on the same candidates
+        {key: value for key, value in rows[0].items() if key != "seconds"},
+        rows[3] | {"key": "z", "seconds": "long"},
+        rows[3] | {"key": "z", "comparison": {**rows[3]["comparison"], "pool": "elsewhere"}},
+        rows[3] | {"key": "z", "candidates": [rows[3]["candidates"][0], {"text": "other"}]},
+        rows[3] | {"key": "z", "rater": "x" * 65},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 4 + spoiled), "utf-8")
+    found = import_file(other, path)
+    assert (found.accepted, found.already) == (5, 15)
+    assert [line for line, _ in found.rejected] == list(range(21, 28))
+    for (_, reason), word in zip(
+        found.rejected, ["key", "already", "seconds", "time", "pool", "ids", "name"], strict=True
+    ):
+        assert word in reason
+    assert other.rankings(withdrawn=True) == lived_in.rankings(withdrawn=True)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_format_that_is_written_can_be_imported_again(lived_in, other, tmp_path, name):
+    done = exported(lived_in, tmp_path / "out.jsonl", name)
+    assert done.rows == len((tmp_path / "out.jsonl").read_text("utf-8").splitlines())
+    if name == "messages":
+        with pytest.raises(NoRows, match="demonstrations"):
+            import_file(other, tmp_path / "out.jsonl", name)
+        return
+    found = import_file(other, tmp_path / "out.jsonl", name)
+    assert found.format == name and found.accepted + found.already + len(found.rejected) == done.rows
+    assert found.accepted > 0
+
+
+def test_pair_formats_hold_every_pair_of_the_rankings_in_force(lived_in, tmp_path):
+    done = exported(lived_in, tmp_path / "out.jsonl", "trl_conversational")
+    pairs = [
+        (record.prompt[-1].content, *record.candidates)
+        for record in read(tmp_path / "out.jsonl", "trl_conversational").records
+    ]
+    texts = ["Because.", "", "  = 1 + 1", "Human: no"]
+    ranked = [("Why is snow white?\n\n\u00fc \U0001f427", texts[a], texts[b]) for a in (3, 2, 1, 0) for b in range(a)]
+    assert len(done.left_out) + len(pairs) == 6 + 1 + 1
+    assert {pair for pair in ranked if "" not in pair[1:]} | {("Why?", "y", "x")} <= set(pairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("dpo_en_demo.json", "sharegpt"), ("v1_dpo_demo.jsonl", "llamafactory_v1"), ("hh_harmless_test.jsonl.gz", "hh")],
+)
+def test_published_preferences_become_rankings_once(source, store, name, format):
+    path = source(name)
+    records = read(path).records
+    found = import_file(store, path, rater="published")
+    assert (found.format, found.accepted, found.already) == (format, len(records), 0)
+    rankings = store.rankings()
+    assert len(rankings) == found.accepted and {each.rater for each in rankings} == {"published"}
+    record, first = records[0], rankings[0]
+    assert tuple(each.text for each in first.comparison.candidates) == record.candidates
+    assert first.order == record.groups and first.comparison.pool == "import"
+    assert first.comparison.prompt.endswith(record.prompt[-1].content)
+    again = import_file(store, path, rater="published")
+    assert (again.accepted, again.already) == (0, found.accepted) and len(store.rankings()) == len(rankings)
+
+
+def test_demonstrations_are_not_rankings_and_the_message_says_what_to_do_with_them(source, store):
+    with pytest.raises(NoRows, match="sft --data alpaca_en_demo.json"):
+        import_file(store, source("alpaca_en_demo.json"))
+    assert store.prompts() == []
+
+
+def test_rows_left_out_are_named_by_their_line(store, tmp_path):
+    path = tmp_path / "mixed.jsonl"
+    row = {"prompt": "Why?", "chosen": "a", "rejected": "b"}
+    rows = [row, row | {"rejected": "a"}, row | {"prompt": "\u200b"}, row | {"chosen": "x" * 200_001}, row]
+    path.write_text(
+        "\n".join(json.dumps(each) for each in rows) + "\n\n" + json.dumps(row | {"prompt": "How?"}), "utf-8"
+    )
+    found = import_file(store, path)
+    assert [line for line, _ in found.rejected] == [2, 3, 4] and found.accepted == 3
+    assert "empty" in found.rejected[1][1] and "200,001" in found.rejected[2][1]
+
+
+def test_rows_that_name_their_rater_keep_it(store, tmp_path):
+    path = tmp_path / "plain.jsonl"
+    row = {
+        "prompt": [{"role": "user", "content": "Why?"}],
+        "candidates": [{"text": "a"}, {"text": "b"}],
+        "order": [[1], [0]],
+    }
+    one = {"prompt": row["prompt"], "candidates": [{"text": "alone"}], "order": []}
+    skip = row | {"order": []}
+    path.write_text("".join(json.dumps(each) + "\n" for each in [row | {"rater": "zoe"}, row, one, skip]), "utf-8")
+    found = import_file(store, path, rater="file")
+    assert [each.rater for each in store.rankings()] == ["zoe", "file", "file"]
+    assert found.rejected == [(3, "one answer only: a demonstration, not a ranking")] and store.counts()["skips"] == 1
+
+
+def test_what_cannot_be_exported_is_said_and_leaves_no_file(lived_in, other, tmp_path):
+    cases = [
+        ("x.csv", "rankings", BadFile),
+        ("x.csv", "trl", BadFile),
+        ("x.jsonl", "argilla", BadInput),
+        ("x.jsonl", "?", BadInput),
+    ]
+    for name, format, problem in cases:
+        with pytest.raises(problem):
+            export_file(lived_in, tmp_path / name, format)
+        assert not (tmp_path / name).exists()
+    with pytest.raises(NoRows, match="Rank page"):
+        export_file(other, tmp_path / "x.jsonl")
+    with pytest.raises(BadFile, match="folder"):
+        export_file(lived_in, tmp_path / "no folder" / "x.jsonl")
+    with pytest.raises(NotFound):
+        import_file(other, tmp_path / "nowhere.jsonl")
