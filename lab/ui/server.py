@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import gradio as gr
 import psutil
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from lab.ui.guard import Guard, Rules
@@ -29,7 +32,11 @@ def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
         theme=theme(),
         css=styles(),
         head=head(),
-        app_kwargs={"middleware": [Middleware(Guard, rules=rules)], "routes": routes(office)},
+        app_kwargs={
+            "middleware": [Middleware(Guard, rules=rules)],
+            "routes": routes(office),
+            "lifespan": outermost,
+        },
         max_file_size="50mb",
         max_threads=80,
         footer_links=[],
@@ -42,6 +49,14 @@ def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
         prevent_thread_lock=True,
     )
     return demo
+
+
+@asynccontextmanager
+async def outermost(app: FastAPI) -> AsyncIterator[None]:
+    """Gradio puts its CORS handling before our guard and would answer a foreign preflight; not after this."""
+    app.user_middleware.sort(key=lambda each: each.cls is not Guard)
+    app.middleware_stack = app.build_middleware_stack()
+    yield
 
 
 def hosts(options: Options) -> frozenset[str]:

@@ -11,7 +11,7 @@ Order = Sequence[Sequence[int]]
 
 
 def agreement(order: Order, scores: Sequence[float] | None) -> tuple[float, int]:
-    """(pairs on which they agree, pairs that the person ordered); equal scores count half, a person's tie not at all."""
+    """(pairs on which they agree, pairs that the person ordered); equal scores count half, a tie not at all."""
     if scores is None:
         return 0.0, 0
     agreed, pairs = 0.0, 0
