@@ -101,6 +101,7 @@ function teller() {
   line.tell = (text, bad = false) => { write(line, text); line.classList.toggle("is-bad", bad); };
   line.run = async (node, action, body, done = "") => {
     node.disabled = true;
+    line.tell("One moment.");
     try {
       const found = await post(action, body, 60);
       line.tell(found.said ?? done);

@@ -1,0 +1,218 @@
+"""Orders of the pages: what they write into a run's control file, what they ask of the worker, what they refuse."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+from lab.config import Ppo
+from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
+from lab.events import Finished, Sample, Started, Step, Warned, to_json
+from lab.ui import desk, ppo, remedies, reward, runs, sft, timeline
+from lab.ui.desk import ORDERS
+from lab.ui.office import Office
+from lab.ui.supervisor import Supervisor
+from lab.workspace import taken
+
+PAGE = desk.Stage("ppo", lambda: "", lambda body, _: ppo.inputs(body), lambda _: {})
+
+
+@pytest.fixture
+def office(tmp_path, monkeypatch):
+    """A real office whose worker was never started: what is asked of it stays unanswered."""
+    monkeypatch.setattr(desk, "PATIENCE", 0.0)
+    made = Office(tmp_path, worker=Supervisor(tmp_path))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def running(office):
+    """A run of four steps with a checkpoint at 2 and a warning at 3, whose lock is held as a worker holds it."""
+    run = office.workspace.new_run("ppo", asdict(Ppo()))
+    warned = Warned(3, "W_KL_HIGH", "Too far.", "Double beta.")
+    write(run, Started("ppo", 60, asdict(Ppo())), *(Step(i, {"kl/reference": 1.0}) for i in range(1, 5)), warned)
+    checkpoint = run.checkpoint(2)
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "manifest.json").write_text("{}")
+    (run.folder / "lock").touch()
+    lock = taken(run.lock(), "The run")
+    yield run
+    lock.release()
+
+
+def write(run, *events, name="events.jsonl"):
+    with open(run.folder / name, "a", encoding="utf-8") as file:
+        file.writelines(to_json(event, 1.0) + "\n" for event in events)
+
+
+def order(office, run, what, **more):
+    return desk.order(office, PAGE, {"run": run.name, "order": what, **more}, "ana")
+
+
+def asked(office):
+    return [(kind, payload) for _, _, kind, payload, _ in office.store.requests_after(0)]
+
+
+def test_pause_go_and_stop_are_written_with_who_said_so(office, running):
+    for what, written in (("pause", "pause"), ("go", "run"), ("stop", "stop")):
+        order(office, running, what)
+        assert running.control()["order"] == written and running.control()["by"] == "ana"
+
+
+def test_one_step_is_a_pause_that_begins_one_step_later(office, running):
+    order(office, running, "step")
+    assert running.control()["order"] == "pause" and running.control()["until"] == 5
+
+
+def test_a_run_that_is_not_going_on_cannot_be_steered_but_resumed(office):
+    run = office.workspace.new_run("ppo", asdict(Ppo()))
+    write(run, Started("ppo", 60, asdict(Ppo())), Step(1, {}))
+    for what in ("pause", "go", "step", "stop", "kill"):
+        with pytest.raises(Busy):
+            order(office, run, what)
+    assert "Asked for" in order(office, run, "resume")["said"]
+    assert asked(office) == [("resume", {"run": run.name, "from": None})]
+
+
+def test_rolling_back_stops_a_run_and_asks_for_its_checkpoint(office, running):
+    order(office, running, "back", step=2)
+    assert running.control()["order"] == "stop"
+    assert asked(office) == [("resume", {"run": running.name, "from": 2})]
+
+
+@pytest.mark.parametrize("step", [3, None, "2", -1])
+def test_a_step_without_a_checkpoint_is_refused_and_the_run_goes_on(office, running, step):
+    with pytest.raises(NotFound):
+        order(office, running, "back", step=step)
+    assert running.control()["order"] == "run"
+
+
+def test_a_moved_knob_is_checked_and_written(office, running):
+    desk.move(office, PAGE, {"run": running.name, "key": "beta", "value": 0.3}, "ana")
+    assert running.control()["live"] == {"beta": 0.3}
+    for key, value in (("beta", -1), ("beta", None), ("beta", "1"), ("steps", 5), ("__class__", 1), (None, 1)):
+        with pytest.raises((BadNumber, BadInput)):
+            desk.move(office, PAGE, {"run": running.name, "key": key, "value": value}, "ana")
+    assert running.control()["live"] == {"beta": 0.3}
+
+
+@pytest.mark.parametrize("name", ["../x", "0001-sft", "", None, 7, "9999-ppo"])
+def test_an_order_needs_a_run_of_the_page(office, running, name):
+    office.workspace.new_run("sft", {})
+    with pytest.raises((BadName, NotFound)):
+        desk.order(office, PAGE, {"run": name, "order": "pause"}, "ana")
+
+
+def test_an_unknown_order_names_the_known_ones(office, running):
+    with pytest.raises(BadInput) as refusal:
+        order(office, running, "explode")
+    assert all(each in str(refusal.value) for each in ORDERS)
+
+
+def test_starting_sends_checked_settings_inputs_and_the_name(office):
+    body = {"config": {"steps": 5}, "prompts": "own", "own": "One?\n\n Two? \nOne?", "pinned": "Three?"}
+    found = desk.start(office, PAGE, body, "ana")
+    kind, payload = asked(office)[0]
+    assert kind == "run" and payload["by"] == "ana" and payload["config"]["steps"] == 5
+    assert payload["inputs"]["prompts"] == ["One?", "Two?"] and payload["inputs"]["pinned"] == ["Three?"]
+    assert found["request"] and "run" not in found
+
+
+def test_a_start_that_cannot_be_is_refused_before_the_worker_hears_of_it(office):
+    hindered = desk.Stage("ppo", lambda: ppo.hindrance(office), lambda body, _: {}, lambda _: {})
+    with pytest.raises(BadInput):
+        desk.start(office, hindered, {}, "ana")
+    with pytest.raises(BadInput):
+        ppo.inputs({"prompts": "own", "own": " \n "})
+    with pytest.raises(BadInput):
+        ppo.inputs({"pinned": "\n".join("abcdef")})
+    assert asked(office) == []
+
+
+def test_the_desk_says_how_a_run_stands(office, running):
+    found = desk.look(office, PAGE, {})["run"]
+    assert (found["status"], found["step"], found["total"]) == ("running", 4, 60)
+    assert found["checkpoints"] == [2] and found["live"]["beta"] == Ppo().beta
+
+
+def test_a_run_whose_folder_is_made_but_that_has_not_begun_is_waiting(office):
+    office.workspace.new_run("ppo", asdict(Ppo()))
+    assert desk.look(office, PAGE, {})["run"]["status"] == "queued"
+
+
+def test_the_remedy_of_a_high_kl_doubles_beta_from_what_is_in_force(office, running):
+    desk.move(office, PAGE, {"run": running.name, "key": "beta", "value": 0.3}, "ana")
+    track = desk.track_of(office, PAGE, {"run": running.name})
+    offers = remedies.cards(track)[0]["offers"]
+    assert [each["words"] for each in offers] == ["Double beta", "Go back to a checkpoint (step 2)"]
+    remedies.apply(office, track, {"code": "W_KL_HIGH", "index": 0, "beta": 99}, "ana")
+    assert running.control()["live"]["beta"] == 0.6
+
+
+@pytest.mark.parametrize("body", [{}, {"code": "W_KL_HIGH", "index": 9}, {"code": "W_CLIP", "index": 0}])
+def test_a_remedy_for_a_warning_that_was_not_given_is_refused(office, running, body):
+    with pytest.raises(BadInput):
+        remedies.apply(office, desk.track_of(office, PAGE, {"run": running.name}), body, "ana")
+
+
+def test_every_alarm_of_ppo_has_a_remedy_or_says_why_not():
+    from lab.diagnose import alarms
+
+    assert {alarm.code for alarm in alarms()} <= set(remedies.REMEDIES)
+
+
+def test_the_timeline_sets_the_first_answer_beside_the_one_at_the_slider(office, running):
+    said = [
+        Sample(step, "Why?", text, 0.0, 0.0, 3, True, "policy") for step, text in ((0, "a b"), (5, "a c"), (9, "d"))
+    ]
+    write(running, *said, name="samples.jsonl")
+    logs, tracks = timeline.SampleLogs(), desk.tracks_of(office)
+    found = timeline.timeline(office, logs, tracks, {"step": 6})
+    assert found["steps"] == [0, 5, 9] and found["step"] == 5
+    assert found["rows"][0]["now"]["pieces"] == [("same", "a "), ("ins", "c")]
+    assert timeline.timeline(office, logs, tracks, {"step": None})["step"] == 9
+
+
+def test_what_was_rolled_back_leaves_the_timeline_and_the_samples(office, running):
+    steps = (0, 5, 10, 5)
+    rows = [Sample(step, "Why?", f"{place}", 0.0, 0.0, 3, pinned, "policy")
+            for place, step in enumerate(steps) for pinned in (True, False)]  # fmt: skip
+    write(running, *rows, name="samples.jsonl")
+    log = timeline.SampleLogs().of(running)
+    assert log.steps() == [0, 5] and log.pinned["Why?"][5].response == "3"
+    assert [each.step for each in log.newest] == [0, 5, 5]
+
+
+def test_settings_that_differ_are_named_in_words(office):
+    for beta in (0.1, 0.25):
+        office.workspace.new_run("ppo", asdict(Ppo(beta=beta)))
+    found = runs.compare(office, ["0001-ppo", "0002-ppo"])
+    assert found["rows"] == [{"label": "Beta", "values": ["0.1", "0.25"]}]
+
+
+def test_a_deleted_run_comes_back_and_a_running_one_is_not_deleted(office, running):
+    run = office.workspace.new_run("sft", {})
+    runs.delete(office, {"run": run.name})
+    assert [each["name"] for each in runs.listing(office, {})["deleted"]] == [run.name]
+    runs.restore(office, {"run": run.name})
+    assert office.workspace.run(run.name)
+    with pytest.raises(Busy):
+        runs.delete(office, {"run": running.name})
+
+
+def test_the_list_of_runs_says_what_each_came_to(office):
+    run = office.workspace.new_run("reward", {})
+    write(run, Started("reward", 1, {}), Step(1, {}), Finished(1, "done", {"pairs/accuracy": 0.82}))
+    assert runs.listing(office, {})["runs"][0]["result"] == "right on 82 % of unseen pairs"
+
+
+def test_the_reward_model_says_how_much_is_missing(office):
+    assert "9 more prompts" in reward.hindrance(office)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "", 3, "a\0b"])
+def test_a_file_that_did_not_come_through_the_apps_upload_is_not_read(path):
+    with pytest.raises((NotFound, BadInput)):
+        sft.uploaded(path)
