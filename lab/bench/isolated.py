@@ -1,0 +1,36 @@
+"""Runs one measurement in a process of its own, so that its peak of memory is its own and nothing is warm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def isolated(command: list[str], arguments: dict[str, Any], *, threads: int, limit: float = 3600) -> dict[str, Any]:
+    """The JSON object in the last line that the command prints, given its arguments as JSON; LabError when it fails."""
+    count = str(threads)
+    environment = os.environ | {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, json.dumps(arguments)], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=limit
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["nothing on stderr"]
+        raise LabError(
+            f"The measurement {' '.join(command[-2:])} ended with status {done.returncode}: {said[-1]} "
+            "Its figures are missing; run it alone to see more."
+        )
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def job(name: str, arguments: dict[str, Any], *, threads: int) -> dict[str, Any]:
+    """One of the jobs of lab.bench.jobs."""
+    return isolated([sys.executable, "-m", "lab.bench.jobs", name], arguments, threads=threads)

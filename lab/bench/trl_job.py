@@ -1,0 +1,93 @@
+"""TRL's PPOTrainer on given model, data and shapes; run by the Python of TRL's own environment, which has no lab."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from random import Random
+from statistics import median
+from time import monotonic
+from typing import Any
+
+
+def main() -> None:
+    arguments = json.loads(sys.argv[1])
+    import torch
+
+    torch.set_num_threads(int(arguments.pop("threads", 1)))
+    print(json.dumps(measure(**arguments)))
+
+
+def measure(
+    model: str, batch: int, minibatch: int, epochs: int, steps: int, prompt: int = 16, tokens: int = 32
+) -> dict[str, float]:
+    """Responses a second with LoRA of rank 8 on the policy; value and reward model are whole models, as TRL has it."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer, clock = trainer_of(model, batch, minibatch, epochs, steps, prompt, tokens, folder)
+        trainer.train()
+    seconds = [after - before for before, after in zip(clock.marks, clock.marks[1:], strict=False)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"samples_per_second": batch / median(seconds), "peak_bytes": peak, "time/step": median(seconds)}
+
+
+def trainer_of(
+    model: str, batch: int, minibatch: int, epochs: int, steps: int, prompt: int, tokens: int, folder: str
+) -> tuple[Any, Any]:
+    """A PPOTrainer and the callback that notes when each step ended."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+    from trl.experimental.ppo import PPOConfig, PPOTrainer
+
+    class Clock(TrainerCallback):
+        def __init__(self) -> None:
+            self.marks: list[float] = []
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            self.marks.append(monotonic())
+
+    rng, clock = Random(0), Clock()
+    ids = [[rng.randrange(8, 4000) for _ in range(prompt)] for _ in range(max(64, batch))]
+    config = PPOConfig(
+        output_dir=folder,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=1,
+        num_mini_batches=batch // minibatch,
+        num_ppo_epochs=epochs,
+        total_episodes=batch * (steps + 1),
+        response_length=tokens,
+        temperature=1.0,
+        local_rollout_forward_batch_size=batch,
+        num_sample_generations=0,
+        learning_rate=1e-5,
+        save_strategy="no",
+        report_to=[],
+        bf16=False,
+        use_cpu=True,
+        gradient_checkpointing=False,
+        disable_tqdm=True,
+        logging_strategy="no",
+    )
+    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    trainer = PPOTrainer(
+        config,
+        tokenizer,
+        AutoModelForCausalLM.from_pretrained(model),
+        None,
+        AutoModelForSequenceClassification.from_pretrained(model, num_labels=1),
+        Dataset.from_dict({"input_ids": ids}),
+        AutoModelForSequenceClassification.from_pretrained(model, num_labels=1),
+        eval_dataset=Dataset.from_dict({"input_ids": ids}),
+        callbacks=[clock],
+        peft_config=LoraConfig(
+            r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        ),
+    )
+    return trainer, clock
+
+
+if __name__ == "__main__":
+    main()

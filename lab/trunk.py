@@ -1,0 +1,170 @@
+"""A lean forward pass for Llama-shaped models with LoRA: what the library computes, in fewer and larger operations.
+
+    B rows, S columns, N = B * S, h hidden, f intermediate, H query heads in K groups of G, D head size, r LoRA rank
+
+Layers that read the same input are one product (q, k, v; gate, up), an adapter's layer is one autograd step that keeps
+one copy of its input, a norm is another. The states that run through the layers are float32; products are in bfloat16
+under autocast, in float32 without. The base's weights are frozen: no gradient is made for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class _Adapted(torch.autograd.Function):
+    """x W' + scale (x A') B' for x [N, in], with gradients for x, A [R, in] and B [out, R]; W [out, in] is frozen."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        inner = x @ a.t()  # [N, R]
+        ctx.save_for_backward(x, inner, weight, a, b)
+        ctx.scale = scale
+        return F.linear(x, weight, bias).addmm_(inner, b.t(), alpha=scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, inner, weight, a, b = ctx.saved_tensors
+        back = gradient @ b  # [N, R]
+        for_x = for_a = for_b = None
+        if ctx.needs_input_grad[0]:
+            for_x = (gradient @ weight).addmm_(back, a, alpha=ctx.scale)
+        if ctx.needs_input_grad[3]:
+            for_a, for_b = (back.t() @ x).mul_(ctx.scale), (gradient.t() @ inner).mul_(ctx.scale)
+        return for_x, None, None, for_a, for_b, None
+
+
+class _Norm(torch.autograd.Function):
+    """Root mean square norm of x [N, h] in float32 with a frozen weight, given back in another dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+        inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, inverse, weight)
+        return (x * inverse).mul_(weight).to(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, inverse, weight = ctx.saved_tensors
+        gradient = gradient.float() * weight
+        shared = (gradient * x).sum(-1, keepdim=True).mul_(inverse**3).div_(-x.shape[-1])
+        return gradient.mul_(inverse).addcmul_(x, shared), None, None, None
+
+
+class _Gated(torch.autograd.Function):
+    """silu(gate) * up of [N, 2f]: keeps its input alone."""
+
+    @staticmethod
+    def forward(ctx: Any, both: Tensor) -> Tensor:
+        ctx.save_for_backward(both)
+        gate, up = both.chunk(2, -1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (both,) = ctx.saved_tensors
+        gate, up = both.chunk(2, -1)
+        found = torch.empty_like(both)
+        for_gate, for_up = found.chunk(2, -1)
+        torch.mul(gradient, F.silu(gate), out=for_up)
+        torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=for_gate)
+        return found
+
+
+def states(model: Any, role: str, ids: Tensor, attention: Tensor, positions: Tensor) -> Tensor:
+    """Last hidden states [B, S, h] after the final norm, in a role; what decode.suits refuses is not for this."""
+    causal, config = model.base_model.model.model, model.config
+    cast = torch.is_autocast_enabled(ids.device.type)
+    dtype = torch.get_autocast_dtype(ids.device.type) if cast else torch.float32
+    rows, columns = ids.shape
+    with torch.autocast(ids.device.type, enabled=False):
+        flow = causal.embed_tokens.weight[ids].float().flatten(0, 1)
+        cos, sin = causal.rotary_emb(flow, positions)
+        turn = cos.to(dtype)[:, None], sin.to(dtype)[:, None]  # [B, 1, S, D]
+        later = torch.ones(columns, columns, dtype=torch.bool, device=ids.device).triu(1)
+        blocked = (later | (attention == 0)[:, None]).unsqueeze(1)  # [B, 1, S, S]
+        mask = torch.zeros(blocked.shape, dtype=dtype, device=ids.device)
+        mask.masked_fill_(blocked, torch.finfo(dtype).min)
+        for layer in causal.layers:
+            flow = flow + _attention(layer, role, flow, turn, mask, config.rms_norm_eps)
+            flow = flow + _feed_forward(layer, role, flow, dtype, config.rms_norm_eps)
+        flow = _Norm.apply(flow, causal.norm.weight.float(), config.rms_norm_eps, torch.float32)
+    return flow.view(rows, columns, -1)
+
+
+def _attention(
+    layer: nn.Module, role: str, flow: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, eps: float
+) -> Tensor:
+    attention, rows, columns = layer.self_attn, len(mask), mask.shape[-1]
+    normed = _Norm.apply(flow, layer.input_layernorm.weight.float(), eps, mask.dtype)
+    parts = adapted((attention.q_proj, attention.k_proj, attention.v_proj), role, normed)
+    size = attention.head_dim
+    query, key, value = (part.view(rows, columns, -1, size).transpose(1, 2) for part in parts)  # [B, H or K, S, D]
+    read = _read(_turned(query, *turn), _turned(key, *turn), value, mask, attention.scaling)
+    (out,) = adapted((attention.o_proj,), role, read.transpose(1, 2).reshape(rows * columns, -1))
+    return out
+
+
+def _read(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """Values [B, H, S, D] weighed by softmax(query key' + mask): for short rows on a CPU the plain way is best."""
+    rows, heads, columns, size = query.shape
+    groups = key.shape[1]
+    query = (query * scale).reshape(rows * groups, -1, size)  # [B*K, G*S, D]
+    key, value = key.reshape(-1, columns, size), value.reshape(-1, columns, size)
+    scores = torch.bmm(query, key.transpose(1, 2)).view(rows, heads, columns, columns) + mask
+    weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
+    return torch.bmm(weights.view(rows * groups, -1, columns), value).view(rows, heads, columns, size)
+
+
+def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    low, high = heads.chunk(2, -1)
+    return heads * cos + torch.cat([-high, low], -1) * sin
+
+
+def _feed_forward(layer: nn.Module, role: str, flow: Tensor, dtype: torch.dtype, eps: float) -> Tensor:
+    normed = _Norm.apply(flow, layer.post_attention_layernorm.weight.float(), eps, dtype)
+    both = adapted((layer.mlp.gate_proj, layer.mlp.up_proj), role, normed, together=True)
+    (out,) = adapted((layer.mlp.down_proj,), role, _Gated.apply(both))
+    return out
+
+
+def adapted(linears: Sequence[nn.Module], role: str, x: Tensor, together: bool = False) -> Any:
+    """What layers of one input say in a role, each [N, out], or side by side."""
+    bases = [getattr(linear, "base_layer", linear) for linear in linears]
+    weight = _side_by_side([base.weight for base in bases], x.dtype)
+    bias = None if bases[0].bias is None else torch.cat([base.bias for base in bases]).to(x.dtype)
+    if role in getattr(linears[0], "lora_A", {}):
+        a = torch.cat([linear.lora_A[role].weight for linear in linears]).to(x.dtype)
+        b = torch.block_diag(*(linear.lora_B[role].weight for linear in linears)).to(x.dtype)
+        out = _Adapted.apply(x, weight, bias, a, b, linears[0].scaling[role])
+    else:
+        out = F.linear(x, weight, bias)
+    return out if together else out.split([base.weight.shape[0] for base in bases], -1)
+
+
+def _side_by_side(weights: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """[sum of out, in]: one view where `fuse` has laid them side by side, else a copy."""
+    first = weights[0]
+    total = sum(weight.shape[0] for weight in weights)
+    storage, reach = first.untyped_storage(), first.storage_offset() + total * first.shape[1]
+    if all(weight.untyped_storage().data_ptr() == storage.data_ptr() for weight in weights):
+        if reach * first.element_size() <= storage.nbytes():
+            return first.as_strided((total, first.shape[1]), (first.shape[1], 1)).detach().to(dtype)
+    return torch.cat([weight.detach() for weight in weights]).to(dtype)
+
+
+@torch.no_grad()
+def fuse(model: Any) -> None:
+    """Lays weights that are used together side by side in memory; the layers' own weights become views of that."""
+    for layer in model.base_model.model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        for linears in ((attention.q_proj, attention.k_proj, attention.v_proj), (mlp.gate_proj, mlp.up_proj)):
+            bases = [getattr(linear, "base_layer", linear) for linear in linears]
+            together = torch.cat([base.weight for base in bases])
+            for base, part in zip(bases, together.split([base.weight.shape[0] for base in bases]), strict=True):
+                base.weight.data = part

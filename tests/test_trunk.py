@@ -1,0 +1,140 @@
+"""The lean forward pass and the log-probs from states are the library's, in values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lab import logprobs, losses, trunk
+from lab.bench.shapes import llama, save
+from lab.loading import load
+from lab.models import Roles
+from lab.text import batch_of
+from tests.test_decode import SHAPES
+
+PROMPTS = [[5, 6, 7], [9] * 11, [300, 40, 5, 6], [1]]
+RESPONSES = [[10, 11, 12, 2], [13, 2], [14, 15, 16, 17, 18], [19, 20, 2]]
+
+
+@pytest.fixture(params=["grouped heads, tied", "plain heads, wide head", "qwen2 with bias"])
+def roles(request, tmp_path):
+    found = load(str(save(SHAPES[request.param], tmp_path)), device="cpu")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in found.model.named_parameters():
+            if "norm" in name or name.endswith("bias") or "lora" in name:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return found
+
+
+@pytest.fixture
+def in_float32(monkeypatch):
+    monkeypatch.setattr(Roles, "autocast", lambda self: torch.autocast("cpu", enabled=False))
+
+
+def by_the_library(roles, batch):
+    with roles.using("sft") as model:
+        return model.base_model(
+            batch.ids, attention_mask=batch.attention, position_ids=losses.positions(batch.attention), use_cache=False
+        ).last_hidden_state
+
+
+def leanly(roles, batch):
+    return trunk.states(roles.model, "sft", batch.ids, batch.attention, losses.positions(batch.attention))
+
+
+def outcome(roles, batch, forward):
+    """States where there are tokens, and the gradients of a sum that weighs them at random."""
+    parameters = roles.trainable("sft")
+    states = forward(roles, batch)[batch.attention.bool()]
+    (states * torch.randn(states.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
+    gradients = [parameter.grad.clone() for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return states.detach(), gradients
+
+
+def test_states_and_gradients_are_the_librarys(roles):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    states, gradients = outcome(roles, batch, by_the_library)
+    for _ in range(2):
+        ours, theirs = outcome(roles, batch, leanly)
+        assert torch.allclose(ours, states, atol=2e-5)
+        for mine, other in zip(theirs, gradients, strict=True):
+            assert torch.allclose(mine, other, atol=1e-5 * float(other.abs().max() + 1))
+        trunk.fuse(roles.model)
+
+
+def test_weights_side_by_side_are_views_and_stay_what_they_were(roles):
+    layer = roles.model.base_model.model.model.layers[0]
+    before = layer.self_attn.k_proj.base_layer.weight.clone()
+    trunk.fuse(roles.model)
+    query, key = layer.self_attn.q_proj.base_layer.weight, layer.self_attn.k_proj.base_layer.weight
+    assert torch.equal(key, before)
+    assert query.untyped_storage().data_ptr() == key.untyped_storage().data_ptr()
+
+
+def test_bfloat16_states_are_near_those_of_float32(roles):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    with torch.no_grad():
+        exact = leanly(roles, batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert (leanly(roles, batch) - exact)[batch.attention.bool()].abs().max() < 0.1
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("chunk, kept", [(2**23, 2**25), (4096 * 2, 2**25), (4096 * 3, 0)])
+def test_log_probs_and_their_gradients_are_those_of_whole_logits(
+    roles, in_float32, monkeypatch, chunk, kept, temperature
+):
+    monkeypatch.setattr(logprobs, "CHUNK", chunk)
+    monkeypatch.setattr(logprobs, "KEPT", kept)
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    states = torch.randn(4, 5, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weights = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+    whole = losses.log_softmax_gather(roles.logits(states), batch.responses, temperature)
+    (expected,) = torch.autograd.grad((torch.where(batch.mask, whole, 0) * weights).sum(), states)
+    ours = logprobs.of(roles, states, batch.responses, batch.mask, temperature)
+    (found,) = torch.autograd.grad((ours * weights).sum(), states)
+    assert torch.allclose(ours, torch.where(batch.mask, whole, 0), atol=1e-5)
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_what_is_read_is_what_the_formulas_say_and_log_probs_are_the_same_to_the_bit(roles):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    generator = torch.Generator().manual_seed(0)
+    states, reference = torch.randn(2, 4, 5, 64, generator=generator)
+    logp, ref, kl, entropy = logprobs.read(roles, states, reference, batch.responses, batch.mask)
+    assert torch.equal(logp, logprobs.of(roles, states.requires_grad_(), batch.responses, batch.mask))
+    logits, other = roles.logits(states), roles.logits(reference)
+    for column, expected in (
+        (ref, losses.log_softmax_gather(other, batch.responses)),
+        (kl, losses.exact_kl(logits, other)),
+        (entropy, losses.entropy(logits)),
+    ):
+        assert torch.allclose(column, torch.where(batch.mask, expected, 0), atol=2e-5)
+
+
+def test_a_policy_that_is_its_reference_has_a_kl_of_exactly_zero(roles):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    states = torch.randn(4, 5, 64, generator=torch.Generator().manual_seed(0))
+    logp, ref, kl, _ = logprobs.read(roles, states, states.clone(), batch.responses, batch.mask)
+    assert torch.equal(logp, ref) and not kl.any()
+
+
+def test_an_output_layer_with_a_cap_goes_the_long_way(roles):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    states = torch.randn(4, 5, 64, generator=torch.Generator().manual_seed(0))
+    roles.model.config.final_logit_softcapping = 2.0
+    ours = logprobs.of(roles, states, batch.responses, batch.mask)
+    expected = losses.log_softmax_gather(roles.logits(states), batch.responses)
+    assert torch.allclose(ours, torch.where(batch.mask, expected, 0))
+
+
+def test_an_untied_output_layer_is_read_as_well(tmp_path, in_float32):
+    roles = load(str(save(llama(4096, 48, 80, 2, 3, 1, tie_word_embeddings=False), tmp_path)), device="cpu")
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    states = torch.randn(4, 5, 48, generator=torch.Generator().manual_seed(0))
+    expected = losses.log_softmax_gather(roles.logits(states), batch.responses)
+    ours = logprobs.of(roles, states, batch.responses, batch.mask)
+    assert torch.allclose(ours, torch.where(batch.mask, expected, 0), atol=1e-5)
