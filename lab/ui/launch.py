@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import signal
 import socket
 import sys
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Options:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    # A service manager ends the app with this signal; the worker must end with it, not half a minute later.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         serve(options, block=True)
     except LabError as error:

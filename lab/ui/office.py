@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ class Office:
         self.downloads: dict[str, Download] = {}
         self.feed = Feed(self)
         self._looked = 0.0
+        self._memory: dict[str, tuple[float, Any]] = {}
 
     def close(self) -> None:
         self.worker.stop()
@@ -78,6 +80,14 @@ class Office:
         """The finished answer; a refusal is raised, and Busy when the worker is silent for `timeout` seconds."""
         *_, last = self.follow(request, timeout)
         return last
+
+    def remembered(self, name: str, age: float, make: Callable[[], Any]) -> Any:
+        """What `make` gave, made anew when it is more than `age` seconds old."""
+        at, found = self._memory.get(name, (-math.inf, None))
+        if time.monotonic() - at > age:
+            found = make()
+            self._memory[name] = (time.monotonic(), found)
+        return found
 
     def rater(self, request: Any) -> str:
         """The name under which this browser ranks: its cookie, else one for the whole app. `request` has `cookies`."""

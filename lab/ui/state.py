@@ -10,15 +10,21 @@ from lab.ui.office import Office
 # A reward model refuses under 40 pairs to learn from and 10 to be tested on, parted by prompt; four ordered answers
 # give 6. One that generalises wants about thirty rankings.
 FEWEST, PAIRS, ENOUGH = 54, 6, 30
+AGE = 0.5
 
 
 def snapshot(office: Office) -> dict[str, Any]:
-    """Cheap enough for once a second a browser: one directory listing, a few small files and two counts."""
+    """At most half a second old, however many browsers ask."""
+    return office.remembered("state", AGE, lambda: _look(office))
+
+
+def _look(office: Office) -> dict[str, Any]:
     worker = office.worker
     facts = read_json(office.workspace.root / "worker.json") or {}
-    ready = worker.alive and bool(facts.get("ready"))
+    ready = facts.get("pid") == worker.pid and bool(facts.get("ready"))
     busy = facts.get("busy") if ready else None
     counts = office.store.counts()
+    runs = office.workspace.runs()
     newest = {stage: _newest(office, stage) for stage in ("sft", "reward", "ppo")}
     state = {
         "worker": "gone" if worker.given_up else "busy" if busy else "ready" if ready else "starting",
@@ -28,6 +34,7 @@ def snapshot(office: Office) -> dict[str, Any]:
         "four_bit": bool(facts.get("four_bit")),
         "context": facts.get("context"),
         "busy": busy,
+        "interrupted": runs[-1].name if runs and runs[-1].status() == "interrupted" and not busy else None,
         "rankings": counts["rankings"],
         "pairs": counts["pairs"],
         "enough": ENOUGH,
@@ -46,6 +53,11 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
     newest, done, busy = state["newest"], state["rankings"], state["busy"]
     if busy:
         return _step(f"{busy} is being trained now.", busy.rpartition("-")[2], "Watch it")
+    if state["interrupted"]:
+        name = state["interrupted"]
+        return _step(
+            f"{name} was interrupted. It can go on from its last checkpoint.", name.rpartition("-")[2], "See it"
+        )
     if not newest["reward"]:
         missing = FEWEST - state["pairs"]
         if missing > 0:
@@ -56,7 +68,12 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
             f"Your {done} rankings are enough for a first reward model.", "reward", "Train the reward model", "reward"
         )
     if not newest["ppo"]:
-        return _step("The reward model has learned. PPO can follow it now.", "ppo", "Run PPO", "ppo")
+        return _step(
+            "The reward model has learned from your rankings; more make it surer. PPO can follow it now.",
+            "ppo",
+            "Run PPO",
+            "ppo",
+        )
     return _step("Is the tuned model really better? Judge it blind.", "compare", "Compare")
 
 

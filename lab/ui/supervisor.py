@@ -7,16 +7,19 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from lab.journal import read_json
+from lab.ui.inline import REFUSED, Inline
 
 # A worker that dies at once, again and again, has a reason that a person must see.
 QUICK_DEATHS, QUICK = 3, 60.0
-# The command line's status for a refusal in words: trying again would meet the same one.
-REFUSED = 2
+# A refusal in words would be met again, unless it was that another process still holds the workspace, as the worker
+# of an app that has just ended does until its step is over.
+HELD, HELD_WAIT = "E_BUSY", 2.0
 
 
 class Supervisor:
@@ -26,7 +29,7 @@ class Supervisor:
         self.root = root
         self.inline = inline
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Inline | None = None
         self._lock = threading.RLock()
         self._deaths: list[float] = []
         self._stopped = True
@@ -48,10 +51,11 @@ class Supervisor:
         if process is None or process.poll() is not None:
             return
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            return
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):
             process.wait(5)
 
     def restart(self) -> None:
@@ -86,6 +90,8 @@ class Supervisor:
         mine = self.alive and self._process is not None and facts.get("pid") == self._process.pid
         if self.given_up:
             return f"The model process has ended: {facts.get('message') or self.last_words()}"
+        if self._held():
+            return "Another process works in this workspace; waiting for it to end."
         if not self.alive or not mine:
             return "The model process is starting."
         if not facts.get("ready"):
@@ -101,6 +107,9 @@ class Supervisor:
         return lines[-1][:300] if lines else "it left no message."
 
     def _spawn(self) -> None:
+        if self.inline:
+            self._process = Inline(self.root)
+            return
         parent = str(os.getpid())
         command = self._command or (sys.executable, "-m", "lab", "work", str(self.root), "--parent", parent)
         with open(self.root / "worker.log", "ab") as log:
@@ -114,18 +123,29 @@ class Supervisor:
         mine = self._process
         while not self._stopped and self._process is mine:
             time.sleep(0.3)
+            if self.alive or self._stopped:
+                continue
+            if self._held():
+                time.sleep(HELD_WAIT)
             with self._lock:
-                if self._stopped or self._process is not mine or self.alive:
-                    continue
-                self._deaths.append(time.monotonic())
+                if self._stopped or self._process is not mine:
+                    return
+                if not self._held():
+                    self._deaths.append(time.monotonic())
                 if self._too_many():
                     return
                 self._spawn()
                 mine = self._process
 
+    def _held(self) -> bool:
+        """Whether the worker ended because another process holds the workspace."""
+        refused = self._process is not None and self._process.poll() == REFUSED
+        return refused and self.last_words().startswith(HELD)
+
     def _too_many(self) -> bool:
         recent = [each for each in self._deaths if time.monotonic() - each < QUICK]
-        return len(recent) >= QUICK_DEATHS or (self._process is not None and self._process.poll() == REFUSED)
+        refused = self._process is not None and self._process.poll() == REFUSED and not self._held()
+        return len(recent) >= QUICK_DEATHS or refused
 
 
 def _be_nice(pid: int) -> None:

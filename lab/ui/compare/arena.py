@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -10,15 +11,17 @@ from lab.errors import BadInput
 from lab.events import Finished, Step
 from lab.ui.compare.export import adapter_file, formats, rankings_file
 from lab.ui.compare.tally import tally
+from lab.ui.desk import tracks_of
 from lab.ui.feed import known_policies
 from lab.ui.office import Office
 from lab.ui.pool import POLICY
 from lab.ui.rank.desk import label
 from lab.ui.refusal import refuse
+from lab.ui.tracks import Track
 from lab.workspace import Run
 
 JUDGES = ("simulated:helpful",)
-SHOWN = 12
+SHOWN, POINTS = 12, 100
 
 
 class Arena:
@@ -28,7 +31,7 @@ class Arena:
         self.office = office
 
     def open(self) -> None:
-        for name in ("choices", "tally", "judge", "results", "side", "side_look"):
+        for name in ("choices", "tally", "judge", "results", "side", "side_look", "frontier"):
             self.office.action(f"compare-{name.replace('_', '-')}", getattr(self, name))
         self.office.download("rankings", lambda query, folder: rankings_file(self.office, query, folder))
         self.office.download("adapter", lambda query, folder: adapter_file(self.office, query, folder))
@@ -89,12 +92,31 @@ class Arena:
         refuse(found)
         return {name: found.get(name) for name in ("texts", "finished", "scores", "done")}
 
+    def frontier(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Score against KL along every PPO run, thinned; `kept` points are checkpoints that can still answer."""
+        runs = [run for run in self.office.workspace.runs() if run.stage == "ppo"][-SHOWN:]
+        return {"runs": [path(tracks_of(self.office).of(run)) for run in runs]}
+
     def _newest(self) -> str:
         run = self.office.workspace.newest("reward")
         return run.name if run else ""
 
     def _adapter(self, name: str) -> dict[str, str]:
         return {"run": name, "path": str(self.office.workspace.run(name).adapter)}
+
+
+def path(track: Track) -> dict[str, Any]:
+    """One run's way through KL and score, its checkpoints always among the points."""
+    with track.guard:
+        kl, score = track.series.get("kl/reference"), track.series.get("reward/score")
+        steps = list(track.steps)
+        rows = list(zip(steps, kl.smooth, score.smooth, strict=True)) if kl and score else []
+    kept = set(track.run.checkpoints())
+    every = max(1, len(rows) // POINTS)
+    chosen = [row for place, row in enumerate(rows) if place % every == 0 or row[0] in kept]
+    known = [row for row in chosen if math.isfinite(row[1]) and math.isfinite(row[2])]
+    points = [{"step": step, "kl": nats, "score": points, "kept": step in kept} for step, nats, points in known]
+    return {"run": track.run.name, "title": track.run.title(), "points": points}
 
 
 def pair(body: dict[str, Any]) -> tuple[str, str]:

@@ -8,7 +8,9 @@ import gradio as gr
 
 from lab.config import Compare
 from lab.ui.compare.arena import Arena
+from lab.ui.curves import PLOTLY
 from lab.ui.fields import schema
+from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
 from lab.ui.rank.board import Board
@@ -34,4 +36,6 @@ def page(office: Office) -> None:
     lead("Is it really better?", "Two policies answer the same prompt and you choose, without knowing who is who.")
     Part("duel", elem_id="duel")
     Board("duel", elem_id="duel-board")
+    gr.set_static_paths([PLOTLY])
+    Live(("plot.js", "frontier.js"), plotly=str(PLOTLY), elem_id="frontier")
     Part("arena", elem_id="arena", count=count)

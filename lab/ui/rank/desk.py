@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lab.errors import BadInput, BadRanking
-from lab.store import Comparison
+from lab.errors import BadInput, BadRanking, NotFound
+from lab.store import Comparison, Ranking
 from lab.ui.feed import Item, known_policies, tab_name
 from lab.ui.office import Office
 from lab.ui.pool import MIX, read_pool
@@ -26,7 +26,7 @@ class Desk:
 
     def open(self) -> None:
         """Name the actions under which scripts find this desk."""
-        for name in ("next", "look", "submit", "undo", "own", "sources"):
+        for name in ("next", "look", "submit", "undo", "again", "own", "sources"):
             self.office.action(f"board-{name}", getattr(self, name))
 
     def next(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
@@ -50,18 +50,31 @@ class Desk:
         }
 
     def undo(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
-        """Take a saved ranking back and show its answers again; the prompt in hand is kept for later."""
-        tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
+        """Take a saved ranking of one's own back and show its answers again; the prompt in hand is kept for later."""
+        found = self._ranking(body)
+        if found.rater != rater:
+            raise BadInput("That ranking is not yours, so it stays.")
+        self.office.store.withdraw(str(body.get("key")), found.seq)
+        self.agreement.drop(rater, found.seq)
+        return self._show_again(body, found, rater)
+
+    def again(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Rank these answers once more: one's own ranking is taken back first, another person's stays beside it."""
+        found = self._ranking(body)
+        return self.undo(body, rater) if found.rater == rater else self._show_again(body, found, rater)
+
+    def _ranking(self, body: dict[str, Any]) -> Ranking:
         seq = body.get("seq")
         if type(seq) is not int:
             raise BadInput("There is nothing to undo.")
         found = next((each for each in self.office.store.rankings(after=seq - 1) if each.seq == seq), None)
-        if found is None or found.rater != rater:
-            raise BadInput("That ranking is not yours, or it has been undone already.")
-        self.office.store.withdraw(str(body.get("key")), seq)
-        self.agreement.drop(rater, seq)
-        item = self.feed.recall(found.comparison.id, pool)
-        self.feed.put(tab, item)
+        if found is None:
+            raise NotFound("That ranking has been taken back already.")
+        return found
+
+    def _show_again(self, body: dict[str, Any], ranking: Ranking, rater: str) -> dict[str, Any]:
+        item = self.feed.recall(ranking.comparison.id, read_pool(body.get("pool")))
+        self.feed.put(tab_name(body.get("tab")), item)
         return self._view(item, rater)
 
     def own(self, body: dict[str, Any], rater: str) -> dict[str, Any]:

@@ -244,15 +244,19 @@ async function undo() {
     paint();
     return say("Undone");
   }
-  if (saved === null) return;
+  if (saved !== null) await bringBack("board-undo", saved);
+}
+
+// The answers of a saved ranking, to be ordered anew: after an undo, or because the Reward page doubts them.
+async function bringBack(action, seq) {
   try {
-    const view = await lab.post("board-undo", body({ key: lab.key(), seq: saved }));
-    saved = null;
+    const view = await lab.post(action, body({ key: lab.key(), seq }));
+    if (seq === saved) saved = null;
     find(".board-reveal").hidden = true;
     show(view);
-    say("The last ranking is taken back; order these answers again");
+    say("The ranking is taken back; order these answers again");
   } catch (error) {
-    problem(error.message, "", null);
+    problem(error.message);
   }
 }
 
@@ -433,5 +437,6 @@ if (duel) {
 } else {
   fillSources();
   window.addEventListener("lab-state", () => element.isConnected && fillSources());
+  window.addEventListener("lab-rerank", (event) => element.isConnected && bringBack("board-again", event.detail.seq));
   load(false);
 }

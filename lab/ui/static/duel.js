@@ -36,17 +36,25 @@ async function count() {
   if (!found) return;
   const { wins, losses, ties, rate, low, high } = found;
   find(".duel-tally span").textContent = found.count
-    ? `${named(first)} wins ${percent(rate)} of ${found.count} duels (95 % interval ${percent(low)} to ${percent(high)}): ${wins} won, ${losses} lost, ${ties} tied.`
+    ? `${named(first)} wins ${percent(rate)} of ${found.count} ${found.count === 1 ? "duel" : "duels"} (95 % interval ${percent(low)} to ${percent(high)}): ${wins} won, ${losses} lost, ${ties} tied.`
     : "No duel yet. About 20 tell a clear difference, 100 a small one.";
   find(".duel-scale").hidden = !found.count;
-  find(".duel-range").style.left = percent(low);
+  find(".duel-range").style.left = `${100 * low}%`;
   find(".duel-range").style.width = `${100 * (high - low)}%`;
-  find(".duel-dot").style.left = percent(rate ?? 0.5);
+  find(".duel-dot").style.left = `${100 * (rate ?? 0.5)}%`;
 }
 
 first.addEventListener("change", change);
 second.addEventListener("change", change);
 document.addEventListener("board-saved", count);
+// A checkpoint that was clicked in the plot below takes the first place.
+window.addEventListener("lab-meet", ({ detail }) => {
+  if (!element.isConnected) return;
+  if (![...first.options].some((each) => each.value === detail)) first.append(new Option(detail.replace("@", " at step "), detail));
+  first.value = detail;
+  change();
+  element.scrollIntoView({ block: "start" });
+});
 // New runs appear in the lists without a reload.
 const timer = setInterval(() => (element.isConnected ? element.offsetParent && !document.hidden && fill() : clearInterval(timer)), 4000);
 fill();

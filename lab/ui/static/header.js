@@ -27,7 +27,7 @@ go.addEventListener("click", async () => {
 
 again.addEventListener("click", () => {
   again.hidden = true;
-  lab.post("restart").then(show, () => {});
+  lab.post("restart").catch(() => {});
 });
 
 // The name is a cookie, so that it outlives a restart of the app; the server checks it first and again at each save.

@@ -1,0 +1,126 @@
+"""The page's arithmetic and its care with settings and prompts, without a browser."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from lab.errors import BadInput, BadName, BadNumber, NoRows, NotFound
+from lab.store import Candidate, Comparison, Ranking
+from lab.ui.compare.tally import tally, wilson
+from lab.ui.office import checked_name, rater_name
+from lab.ui.pool import deal, read_pool
+from lab.ui.prompts import from_file
+from lab.ui.rank.guess import agreement
+
+
+def duel(order, policies=("sft", "base"), rater="me") -> Ranking:
+    compared = Comparison("c", "p", "Why?", tuple(Candidate("x", policy) for policy in policies), 0.0, "duel")
+    return Ranking(1, "k", compared, order, (0, 1), rater, 1.0, "", (), None, 0.0, None, False)
+
+
+def test_wilsons_interval_holds_its_known_values_and_never_leaves_zero_to_one():
+    # 8 of 10: 0.490 to 0.943 (Brown, Cai and DasGupta 2001, from the formula by hand).
+    low, high = wilson(0.8, 10)
+    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
+    assert wilson(0.0, 0) == (0.0, 1.0)
+    for share in (0.0, 1.0):
+        low, high = wilson(share, 7)
+        assert 0 <= low <= share <= high <= 1
+
+
+def test_a_tie_counts_half_and_neither_skips_nor_simulated_raters_nor_other_pairs_count():
+    found = tally(
+        [
+            duel(((0,), (1,))),
+            duel(((0,), (1,)), ("base", "sft")),
+            duel(((0, 1),)),
+            duel(()),
+            duel(((0,), (1,)), rater="simulated:helpful"),
+            duel(((0,), (1,)), ("sft", "0004-ppo")),
+        ],
+        "sft",
+        "base",
+    )
+    assert (found["wins"], found["losses"], found["ties"], found["rate"]) == (1, 1, 1, 0.5)
+
+
+def test_agreement_is_all_or_nothing_for_equal_or_reversed_orders_and_half_for_equal_scores():
+    order = [[2], [0, 3], [1]]
+    assert agreement(order, [2.0, 1.0, 3.0, 2.0]) == (5, 5)
+    assert agreement(order, [2.0, 3.0, 1.0, 2.0]) == (0, 5)
+    assert agreement(order, [1.0, 1.0, 1.0, 1.0]) == (2.5, 5)
+    assert agreement(order, None) == (0, 0)
+    assert agreement([], [1.0, 2.0]) == (0, 0)
+
+
+def test_a_mixture_holds_every_policy_once_there_are_enough_candidates():
+    known = ["base", "sft", "0004-ppo"]
+    for seed in range(20):
+        assert set(deal(read_pool({"source": "mix"}), known, random.Random(seed))) == set(known)
+    dealt = {
+        deal(read_pool({"kind": "duel", "source": "sft", "against": "base"}), known, random.Random(s))
+        for s in range(20)
+    }
+    assert dealt == {("sft", "base"), ("base", "sft")}
+
+
+def test_a_policy_that_is_not_there_is_refused():
+    with pytest.raises(NotFound):
+        deal(read_pool({"source": "0009-ppo@20"}), ["base", "sft"], random.Random(0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"count": 1}, BadNumber),
+        ({"count": 9}, BadNumber),
+        ({"count": True}, BadNumber),
+        ({"count": "4"}, BadNumber),
+        ({"tokens": 513}, BadNumber),
+        ({"tokens": 1e9}, BadNumber),
+        ({"temperature": float("nan")}, BadNumber),
+        ({"temperature": -1}, BadNumber),
+        ({"prompts": "theirs"}, BadNumber),
+        ({"source": "../../etc"}, BadInput),
+        ({"source": 4}, BadInput),
+        ({"kind": "race"}, BadInput),
+        ({"kind": "duel"}, BadInput),
+    ],
+)
+def test_settings_outside_their_range_are_refused(settings, error):
+    with pytest.raises(error):
+        read_pool(settings)
+
+
+def test_what_a_browser_leaves_out_has_the_usual_value_and_a_duel_has_two_answers():
+    assert read_pool(None) == read_pool({}) == read_pool({"unknown": 1})
+    assert read_pool({"kind": "duel", "against": "base", "count": 8}).sampling.count == 2
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 65, "a\nb", "simulated:helpful", "Simulated:x"])
+def test_nobody_is_called_nothing_or_like_a_simulated_rater(name):
+    with pytest.raises(BadName):
+        checked_name(name)
+
+
+def test_a_name_comes_from_the_cookie_and_a_forged_one_counts_as_none():
+    assert rater_name({"lab_rater": "Ana%20Mar%C3%ADa"}) == "Ana María"
+    assert rater_name({"lab_rater": "simulated%3Ahelpful"}) == "me"
+    assert rater_name({}) == "me"
+
+
+def test_prompts_are_read_from_text_and_tables_each_once(tmp_path):
+    (tmp_path / "a.txt").write_text("One?\n\n  Two?  \nOne?\n")
+    (tmp_path / "b.jsonl").write_text(
+        '{"prompt": "One?"}\n{"instruction": "Two?"}\n{"messages": [{"role": "user", "content": "Three?"}]}\n'
+    )
+    assert from_file(tmp_path / "a.txt") == ["One?", "Two?"]
+    assert from_file(tmp_path / "b.jsonl") == ["One?", "Two?", "Three?"]
+
+
+def test_a_file_without_a_prompt_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"x": 1}\n')
+    with pytest.raises(NoRows):
+        from_file(tmp_path / "a.jsonl")
