@@ -15,6 +15,7 @@ from lab.ui.curves import newest
 from lab.ui.fields import read, read_one
 from lab.ui.office import Office
 from lab.ui.points import run_or_none, until_end
+from lab.ui.refusal import refuse
 from lab.ui.tracks import Track, Tracks
 from lab.workspace import Run
 
@@ -84,6 +85,7 @@ def standing(track: Track) -> dict[str, Any]:
         "progress": {"what": progress.what, "done": progress.done, "total": progress.total} if progress else None,
         "failed": {"code": track.end.code, "message": track.end.message} if isinstance(track.end, Failed) else None,
         "stepping": control["order"] == "pause" and (control["until"] or 0) > track.step,
+        "pausing": control["order"] == "pause" and status == "paused" and progress is not None,
         "stopping": control["order"] == "stop" and status in LIVE,
         "checkpoints": track.run.checkpoints(),
         "live": in_force(track),
@@ -114,12 +116,12 @@ def start(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dic
 
 
 def wait_a_little(office: Office, request: str) -> dict[str, Any]:
+    """The run's name when the worker answers soon. What it refuses is raised, as the error that it was over there."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        if (asked := _asked(office, request)).get("run"):
-            return {"request": request, "run": asked["run"], "said": f"{asked['run']} has begun."}
-        if asked.get("error"):
-            raise LabError(asked["error"])
+        refuse(office.answer(request) or {})
+        if run := _asked(office, request).get("run"):
+            return {"request": request, "run": run, "said": f"{run} has begun."}
         time.sleep(0.05)
     return {
         "request": request,

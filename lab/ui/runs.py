@@ -16,6 +16,7 @@ from lab.ui.notes import lead
 from lab.ui.numbers import number
 from lab.ui.office import Office
 from lab.ui.points import MOST_RUNS, asked_runs, run_or_none
+from lab.ui.tracks import birth
 from lab.workspace import Run
 
 MOST_LISTED = 300
@@ -59,10 +60,9 @@ def _glance(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> Gla
     """What the list says of a run, read anew only when its event file has grown."""
     path = run.folder / "events.jsonl"
     try:
-        facts = path.stat()
-        mark = (facts.st_size, facts.st_ino)
+        mark = (path.stat().st_size, birth(run)[1])
     except OSError:
-        mark = (0, 0)
+        mark = (0, birth(run)[1])
     if run.name not in glances or glances[run.name][0] != mark:
         glances[run.name] = (mark, _look(run, mark[0]))
     return glances[run.name][1]

@@ -15,7 +15,7 @@ from lab.ui.curves import newest
 from lab.ui.live import Live
 from lab.ui.office import Office
 from lab.ui.points import run_or_none
-from lab.ui.tracks import Tracks
+from lab.ui.tracks import Tracks, birth
 from lab.workspace import Run
 
 NEWEST, KEPT, LOOK_EVERY = 100, 16, 0.2
@@ -86,12 +86,13 @@ class SampleLogs:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._found: OrderedDict[Run, SampleLog] = OrderedDict()
+        self._found: OrderedDict[tuple[str, int], SampleLog] = OrderedDict()
 
     def of(self, run: Run) -> SampleLog:
         with self._guard:
-            log = self._found.pop(run, None) or SampleLog(run)
-            self._found[run] = log
+            key = birth(run)
+            log = self._found.pop(key, None) or SampleLog(run)
+            self._found[key] = log
             while len(self._found) > KEPT:
                 self._found.popitem(last=False)
         return log.refresh()

@@ -8,6 +8,8 @@ import time
 from array import array
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from lab.events import Changed, Event, Failed, Finished, Progress, Started, Step, Warned
@@ -101,9 +103,9 @@ class Track:
         return next((value for value in reversed(values) if not math.isnan(value)), None)
 
     def seconds_a_step(self) -> float | None:
-        """From the last ten steps; None before there are two."""
+        """The usual time of the last ten steps, whatever pause lay between; None before there are two."""
         times = self.times[-11:]
-        return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
+        return median(after - before for before, after in pairwise(times)) if len(times) > 1 else None
 
     def _take(self, event: Event, at: float) -> None:
         match event:
@@ -161,11 +163,11 @@ class Tracks:
     def __init__(self, keep: int = KEPT) -> None:
         self._keep = keep
         self._guard = threading.Lock()
-        self._found: OrderedDict[str, Track] = OrderedDict()
+        self._found: OrderedDict[tuple[str, int], Track] = OrderedDict()
 
     def of(self, run: Run) -> Track:
         """The run's track, read up to now."""
-        key = f"{run.folder}:{_birth(run)}"
+        key = birth(run)
         with self._guard:
             track = self._found.pop(key, None) or Track(run)
             self._found[key] = track
@@ -174,9 +176,9 @@ class Tracks:
         return track.refresh()
 
 
-def _birth(run: Run) -> int:
-    """Tells a run from another one that once had its folder."""
+def birth(run: Run) -> tuple[str, int]:
+    """Tells a run from another one that once had its folder: config.json is written once, when the run is made."""
     try:
-        return run.folder.stat().st_ino
+        return str(run.folder), (run.folder / "config.json").stat().st_mtime_ns
     except OSError:
-        return 0
+        return str(run.folder), 0

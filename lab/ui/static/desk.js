@@ -95,7 +95,7 @@ function desk(options) {
     if (status === "queued") return "";
     const doing = progress && status === "running" && progress.total > 1 ? `, ${progress.what} ${progress.done} of ${progress.total}` : "";
     const time = status === "running" && pace ? `, ${number(pace, "seconds")} a step${left > 5 ? `, about ${duration(left)} left` : ""}` : "";
-    return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.stepping ? ", one step more" : ""}`;
+    return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.stepping ? ", one step more" : run.pausing ? ", once this step is done" : ""}`;
   }
 
   // Only what can be ordered now; the buttons keep their place and focus while they stay.
@@ -154,9 +154,7 @@ function desk(options) {
   }
 
   function knob(record) {
-    const box = make("div", "field"), head = make("span", "desk-knob-name"), name = make("label", "", record.label), row = make("div", "knob-row"), input = control({ ...record, default: "" });
-    input.id = newId(record.name);
-    name.htmlFor = input.id;
+    const input = control({ ...record, default: "" }), box = labelled(record.label, input), head = make("span", "desk-knob-name"), row = make("div", "knob-row");
     input.name = record.name;
     const send = (value) => value !== null && Number.isFinite(value) && told.run(input, `${stage}-move`, { run: run.name, key: record.name, value }).then(() => { input.dataset.inForce = "?"; round(); });
     input.addEventListener("change", () => send(input.value === "" ? null : Number(input.value)));
@@ -167,7 +165,7 @@ function desk(options) {
       return node;
     };
     fill(row, times(0.5, "÷2"), input, times(2, "×2"));
-    return fill(box, fill(head, name, help(record.label, `${record.help}.`, range({ ...record, help: "" }).replace(/^\. /, ""))), row);
+    return fill(box, fill(head, box.querySelector("label"), help(record.label, range(record))), row);
   }
 
   async function start() {

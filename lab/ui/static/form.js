@@ -9,14 +9,10 @@ function form(records) {
 }
 
 function field(record, inputs) {
-  const box = make("div", "field"), name = make("label", "", record.label), input = control(record), info = make("small", "", range(record));
-  input.id = newId(record.name);
-  info.id = newId("info");
-  name.htmlFor = input.id;
-  input.setAttribute("aria-describedby", info.id);
+  const input = control(record);
   input.kind = record.kind;
   inputs.set(record.name, input);
-  return fill(box, name, input, info);
+  return labelled(record.label, input, range(record));
 }
 
 function range({ help, low, high, kind, default: usual }) {
@@ -30,11 +26,11 @@ const exact = (value) => (value && Math.abs(value) < 1e-4 ? String(value) : valu
 
 function control(record) {
   if (record.kind === "choice") {
-    const select = make("select", "field-input");
+    const select = make("select", "");
     for (const { value, label } of record.choices) select.append(new Option(label, value, value === record.default, value === record.default));
     return select;
   }
-  const input = make("input", "field-input");
+  const input = make("input", "");
   if (record.kind === "switch") return Object.assign(input, { type: "checkbox", checked: record.default });
   if (record.kind === "text") return Object.assign(input, { type: "text", value: record.default, maxLength: 200 });
   return Object.assign(input, { type: "number", step: record.kind === "whole" ? 1 : "any", value: record.default, min: record.low ?? "", max: record.high ?? "", inputMode: "decimal" });

@@ -72,6 +72,17 @@ function button(text, does, classes = "lab-quiet") {
   return node;
 }
 
+// An input under its name, with a sentence about it where there is one.
+function labelled(words, input, info = "") {
+  const box = make("div", "field"), name = make("label", "", words), note = make("small", "", info);
+  input.classList.add("field-input");
+  input.id = name.htmlFor = newId("input");
+  if (!info) return fill(box, name, input);
+  note.id = newId("info");
+  input.setAttribute("aria-describedby", note.id);
+  return fill(box, name, input, note);
+}
+
 // A question mark that tells what a word means: on hover, on focus, on tap; Escape closes it.
 function help(title, ...sentences) {
   const holder = make("span", "lab-help"), mark = button("?", () => {}, "lab-help-mark"), box = make("span", "lab-help-box");

@@ -1,16 +1,9 @@
 // The PPO page's desk: what a run follows and answers to, and warnings with what one click does about them.
-const prompts = make("select", "field-input"), own = make("textarea", "field-input"), pinned = make("textarea", "field-input"), follows = make("select", "field-input");
+const prompts = make("select"), own = make("textarea"), pinned = make("textarea"), follows = make("select");
 const warnings = make("section", "warnings"), after = make("p", "lab-line ppo-after");
 for (const [value, words] of [["built-in", "the built-in ones"], ["ranked", "those that were ranked"], ["own", "my own, one a line"]]) prompts.append(new Option(words, value));
 own.placeholder = "One prompt a line";
 pinned.placeholder = "Up to five, one a line; empty: the lab chooses three";
-
-function labelled(words, input, info) {
-  const box = make("div", "field"), name = make("label", "", words);
-  input.id = newId("input");
-  name.htmlFor = input.id;
-  return fill(box, name, input, info && make("small", "", info));
-}
 
 const ownField = labelled("Own prompts", own);
 ownField.hidden = true;

@@ -1,8 +1,6 @@
 // The Reward page's desk: one button, the verdict in words, and the next step.
-const raters = make("select", "field-input"), verdict = make("section", "verdict"), extra = make("details", "desk-settings"), holder = make("div", "form-grid");
-const box = make("div", "field"), name = make("label", "", "Whose rankings");
-raters.id = name.htmlFor = newId("raters");
-fill(holder, fill(box, name, raters, make("small", "", "Simulated raters are never mixed with people unless you choose everybody.")));
+const raters = make("select"), verdict = make("section", "verdict"), extra = make("details", "desk-settings"), holder = make("div", "form-grid");
+holder.append(labelled("Whose rankings", raters, "Simulated raters are never mixed with people unless you choose everybody."));
 extra.append(make("summary", "", "Rankings to learn from"), holder);
 
 desk({

@@ -92,12 +92,7 @@ function disagreement(row) {
 }
 
 // --- score any text -------------------------------------------------------------------------------------------------
-const prompt = make("textarea", "field-input"), response = make("textarea", "field-input"), scored = make("tbody", ""), table = make("table", "lab-rows"), scoreTold = teller();
-const labelled = (words, input) => {
-  const box = make("div", "field"), name = make("label", "", words);
-  input.id = name.htmlFor = newId("text");
-  return fill(box, name, input);
-};
+const prompt = make("textarea"), response = make("textarea"), scored = make("tbody", ""), table = make("table", "lab-rows"), scoreTold = teller();
 const scoreButton = button("Score it", async () => {
   const given = { prompt: prompt.value, response: response.value, run: chosen }, answer = await scoreTold.run(scoreButton, "reward-score", given);
   if (!answer) return;

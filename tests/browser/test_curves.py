@@ -1,0 +1,146 @@
+"""Live curves in a real browser: they grow in place, keep zoom, explain themselves, and stay light with a long run."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+import pytest
+from made import made, ppo_metrics
+
+from lab.events import Changed, Step, Warned
+
+CURVES = "#ppo-curves"
+HOSTILE = '<img src=x onerror="window.__x=1"><b>ana</b>'
+SCORE = f'{CURVES} .curve[data-key="reward/score"]'
+
+
+def steps(first: int, last: int) -> list[Step]:
+    return [Step(i, ppo_metrics(i)) for i in range(first, last + 1)]
+
+
+def wait_for_steps(page, count: int) -> float:
+    """Until the page has drawn so many steps; the page's own time of it."""
+    page.wait_for_function(
+        f"count => Number(document.querySelector('{CURVES} .live')?.dataset.steps) >= count", arg=count, polling=20
+    )
+    return time.time()
+
+
+def xs(page) -> list[float]:
+    return page.evaluate(f"() => [...document.querySelector('{SCORE} .curve-plot').data[1].x]")
+
+
+@pytest.fixture
+def run(app):
+    with made(app.workspace) as writer:
+        writer.write(*steps(1, 12))
+        yield writer
+
+
+def test_a_curve_grows_in_place_and_keeps_the_zoom(run, visit):
+    page = visit("ppo")
+    wait_for_steps(page, 12)
+    page.evaluate(f"() => {{ document.querySelector('{SCORE} .curve-plot').mine = true }}")
+    zoom = "g => window.labPlotly.then(P => P.relayout(g, {'xaxis.range': [2, 6]}))"
+    page.locator(f"{SCORE} .curve-plot").evaluate(zoom)
+    run.write(*steps(13, 15))
+    wait_for_steps(page, 15)
+    assert xs(page)[-3:] == [13, 14, 15]
+    kept = (
+        "() => [...document.querySelectorAll('#ppo-curves .curve-plot')].map(g => g.layout.xaxis.range.map(Math.round))"
+    )
+    assert all(each == [2, 6] for each in page.evaluate(kept))
+    assert page.evaluate(f"() => document.querySelector('{SCORE} .curve-plot').mine")
+
+
+def test_a_step_is_on_the_page_within_half_a_second(app, run, visit):
+    page = visit("ppo")
+    wait_for_steps(page, 12)
+    lags, idle = [], []
+    for step in range(13, 20):
+        began = time.time()
+        page.evaluate("() => window.lab.post('state')")
+        idle.append(time.time() - began)
+        written = run.write(*steps(step, step))
+        lags.append(wait_for_steps(page, step) - written)
+    # A machine that is busy with other things answers late whatever it is asked: that is not the curves' doing.
+    assert median(lags) < 0.5 + 10 * median(idle)
+
+
+def test_a_reload_and_a_second_browser_show_the_whole_curve(run, visit):
+    page = visit("ppo")
+    wait_for_steps(page, 12)
+    other = visit("ppo", viewport={"width": 1000, "height": 800})
+    page.reload()
+    page.click("#tab-ppo-button")
+    for each in (page, other):
+        wait_for_steps(each, 12)
+        assert xs(each) == list(range(1, 13))
+
+
+def test_marks_say_who_did_what_and_hostile_names_stay_text(run, visit):
+    run.write(Changed(12, "beta", 0.1, 0.2, HOSTILE), Warned(12, "W_KL_HIGH", f"Too far {HOSTILE}", "Double beta."))
+    page = visit("ppo")
+    wait_for_steps(page, 12)
+    page.wait_for_selector(f"{CURVES} .curves-story li")
+    said = page.inner_text(f"{CURVES} .curves-story")
+    assert f"{HOSTILE} moved beta from 0.1 to 0.2" in said and "step 12" in said
+    lines = (
+        f"() => document.querySelector('{SCORE} .curve-plot').layout.shapes.filter(each => each.type === 'line').length"
+    )
+    assert page.evaluate(lines) == 2
+    assert page.evaluate("() => window.__x === undefined && !document.querySelector('#ppo-curves img')")
+
+
+def test_a_metric_is_explained_to_the_keyboard_and_its_points_can_be_read(run, visit):
+    page = visit("ppo")
+    wait_for_steps(page, 12)
+    page.locator(f"{SCORE} .lab-help-mark").focus()
+    assert "reward model likes" in page.locator(f"{SCORE} .lab-help-box").inner_text()
+    described = page.locator(f"{SCORE} .lab-help-mark").get_attribute("aria-describedby")
+    assert page.locator(f"#{described}").count() == 1
+    page.locator(f"{SCORE} .curve-plot").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(f"{SCORE} [aria-live]").inner_text() == "Step 11: 1.1"
+    assert "1.2 at step 12" in page.locator(f"{SCORE} .curve-plot").get_attribute("aria-label")
+
+
+def test_a_value_out_of_its_healthy_range_is_named_and_the_band_never_stretches_the_axis(run, visit):
+    run.write(*steps(13, 80))
+    page = visit("ppo")
+    wait_for_steps(page, 80)
+    card = page.locator(f'{CURVES} .curve[data-key="kl/reference"]')
+    assert card.locator(".curve-note").inner_text() == "too high"
+    clipped = page.locator(f'{CURVES} .curve[data-key="policy/clip_fraction"] .curve-plot')
+    assert clipped.evaluate("g => g.layout.yaxis.range[1]") < 2
+
+
+def test_ten_thousand_steps_arrive_thinned_and_the_next_one_still_appears(app, visit):
+    with made(app.workspace, total=20_000) as long:
+        long.write(*steps(1, 10_000))
+        page = visit("ppo")
+        wait_for_steps(page, 10_000)
+        assert len(xs(page)) <= 1_500
+        long.write(*steps(10_001, 10_002))
+        wait_for_steps(page, 10_002)
+        assert xs(page)[-2:] == [10_001, 10_002]
+
+
+def test_a_page_that_cannot_be_seen_asks_for_nothing(run, visit):
+    page = visit("ppo")
+    wait_for_steps(page, 12)
+    page.click("#tab-runs-button")
+    page.wait_for_timeout(1000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2000)
+    assert not [url for url in asked if url.endswith(("/lab/ppo-desk", "/lab/timeline"))]
+
+
+def test_on_a_phone_the_cards_fit(run, visit):
+    page = visit("ppo", viewport={"width": 390, "height": 800}, is_mobile=True, has_touch=True)
+    wait_for_steps(page, 12)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    right = page.locator(f"{CURVES} .curve").evaluate_all("all => all.map(each => each.getBoundingClientRect().right)")
+    assert max(right) <= 390

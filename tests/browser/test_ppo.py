@@ -1,0 +1,184 @@
+"""The PPO page in a real browser: steered while it runs, warned with a way out, killed and resumed."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+
+import pytest
+from made import made, ppo_metrics
+
+from lab.events import Finished, Sample, Step, Warned
+from lab.rater import Rater
+from lab.store import Candidate, Store
+from lab.workspace import Workspace
+from lab.world import questions, writers
+
+DESK = "#ppo-desk"
+HOSTILE = '<img src=x onerror="window.__x=1"> ${window.__x=2} {{7*7}}'
+
+
+def state(page, wanted: str) -> None:
+    page.wait_for_selector(f'{DESK} .lab-chip[data-state="{wanted}"]')
+
+
+def press(page, words: str) -> None:
+    page.locator(f"{DESK} .desk-orders button", has_text=words).click()
+
+
+@pytest.fixture
+def run(app):
+    with made(app.workspace) as writer:
+        writer.write(*(Step(i, ppo_metrics(i)) for i in range(1, 6)))
+        yield writer
+
+
+def control(run, key: str, wanted) -> None:
+    """The order reaches the run's control file within a few seconds."""
+    deadline = time.monotonic() + 30
+    while run.run.control()[key] != wanted:
+        assert time.monotonic() < deadline, run.run.control()
+        time.sleep(0.05)
+
+
+def test_a_running_run_is_paused_stepped_and_stopped_by_the_keyboard_alone(run, visit):
+    page = visit("ppo")
+    state(page, "running")
+    page.locator(f"{DESK} [data-order=pause]").focus()
+    page.keyboard.press("Enter")
+    state(page, "paused")
+    assert run.run.control()["order"] == "pause"
+    page.locator(f"{DESK} [data-order=step]").focus()
+    page.keyboard.press("Enter")
+    control(run, "until", 6)
+    press(page, "Go on")
+    control(run, "order", "run")
+    state(page, "running")
+    press(page, "Stop and keep")
+    control(run, "order", "stop")
+    run.write(Finished(5, "stopped", {}))
+    state(page, "stopped")
+    assert page.locator(f"{DESK} .desk-orders button", has_text="Resume").is_visible()
+
+
+def test_a_knob_moves_while_it_runs_and_a_value_out_of_range_is_refused_in_words(run, visit):
+    page = visit("ppo")
+    state(page, "running")
+    beta = page.locator(f"{DESK} .desk-knobs input[name=beta]")
+    beta.fill("0.25")
+    beta.press("Enter")
+    control(run, "live", {"beta": 0.25})
+    page.get_by_label("Double beta").click()
+    control(run, "live", {"beta": 0.5})
+    beta.fill("-1")
+    beta.press("Enter")
+    page.wait_for_selector(f"{DESK} .lab-told.is-bad")
+    assert "Beta is -1; it must be at least 0" in page.inner_text(f"{DESK} .lab-told")
+    assert run.run.control()["live"] == {"beta": 0.5}
+
+
+def test_a_warning_offers_its_remedy_and_one_click_applies_it(run, visit):
+    run.checkpoint(3)
+    warned = Warned(5, "W_KL_HIGH", f"Far away {HOSTILE}", "Double beta, or go back to an earlier checkpoint.")
+    run.write(warned)
+    page = visit("ppo")
+    card = page.locator(f"{DESK} .warning")
+    card.wait_for()
+    assert HOSTILE in card.inner_text()
+    card.get_by_text("Double beta", exact=True).click()
+    control(run, "live", {"beta": 0.2})
+    assert card.get_by_text("Go back to a checkpoint (step 3)").is_visible()
+    assert page.evaluate("() => window.__x === undefined")
+
+
+def test_the_timeline_marks_changed_words_and_hostile_answers_stay_text(run, visit):
+    answers = {0: "the sky is red", 5: f"the sky is blue {HOSTILE}"}
+    run.write(*(Sample(step, HOSTILE, text, 0.1, 0.2, 4, True, "policy") for step, text in answers.items()))
+    page = visit("ppo")
+    part = page.locator("#ppo-timeline")
+    part.locator("ins").first.wait_for()
+    assert part.locator("del").all_inner_texts() == ["red"]
+    assert part.locator("ins").all_inner_texts() == [f"blue {HOSTILE}"]
+    assert part.locator("img, script").count() == 0
+    slider = part.locator("input[type=range]")
+    slider.focus()
+    slider.press("ArrowLeft")
+    page.wait_for_function("() => !document.querySelector('#ppo-timeline ins')")
+    assert part.locator("output").inner_text() == "step 0"
+    assert page.evaluate("() => window.__x === undefined")
+
+
+def test_samples_are_sorted_by_a_click_on_a_column(run, visit):
+    scores = {1: 0.5, 2: 2.0, 3: -1.0}
+    run.write(
+        *(Sample(step, "Why?", f"answer {step}", score, 0.1, 4, False, "policy") for step, score in scores.items())
+    )
+    page = visit("ppo")
+    table = page.locator("#ppo-samples table")
+    table.locator("tbody tr").nth(2).wait_for()
+    table.get_by_role("button", name="Score").click()
+    assert table.locator("tbody tr td:nth-child(2)").all_inner_texts() == ["2", "0.5", "-1"]
+    assert table.locator("th", has_text="Score").get_attribute("aria-sort") == "descending"
+
+
+def test_at_most_eight_knobs_stand_in_the_open_and_each_has_a_name(run, visit):
+    page = visit("ppo")
+    state(page, "running")
+    for each in page.locator(f"{DESK} .desk-knobs input").all():
+        assert page.locator(f'label[for="{each.get_attribute("id")}"]').count() == 1
+    run.write(Finished(5, "done", {}))
+    state(page, "done")
+    page.locator(f"{DESK} .desk-new > summary").click()
+    page.locator(f"{DESK} .desk-settings > summary", has_text="Settings").click()
+    assert 1 <= page.locator(f"{DESK} .desk-settings .form > .form-grid .field-input:visible").count() <= 8
+
+
+@pytest.fixture(scope="module")
+def ranked(app):
+    """Twenty-five rankings of answers that really differ, by a simulated taste, as if a person had clicked."""
+    rng, taste = Random(3), Rater("helpful")
+    with Store(app.workspace / "lab.db") as store:
+        for number in range(25):
+            question = questions.draw(rng)
+            texts = list(dict.fromkeys(writers.write(question, writers.pick(rng), rng) for _ in range(8)))[:4]
+            prompt = store.add_prompts([question.text], "built-in")[0]
+            comparison = store.add_comparison(prompt, [Candidate(text, "sft") for text in texts])
+            order = taste.rank(question.text, texts, rng, [True] * len(texts))
+            store.rank(f"made {number}", comparison, order, rater="ana")
+
+
+def test_a_run_with_the_real_model_is_killed_in_its_middle_and_goes_on(app, ranked, visit):
+    page = visit("reward")
+    page.set_default_timeout(300_000)
+    settings(page, "#reward-desk", {"Epochs": 1})
+    page.locator("#reward-desk .desk-new .lab-main", has_text="Train the reward model").click()
+    page.wait_for_selector('#reward-desk .lab-chip[data-state="done"]')
+    assert "guessing would be 50 %" in page.inner_text("#reward-desk .verdict")
+    page.get_by_text("Run PPO with it").click()
+    small = {"Steps": 40, "Longest answer": 12, "Batch": 8, "Minibatch": 8, "Microbatch": 8}
+    settings(page, DESK, small)
+    page.locator(f"{DESK} .desk-new .lab-main", has_text="Start PPO").click()
+    page.wait_for_function("() => Number(document.querySelector('#ppo-curves .live')?.dataset.steps) >= 3")
+    press(page, "Kill")
+    began = time.monotonic()
+    state(page, "interrupted")
+    assert time.monotonic() - began < 30
+    press(page, "Resume")
+    state(page, "running")
+    run = Workspace(app.workspace).newest("ppo", "running")
+    before = len(run.events().events)
+    page.wait_for_function(
+        "before => Number(document.querySelector('#ppo-curves .live').dataset.steps) >= before", arg=4
+    )
+    press(page, "Stop and keep")
+    state(page, "stopped")
+    assert len(run.events().events) > before and run.adapter.is_dir()
+
+
+def settings(page, desk: str, values: dict[str, float]) -> None:
+    """Open the form's folds and fill fields by their labels."""
+    if not page.locator(f"{desk} .desk-new").get_attribute("open"):
+        page.evaluate("desk => { document.querySelector(`${desk} .desk-new`).open = true }", desk)
+    page.evaluate("desk => document.querySelectorAll(`${desk} details`).forEach(each => { each.open = true })", desk)
+    for label, value in values.items():
+        page.locator(f"{desk} .desk-settings").get_by_label(label, exact=True).fill(str(value))

@@ -1,0 +1,89 @@
+"""The Reward page in a real browser: what is missing, the verdict in words, disagreements, and text that stays text."""
+
+from __future__ import annotations
+
+import pytest
+from made import made
+
+from lab.events import Finished, Step
+from lab.store import Candidate, Store
+
+HOSTILE = '<img src=x onerror="window.__x=1"> ${window.__x=2}'
+RESULT = {
+    "pairs/accuracy": 0.82,
+    "pairs/accuracy_low": 0.74,
+    "pairs/accuracy_high": 0.9,
+    "pairs/margin": 0.6,
+    "pairs/calibration_error": 0.04,
+    "pairs": 96,
+    "gain": 1.0,
+    "bias": 0.0,
+    "length_correlation": 0.7,
+    "calibration": [
+        {"confidence": 0.6, "accuracy": 0.55, "count": 40},
+        {"confidence": 0.9, "accuracy": 0.9, "count": 56},
+    ],
+    "learning_curve": [
+        {"rankings": 20, "accuracy": 0.6, "low": 0.5, "high": 0.7},
+        {"rankings": 40, "accuracy": 0.82, "low": 0.74, "high": 0.9},
+    ],
+    "raters": {"ana": 0.8, "bo": 0.85},
+}
+
+
+@pytest.fixture
+def ranking(app):
+    """A ranking by somebody with a hostile name, taken back afterwards."""
+    with Store(app.workspace / "lab.db") as store:
+        prompt = store.add_prompts([f"Why? {HOSTILE}"], "made")[0]
+        comparison = store.add_comparison(prompt, [Candidate(f"{word} {HOSTILE}", "sft") for word in ("good", "bad")])
+        seq, _ = store.rank(f"key {prompt}", comparison, [[0], [1]], rater=f"ana {HOSTILE}"[:60])
+        yield seq
+        store.withdraw(f"undo {prompt}", seq)
+
+
+@pytest.fixture
+def trained(app, ranking):
+    with made(app.workspace, "reward", 10) as run:
+        run.write(*(Step(i, {"loss/train": 0.7 - i / 20, "pairs/train_accuracy": 0.5 + i / 20}) for i in range(1, 11)))
+        disagreements = [{"seq": ranking, "better": 0, "worse": 1, "margin": 1.4}]
+        run.write(Finished(10, "done", RESULT | {"disagreements": disagreements}))
+        yield run
+
+
+def test_the_verdict_is_in_words_with_its_interval_and_leads_to_ppo(trained, visit):
+    page = visit("reward")
+    verdict = page.locator("#reward-desk .verdict")
+    verdict.get_by_text("Right on 82 % of 96 pairs it never saw, between 74 and 90 %").wait_for()
+    verdict.get_by_text("Run PPO with it").click()
+    assert page.locator("#tab-ppo-button").get_attribute("aria-selected") == "true"
+
+
+def test_learning_curve_and_calibration_are_drawn_and_described(trained, visit):
+    page = visit("reward")
+    plots = page.locator("#reward-verdict .verdict-plot")
+    plots.nth(1).locator(".main-svg").first.wait_for()
+    assert "40 rankings: 82 %" in plots.nth(0).get_attribute("aria-label")
+    assert "right on 90 % of 56" in plots.nth(1).get_attribute("aria-label")
+    facts = page.inner_text("#reward-verdict .verdict-facts")
+    assert "more ranking is worth it" in facts and "length for quality" in facts and "bo: right on 85 %" in facts
+
+
+def test_a_disagreement_shows_both_texts_as_text_and_can_be_left_out_and_taken_in(app, trained, ranking, visit):
+    page = visit("reward")
+    card = page.locator("#reward-verdict .disagreements article")
+    card.wait_for()
+    assert f"good {HOSTILE}" in card.inner_text() and f"bad {HOSTILE}" in card.inner_text()
+    card.get_by_text("Leave out").click()
+    card.get_by_text("Take in again").wait_for()
+    assert [each.excluded for each in app.rankings() if each.seq == ranking] == [True]
+    card.get_by_text("Take in again").click()
+    card.get_by_text("Leave out").wait_for()
+    assert [each.excluded for each in app.rankings() if each.seq == ranking] == [False]
+    assert page.evaluate("() => window.__x === undefined && !document.querySelector('#reward-verdict img')")
+
+
+def test_an_empty_text_is_not_scored_and_says_why(trained, visit):
+    page = visit("reward")
+    page.get_by_role("button", name="Score it").click()
+    page.get_by_text("The prompt is empty. Write something.").wait_for()

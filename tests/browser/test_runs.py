@@ -1,0 +1,75 @@
+"""The Runs page in a real browser: two runs compared, renamed, deleted and brought back."""
+
+from __future__ import annotations
+
+import pytest
+from made import made, ppo_metrics
+
+from lab.events import Step
+from lab.workspace import Workspace
+
+TABLE = "#runs-table"
+HOSTILE = '<img src=x onerror="window.__x=1">%{x}<b>'
+
+
+@pytest.fixture
+def two(app):
+    with made(app.workspace, beta=0.1) as first, made(app.workspace, beta=0.3) as second:
+        for run in (first, second):
+            run.write(*(Step(i, ppo_metrics(i)) for i in range(1, 9)))
+            run.lock.release()
+        yield first.run, second.run
+
+
+def row(page, run):
+    return page.locator(f"{TABLE} tbody tr", has_text=run.name)
+
+
+def test_two_runs_are_compared_in_their_settings_and_on_the_curves(two, visit):
+    two[1].rename(HOSTILE)
+    page = visit("runs")
+    for run in two:
+        row(page, run).locator("input[type=checkbox]").check()
+    difference = page.locator(f"{TABLE} .part table")
+    difference.locator("tbody tr", has_text="Beta").wait_for()
+    assert difference.locator("tbody tr").all_inner_texts() == ["Beta\t0.1\t0.3"]
+    card = page.locator('#runs-curves .curve[data-key="reward/score"] .curve-plot')
+    card.wait_for()
+    dashes = "g => g.data.filter((_, i) => i % 2).map(trace => trace.line.dash)"
+    assert card.evaluate(dashes) == ["solid", "dash"]
+    assert HOSTILE in page.inner_text("#runs-curves .curves-legend")
+    assert page.evaluate("() => window.__x === undefined && !document.querySelector('#runs-curves .curves-legend img')")
+
+
+def test_a_run_is_renamed_in_place_and_escape_leaves_it_as_it_was(two, visit):
+    page = visit("runs")
+    row(page, two[0]).get_by_role("button", name="Rename").click()
+    page.keyboard.type("The careful one")
+    page.keyboard.press("Enter")
+    page.locator(f"{TABLE} .runs-title", has_text="The careful one").wait_for()
+    assert two[0].title() == "The careful one"
+    row(page, two[0]).get_by_role("button", name="Rename").click()
+    page.keyboard.type("Something else")
+    page.keyboard.press("Escape")
+    page.locator(f"{TABLE} .runs-title", has_text="The careful one").wait_for()
+    assert two[0].title() == "The careful one"
+
+
+def test_a_deleted_run_comes_back_by_undo(app, two, visit):
+    page = visit("runs")
+    row(page, two[0]).get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Undo").wait_for()
+    assert two[0].name not in [run.name for run in Workspace(app.workspace).runs()]
+    page.keyboard.press("Enter")
+    row(page, two[0]).wait_for()
+    assert two[0].name in [run.name for run in Workspace(app.workspace).runs()]
+
+
+def test_an_interrupted_run_offers_to_go_on_and_its_title_opens_its_page(two, visit):
+    page = visit("runs")
+    line = row(page, two[0])
+    line.locator('.lab-chip[data-state="interrupted"]').wait_for()
+    assert line.get_by_role("button", name="Resume").is_visible()
+    line.locator(".runs-title").click()
+    page.wait_for_function("name => document.querySelector('#ppo-desk .desk-picker')?.value === name", arg=two[0].name)
+    assert page.locator("#tab-ppo-button").get_attribute("aria-selected") == "true"

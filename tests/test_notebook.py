@@ -1,0 +1,47 @@
+"""The live figure of a notebook: events pass through unchanged, and each stage draws what it measured."""
+
+from __future__ import annotations
+
+from lab.events import Changed, Finished, Started, Step
+from lab.glossary import GLOSSARY
+from lab.notebook import live_figure
+
+EVENTS = [
+    Started("sft", 2, {}),
+    Step(1, {"loss/train": 2.0, "gradient/norm": 1.0}),
+    Step(2, {"loss/train": 1.0, "gradient/norm": 1.0}),
+    Finished(2, "done", {}),
+    Started("ppo", 3, {}),
+    Step(1, {"reward/score": 0.0, "kl/reference": 0.0, "no/such": 1.0}),
+    Changed(1, "beta", 0.1, 0.2, "ana"),
+    Step(2, {"reward/score": 0.5, "kl/reference": None}),
+    Step(3, {"reward/score": 0.7, "kl/reference": 2.0}),
+    Finished(3, "done", {}),
+]
+
+
+def drawn(events=EVENTS, every=0.0):
+    figures = []
+    passed = list(live_figure(iter(events), every=every, show=figures.append))
+    return passed, figures
+
+
+def test_every_event_passes_through_in_order():
+    assert drawn()[0] == EVENTS
+
+
+def test_each_stage_ends_with_a_figure_of_all_that_it_measured():
+    sft, ppo = drawn(EVENTS[:4])[1][-1], drawn()[1][-1]
+    assert list(sft.data[0].x) == [1, 2] and list(sft.data[0].y) == [2.0, 1.0]
+    assert [list(trace.x) for trace in ppo.data] == [[1, 2, 3], [1, 3]]
+    titles = [each.text.split(",")[0] for each in ppo.layout.annotations]
+    assert titles == [GLOSSARY["reward/score"].title, GLOSSARY["kl/reference"].title]
+
+
+def test_a_moved_knob_is_a_line_on_every_curve():
+    ppo = drawn()[1][-1]
+    assert sum(shape.type == "line" and shape.x0 == 1 for shape in ppo.layout.shapes) == 2
+
+
+def test_nothing_is_drawn_before_anything_was_measured():
+    assert drawn([Started("ppo", 1, {}), Finished(0, "stopped", {})])[1] == []
