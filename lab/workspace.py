@@ -159,11 +159,13 @@ class Run:
 
     def delete(self) -> Path:
         """Moves the folder to the trash; raises Busy while a process works in it."""
-        if self.locked():
-            raise Busy(f"Run {self.name} is in use, so it was not deleted. Stop it first.")
-        trash = self.folder.parent.parent / "trash"
-        trash.mkdir(exist_ok=True)
-        return self.folder.rename(trash / self.name)
+        lock = taken(self.lock(), f"Run {self.name}")
+        try:
+            trash = self.folder.parent.parent / "trash"
+            trash.mkdir(exist_ok=True)
+            return self.folder.rename(trash / self.name)
+        finally:
+            lock.release()
 
     def restore(self) -> Run:
         """Moves the folder back from the trash."""
@@ -187,7 +189,7 @@ class Run:
     def last_turn(self) -> Event | None:
         """The newest Started, Finished or Failed: what decides the status. Reads only the end of the event file."""
         path = self.folder / "events.jsonl"
-        size = path.stat().st_size if path.exists() else 0
+        size = _size(path)
         block = _END
         while size:
             lines = _last_lines(path, size, block)
@@ -289,22 +291,32 @@ def taken(lock: Lock, what: str) -> Lock:
 
 def held(path: Path) -> bool:
     """Whether a living process holds this lock. Looking takes it for a moment where it is free."""
-    if not path.exists():
-        return False
-    probe = filelock.FileLock(path, timeout=0, thread_local=False)
     try:
-        probe.acquire()
-    except filelock.Timeout:
-        return True
-    probe.release()
-    return False
+        # Not by FileLock, which would make the file and its folder anew if they are deleted at this moment.
+        handle = os.open(path, os.O_RDWR)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        return not filelock.lock_descriptor(handle, blocking=False)
+    finally:
+        os.close(handle)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _last_lines(path: Path, size: int, block: int) -> list[bytes]:
     """The whole lines among the last bytes; none where one line is longer than that."""
-    with path.open("rb") as file:
-        file.seek(max(0, size - block))
-        lines = file.read(block).split(b"\n")
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, size - block))
+            lines = file.read(block).split(b"\n")
+    except FileNotFoundError:
+        return []
     return lines[1 if size > block else 0 : -1]
 
 

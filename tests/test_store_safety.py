@@ -16,6 +16,7 @@ import pytest
 
 from lab.errors import Damaged, NewerWorkspace, NotFound
 from lab.store import Candidate, Store
+from lab.store.backups import EVERY_ROWS, Keeper
 from lab.store.schema import NAMES, VERSION, connect
 
 ROOT = Path(__file__).parent.parent
@@ -275,18 +276,36 @@ def test_backups_are_whole_and_five_are_kept(path, tmp_path):
         assert len(kept) == 5 and made in kept and not list((tmp_path / "kept").glob(".*"))
 
 
-def test_a_backup_is_made_by_itself_and_one_that_fails_costs_no_ranking(path):
+def test_a_backup_is_made_by_itself_once_enough_was_written(path):
     with Store(path) as store:
-        path.with_name("backups").write_text("a file where the folder should be")
-        prompts = store.add_prompts([f"Why {n}?" for n in range(500)], "own")
-        shown = store.add_comparison(prompts[0], FOUR)
-        wait_until(lambda: store.backup_fault)
-        assert "backup" in store.backup_fault
-        path.with_name("backups").unlink()
+        store.add_prompts([f"Why {n}?" for n in range(500)], "own")
+        wait_until(lambda: list(path.parent.glob("backups/*.db")))
         store.add_prompts([f"How {n}?" for n in range(500)], "own")
-        store.rank("k", shown, [], rater="ana")
-        wait_until(lambda: not store.backup_fault)
-        assert list(path.with_name("backups").glob("*.db")) and len(store.rankings()) == 1
+    with Store(newest_backup(path), read_only=True) as copy:
+        assert len(copy.prompts()) == 1000
+
+
+def test_a_backup_that_fails_is_said_costs_no_ranking_and_is_tried_again(path):
+    folder = path.with_name("backups")
+    with Store(path) as store:
+        folder.write_text("a file where the folder should be")
+        store.add_prompts([f"Why {n}?" for n in range(500)], "own")
+        wait_until(lambda: store.backup_fault)
+        store.rank("k", show(store), [], rater="ana")
+        folder.unlink()
+        store.close()
+        assert store.backup_fault == "" and len(store.rankings()) == 1 and list(folder.glob("*.db"))
+
+
+def test_backups_rest_between_each_other(path, tmp_path):
+    filled(path, 3)
+    keeper = Keeper(path, tmp_path / "kept", rest=0.5)
+    for rows, count in ((EVERY_ROWS - 1, 0), (EVERY_ROWS, 1), (2 * EVERY_ROWS, 1)):
+        keeper.after(rows)
+        wait_until(lambda count=count: len(list((tmp_path / "kept").glob("*.db"))) == count)
+    time.sleep(2.0)
+    keeper.after(2 * EVERY_ROWS)
+    wait_until(lambda: len(list((tmp_path / "kept").glob("*.db"))) == 2)
 
 
 def wait_until(true, seconds=10.0):

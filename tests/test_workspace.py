@@ -356,3 +356,22 @@ def test_answers_are_followed_by_many_threads_while_they_come(workspace):
     for thread in threads:
         thread.join()
     assert seen == [299] * 4
+
+
+def test_looking_at_runs_while_they_are_deleted_and_restored_never_fails(workspace, run):
+    write(run, STARTED, Step(1, {}))
+    with run.lock():
+        pass
+    stop = threading.Event()
+
+    def move():
+        while not stop.is_set():
+            run.delete()
+            workspace.deleted()[0].restore()
+
+    with ThreadPoolExecutor(1) as pool:
+        moved = pool.submit(move)
+        for _ in range(300):
+            assert {each.status() for each in workspace.runs()} <= {"interrupted", "damaged"}
+        stop.set()
+        moved.result()

@@ -15,27 +15,30 @@ from lab.journal import sync_folder
 from lab.store.schema import check_rows, check_version, connect, refusal
 
 KEPT = 5
-EVERY_ROWS, EVERY_SECONDS = 400, 600.0
+EVERY_ROWS, EVERY_SECONDS, REST_SECONDS = 400, 600.0, 30.0
+# A backup may take this share of the time at most, however large the database has grown.
+SHARE = 0.05
 PATTERN = "lab-*.db"
 
 
 class Keeper:
     """Makes a backup after so many new rows or so much time; a backup that fails costs nobody a ranking."""
 
-    def __init__(self, path: Path, folder: Path):
-        self._path, self._folder, self.fault = path, folder, ""
-        self._rows, self._kept, self._at = 0, 0, time.monotonic()
+    def __init__(self, path: Path, folder: Path, rest: float = REST_SECONDS):
+        """`rest` is the least time in seconds between the end of one backup and the start of the next."""
+        self._path, self._folder, self._rest, self.fault = path, folder, rest, ""
+        self._rows = self._kept = 0
+        self._began, self._not_before = time.monotonic(), 0.0
         self._thread: threading.Thread | None = None
 
     def after(self, rows: int) -> None:
         """Called behind every commit with the rows written so far; returns at once."""
-        self._rows, new = rows, rows - self._kept
-        due = new >= EVERY_ROWS or (new and time.monotonic() - self._at >= EVERY_SECONDS)
-        if not due or (self._thread and self._thread.is_alive()):
-            return
-        self._kept, self._at = rows, time.monotonic()
-        self._thread = threading.Thread(target=self.try_one, name="store-backup", daemon=True)
-        self._thread.start()
+        self._rows, new, now = rows, rows - self._kept, time.monotonic()
+        due = new >= EVERY_ROWS or (new and now - self._began >= EVERY_SECONDS)
+        if due and now >= self._not_before and not (self._thread and self._thread.is_alive()):
+            self._kept, self._began = rows, now
+            self._thread = threading.Thread(target=self.try_one, name="store-backup", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         if self._thread:
@@ -50,11 +53,14 @@ class Keeper:
             self.try_one()
 
     def try_one(self) -> None:
+        start = time.monotonic()
         try:
             make(self._path, self._folder)
             self.fault = ""
         except (OSError, sqlite3.Error, LabError) as problem:
             self.fault = f"The newest backup of the rankings failed: {problem}"
+        end = time.monotonic()
+        self._not_before = end + max(self._rest, (end - start) / SHARE)
 
 
 def make(path: Path, folder: Path, keep: int = KEPT) -> Path:
@@ -103,8 +109,10 @@ def _copied(path: Path, target: Path) -> int:
     with closing(connect(path, write=False)) as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
         copy.execute("PRAGMA synchronous = OFF")
         source.backup(copy)
-    count = rankings_in(target)
-    if count is None:
+        # Only the pages here, which SQLite does without holding up other threads; every row is read before it is used.
+        sound = copy.execute("PRAGMA quick_check (1)").fetchone()[0] == "ok"
+        count = copy.execute("SELECT count(*) FROM ranking").fetchone()[0]
+    if not sound:
         raise Damaged("A backup could not be read back, so it was not kept. The disk may be failing.")
     with target.open("rb+") as file:
         os.fsync(file.fileno())
