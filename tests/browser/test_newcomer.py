@@ -1,0 +1,95 @@
+"""The path of somebody who reads nothing: rank by keys, one button to the reward model, one button to PPO, for real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from urllib.request import urlopen
+
+import pytest
+
+from .conftest import ROOT, start, stop
+from .test_rank import rank
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """An app of its own: what others ranked would shorten the path."""
+    running = start(tmp_path_factory.mktemp("newcomer") / "workspace")
+    yield running
+    stop(running)
+
+
+def step(page, button: str, seconds: float = 120) -> None:
+    """Wait until the strip at the top offers this button, and press it."""
+    page.wait_for_function(
+        "words => { const go = document.querySelector('.lab-go'); return !go.hidden && go.textContent === words }",
+        arg=button,
+        timeout=1000 * seconds,
+    )
+    page.click(".lab-go")
+
+
+def test_nine_rankings_and_two_buttons_lead_to_the_first_curve_of_ppo(fresh, chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(60_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(fresh.url)
+    for _ in range(9):
+        rank(page)
+    step(page, "Train the reward model")
+    page.wait_for_selector("#tab-reward-button[aria-selected=true]")
+    step(page, "Run PPO")
+    page.wait_for_selector("#tab-ppo-button[aria-selected=true]")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#ppo-curves .curve-value')].some(each => /[0-9]/.test(each.textContent))",
+        timeout=180_000,
+    )
+    assert not errors
+    kill_the_worker(fresh, page)
+    page.close()
+
+
+def kill_the_worker(fresh, page) -> None:
+    """The run shows as interrupted, another worker takes over, and the rankings are all there."""
+    from lab.journal import read_json
+
+    before = read_json(fresh.workspace / "worker.json")["pid"]
+    os.kill(before, signal.SIGKILL)
+    page.wait_for_function(
+        "() => document.querySelector('#ppo-desk').innerText.includes('interrupted')", timeout=30_000
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not _ready(fresh, before):
+        time.sleep(0.2)
+    assert _ready(fresh, before)
+    assert len(fresh.rankings()) == 9
+
+
+def _ready(fresh, before: int) -> bool:
+    from lab.journal import read_json
+
+    facts = read_json(fresh.workspace / "worker.json") or {}
+    return facts.get("pid") != before and bool(facts.get("ready"))
+
+
+def test_a_port_that_is_taken_is_said_in_one_line_with_status_two(app, tmp_path):
+    port = app.url.rpartition(":")[2]
+    command = [sys.executable, "app.py", "--workspace", str(tmp_path / "w"), "--port", port]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 2
+    assert found.stderr.count("\n") == 1 and f"Port {port} is taken" in found.stderr
+    assert not (tmp_path / "w").exists()
+
+
+def test_the_page_answers_while_the_model_still_loads_and_torch_stays_out_of_its_process(app):
+    with urlopen(f"{app.url}/", timeout=30) as answer:
+        assert b"RLHF Lab" in answer.read()
+    maps = open(f"/proc/{app.process.pid}/maps", encoding="utf-8").read()
+    assert "libtorch" not in maps
