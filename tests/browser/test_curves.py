@@ -6,9 +6,10 @@ import time
 from statistics import median
 
 import pytest
-from made import made, ppo_metrics
 
 from lab.events import Changed, Step, Warned
+
+from .made import made, ppo_metrics
 
 CURVES = "#ppo-curves"
 HOSTILE = '<img src=x onerror="window.__x=1"><b>ana</b>'
@@ -139,8 +140,10 @@ def test_a_page_that_cannot_be_seen_asks_for_nothing(run, visit):
 
 
 def test_on_a_phone_the_cards_fit(run, visit):
-    page = visit("ppo", viewport={"width": 390, "height": 800}, is_mobile=True, has_touch=True)
+    page = visit("ppo", viewport={"width": 1000, "height": 800}, has_touch=True)
     wait_for_steps(page, 12)
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function("() => document.querySelector('#ppo-curves .curve').getBoundingClientRect().right <= 390")
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     right = page.locator(f"{CURVES} .curve").evaluate_all("all => all.map(each => each.getBoundingClientRect().right)")
     assert max(right) <= 390

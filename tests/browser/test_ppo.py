@@ -6,13 +6,14 @@ import time
 from random import Random
 
 import pytest
-from made import made, ppo_metrics
 
 from lab.events import Finished, Sample, Step, Warned
 from lab.rater import Rater
 from lab.store import Candidate, Store
 from lab.workspace import Workspace
 from lab.world import questions, writers
+
+from .made import made, ppo_metrics
 
 DESK = "#ppo-desk"
 HOSTILE = '<img src=x onerror="window.__x=1"> ${window.__x=2} {{7*7}}'

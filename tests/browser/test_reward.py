@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from made import made
 
 from lab.events import Finished, Step
 from lab.store import Candidate, Store
+
+from .made import made
 
 HOSTILE = '<img src=x onerror="window.__x=1"> ${window.__x=2}'
 RESULT = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from made import made, ppo_metrics
 
 from lab.events import Step
 from lab.workspace import Workspace
+
+from .made import made, ppo_metrics
 
 TABLE = "#runs-table"
 HOSTILE = '<img src=x onerror="window.__x=1">%{x}<b>'

@@ -1,0 +1,65 @@
+"""The SFT page in a real browser: examples are seen before anything starts, and a poor file says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+
+from lab.events import Finished, Sample, Step
+
+from .made import made
+
+DESK = "#sft-desk"
+HOSTILE = '<img src=x onerror="window.__x=1"> ${window.__x=2}'
+
+
+def unfold(page) -> None:
+    page.wait_for_selector(f"{DESK} .desk-new", state="attached")
+    page.evaluate("desk => document.querySelectorAll(`${desk} details`).forEach(each => { each.open = true })", DESK)
+
+
+def send(page, path) -> None:
+    page.locator(f"{DESK} input[type=file]").set_input_files(path)
+
+
+def test_built_in_examples_are_shown_before_anything_starts(visit):
+    page = visit("sft")
+    unfold(page)
+    page.locator(f"{DESK} .sft-data tbody tr").nth(4).wait_for()
+    assert "Built-in examples" in page.inner_text(f"{DESK} .sft-about")
+
+
+def test_a_file_shows_five_rows_and_why_others_are_left_out(visit, tmp_path):
+    rows = [{"prompt": f"Question {i} {HOSTILE}?", "completion": f"Answer {i}."} for i in range(9)]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in [*rows, {"prompt": "No answer?", "completion": ""}]))
+    page = visit("sft")
+    unfold(page)
+    send(page, file)
+    page.get_by_text("mine.jsonl: 9 examples").wait_for()
+    assert page.locator(f"{DESK} .sft-data tbody tr").count() == 5
+    assert f"Question 0 {HOSTILE}?" in page.inner_text(f"{DESK} .sft-data tbody")
+    assert page.inner_text(f"{DESK} .sft-reasons li").startswith("Line 10:")
+    assert page.evaluate("() => window.__x === undefined")
+
+
+def test_a_file_that_cannot_be_read_is_refused_in_words_and_the_choice_stays(visit, tmp_path):
+    file = tmp_path / "poor.jsonl"
+    file.write_text('{"some": "thing"}\n{"other": 1}\n')
+    page = visit("sft")
+    unfold(page)
+    send(page, file)
+    page.locator(f"{DESK} .sft-data .lab-told.is-bad").wait_for()
+    assert "poor.jsonl" in page.inner_text(f"{DESK} .sft-data .lab-told")
+    assert "Built-in examples" in page.inner_text(f"{DESK} .sft-about")
+
+
+def test_answers_before_and_after_stand_side_by_side(app, visit):
+    with made(app.workspace, "sft", 2) as run:
+        run.write(
+            *(Sample(step, "Why?", text, None, None, 3, True, "sft") for step, text in ((0, "why why"), (2, "so so")))
+        )
+        run.write(Step(1, {"loss/train": 2.0}), Step(2, {"loss/train": 1.0}), Finished(2, "stopped", {}))
+        page = visit("sft")
+        page.locator("#sft-timeline ins").wait_for()
+        said = page.inner_text("#sft-timeline")
+        assert "Before SFT" in said and "At step 2" in said and "so so" in said
