@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import secrets
 import signal
@@ -79,6 +80,8 @@ def serve(options: Options, *, block: bool) -> Any:
         raise
     if block:
         office.close()
+    else:
+        atexit.register(office.close)
     return demo
 
 

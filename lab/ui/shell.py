@@ -29,7 +29,7 @@ def build(office: Office) -> gr.Blocks:
     """All pages in one document: a multipage app would load the whole page anew at each click."""
     with gr.Blocks(title="RLHF Lab", fill_width=True, analytics_enabled=False) as demo:
         header(office)
-        with gr.Tabs(selected="rank", elem_id="tabs"):
+        with gr.Tabs(selected="rank", elem_id="tabs", overflow_behavior="wrap"):
             for name, title in TABS.items():
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     page(name, office)

@@ -72,6 +72,9 @@ def _buttons() -> dict[str, str]:
 def _blocks() -> dict[str, str]:
     return {
         "block_background_fill": "*background_fill_primary",
+        "block_background_fill_dark": "*background_fill_primary",
+        "block_border_color_dark": "*border_color_primary",
+        "panel_background_fill_dark": "*background_fill_secondary",
         "block_border_width": "1px",
         "block_radius": "12px",
         "container_radius": "12px",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,9 @@ from lab.ui.pool import Sampling
 from lab.ui.rank.desk import TAGS
 from lab.ui.theme import STATIC
 
+LABELS = MappingProxyType(
+    {"count": "Answers", "prompts": "Prompts", "temperature": "Temperature", "tokens": "Longest answer"}
+)
 SCRIPTS = ("ranking.js", "dragging.js", "board.js")
 
 
@@ -33,7 +37,7 @@ class Board(gr.HTML):
 def settings() -> list[dict[str, Any]]:
     """The knobs of a board, for the script to draw."""
     return [
-        {"name": each.name, "value": each.default, "help": each.metadata["help"]}
+        {"name": each.name, "label": LABELS[each.name], "value": each.default, "help": each.metadata["help"]}
         | {name: each.metadata[name] for name in ("low", "high", "choices")}
         for each in fields(Sampling)
     ]

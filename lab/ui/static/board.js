@@ -2,7 +2,7 @@
 const find = (selector) => element.querySelector(selector);
 const LETTERS = "ABCDEFGH";
 const duel = props.kind === "duel";
-const actions = { tie, undo, skip: () => save([]), submit: () => save(ranking.groups) };
+const actions = { tie: () => (duel ? decide(null) : tie()), undo, skip: () => save([]), submit: () => save(ranking.groups) };
 const cards = find(".board-cards");
 const strip = find(".board-strip");
 const note = find(".board-note input");
@@ -149,7 +149,7 @@ function paintStrip() {
     nodes.push(slot);
   });
   if (ranking.joining) nodes.push(lab.make("li", "board-sign", "="));
-  const hint = duel ? "Press ← or → for the better one, = for a tie" : "Click the best answer first, or press its number";
+  const hint = duel ? "Click the better answer, or press ← or →; = for a tie" : "Click the best answer first, or press its number";
   if (!ranking.started) nodes.push(lab.make("li", "board-hint", hint));
   strip.replaceChildren(...nodes);
 }
@@ -302,7 +302,6 @@ function problem(words, label = "", act = null) {
 
 function knobField(knob) {
   const label = lab.make("label", "board-knob");
-  const title = knob.name[0].toUpperCase() + knob.name.slice(1);
   const input = lab.make(knob.choices.length ? "select" : "input");
   if (knob.choices.length) input.append(...knob.choices.map((choice) => new Option(choice, choice)));
   else Object.assign(input, { type: "number", min: knob.low, max: knob.high, step: Number.isInteger(knob.value) && knob.high > 2 ? 1 : 0.05 });
@@ -311,7 +310,7 @@ function knobField(knob) {
     settings[knob.name] = knob.choices.length ? input.value : Number(input.value);
     load(false);
   });
-  label.append(lab.make("b", "", title), input, lab.make("small", "", knob.help));
+  label.append(lab.make("b", "", knob.label), input, lab.make("small", "", knob.help));
   return label;
 }
 
@@ -379,7 +378,7 @@ find(".board-own").addEventListener("submit", async (event) => {
 
 // A duel is decided by one press: there is nothing else to say. Undo takes it back.
 function decide(index) {
-  if (writing()) return say("Still writing");
+  if (saving || writing()) return say("Still writing");
   ranking = makeRanking(2);
   if (index === null) ranking.tie();
   else ranking.pick(index);
@@ -390,7 +389,7 @@ function decide(index) {
 function duelKey(key) {
   const index = { ArrowLeft: 0, ArrowRight: 1, 1: 0, 2: 1, "=": null }[key];
   if (index === undefined) return false;
-  if (!saving) decide(index);
+  decide(index);
   return true;
 }
 
@@ -427,7 +426,7 @@ element.querySelectorAll("[data-do]").forEach((button) => button.addEventListene
 buildPanels();
 if (duel) {
   find(".board-own").hidden = find(".board-source").hidden = find(".board-progress").hidden = true;
-  find(".board-extra").hidden = find("[data-do=tie]").hidden = find("[data-do=submit]").hidden = true;
+  find(".board-extra").hidden = find("[data-do=submit]").hidden = true;
   const meet = (two) => {
     Object.assign(settings, two);
     load(false);
