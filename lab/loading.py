@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+from lab import decode, trunk
 from lab.errors import ModelIncomplete, SelfCheck
 from lab.losses import positions
 from lab.models import BASE, Roles, lora_config
@@ -25,7 +27,7 @@ EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 def load(name: str = "tiny", *, four_bit: bool = False, device: str | None = None, dtype: str = "auto") -> Roles:
     """The base model of a name (tiny, small), a folder or a Hugging Face id, with no adapter yet but an empty `sft`.
 
-    dtype: auto (fp32 on a CPU, bf16 elsewhere), float32, bfloat16 or float16. Raises ModelIncomplete when the folder lacks
+    dtype: auto (bf16; fp32 on a CPU for shapes without a pass of our own), float32, bfloat16 or float16. Raises ModelIncomplete when the folder lacks
     something, NoEndToken when the tokenizer cannot end an answer.
     """
     with quiet():
@@ -58,7 +60,7 @@ def _load(name: str, four_bit: bool, device: str | None, dtype: str) -> Roles:
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
         model = _weights(where, four_bit, chosen, dtype)
-    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise ModelIncomplete(
             f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
             "Check the name or folder and that all its files are there; the embedded model is called tiny."
@@ -68,6 +70,8 @@ def _load(name: str, four_bit: bool, device: str | None, dtype: str) -> Roles:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     peft = get_peft_model(model, lora_config(8), adapter_name="sft").eval()
+    if chosen.type == "cpu" and not four_bit:
+        _settle_on_cpu(peft, dtype)
     roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), four_bit)
     roles.add("sft")
     _check_output_layer(roles)
@@ -85,8 +89,7 @@ def _weights(where: str | Path, four_bit: bool, device: torch.device, dtype: str
     """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    automatic = torch.float32 if device.type == "cpu" and not four_bit else torch.bfloat16
-    options: dict[str, Any] = {"dtype": automatic if dtype == "auto" else getattr(torch, dtype)}
+    options: dict[str, Any] = {"dtype": torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)}
     if device.type == "cpu":
         options["attn_implementation"] = "eager"
     if four_bit:
@@ -104,6 +107,14 @@ def _weights(where: str | Path, four_bit: bool, device: torch.device, dtype: str
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def _settle_on_cpu(peft: Any, dtype: str) -> None:
+    """bf16 weights where our own pass keeps the states in fp32; in fp32 where the library's pass must do it."""
+    if decode.suits(peft, BASE, largest=10**12):
+        trunk.fuse(peft)
+    elif dtype == "auto":
+        peft.float()
 
 
 @torch.no_grad()

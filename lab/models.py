@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lab import decode, trunk
 from lab.errors import NotFound
 from lab.losses import positions
 from lab.text import Batch, Text
@@ -32,6 +33,7 @@ class Roles:
     name: str = ""
     four_bit: bool = False
     _layers: list[Any] = field(default_factory=list)
+    _lean: dict[str, bool] = field(default_factory=dict)
 
     def known(self) -> list[str]:
         """The roles that can be played now."""
@@ -56,6 +58,7 @@ class Roles:
             parameter.requires_grad_(True)
         if like:
             copy_weights(self.weights(like), self.weights(role))
+        self._lean.clear()
         self._layers = [module for module in self.model.modules() if hasattr(module, "_active_adapter")]
 
     def remove(self, role: str) -> None:
@@ -112,14 +115,21 @@ class Roles:
 
     def hidden(self, role: str, batch: Batch) -> torch.Tensor:
         """States [B, T+1, h] from the last prompt token on: entry t predicts response token t."""
+        where = positions(batch.attention)
         with self.using(role) as model, self.autocast():
-            states = model.base_model(
-                input_ids=batch.ids,
-                attention_mask=batch.attention,
-                position_ids=positions(batch.attention),
-                use_cache=False,
-            ).last_hidden_state
+            if self.lean(role):
+                states = trunk.states(self.model, role, batch.ids, batch.attention, where)
+            else:
+                states = model.base_model(
+                    input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
+                ).last_hidden_state
         return states[:, batch.width - 1 :]
+
+    def lean(self, role: str) -> bool:
+        """Whether our own, leaner pass computes what the model does: Llama shapes in full precision on a CPU."""
+        if role not in self._lean:
+            self._lean[role] = self.device.type == "cpu" and decode.suits(self.model, role, largest=10**12)
+        return self._lean[role]
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """The output layer over states [..., h] in float32: [..., V]."""

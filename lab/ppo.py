@@ -8,7 +8,7 @@ from time import monotonic
 
 import torch
 
-from lab import losses
+from lab import logprobs, losses
 from lab.config import Ppo
 from lab.diagnose import Diagnosis
 from lab.errors import NoRows, NotFound, SelfCheck
@@ -148,7 +148,7 @@ def _backward(
     """Gradients of one microbatch. A value adapter has its own pass: an adapter never changes between forward and backward."""
     batch = part.batch
     states = roles.hidden(cast.policy, batch)[:, :-1]
-    logp = losses.log_softmax_gather(roles.logits(states), batch.responses, config.temperature)
+    logp = logprobs.of(roles, states, batch.responses, batch.mask, config.temperature)
     policy, said = losses.policy_loss(
         logp, part.of(rollout.logp), part.of(rollout.advantages), batch.mask, clip=config.clip, count=count
     )

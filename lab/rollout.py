@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lab import losses
+from lab import logprobs, losses
 from lab.config import Ppo
 from lab.models import Roles
 from lab.steps import finite
@@ -129,18 +129,11 @@ def measure(
 
 def _read(roles: Roles, cast: Cast, batch: Batch, config: Ppo) -> tuple[torch.Tensor, ...]:
     """Log-probs, reference log-probs, exact KL, entropy and values [b, T], and raw scores [b], of one microbatch."""
-    mask, temperature = batch.mask, config.temperature
     states = roles.hidden(cast.policy, batch)[:, :-1]
-    logits = roles.logits(states)
-    reference = roles.logits(roles.hidden(cast.reference, batch)[:, :-1])
-    read = (
-        losses.log_softmax_gather(logits, batch.responses, temperature),
-        losses.log_softmax_gather(reference, batch.responses, temperature),
-        losses.exact_kl(logits, reference, temperature),
-        losses.entropy(logits, temperature),
-        values_of(roles, batch, states, config),
-    )
-    return *(torch.where(mask, column, 0.0) for column in read), roles.raw_scores(batch, cast.reward)
+    reference = roles.hidden(cast.reference, batch)[:, :-1]
+    columns = logprobs.read(roles, states, reference, batch.responses, batch.mask, config.temperature)
+    values = torch.where(batch.mask, values_of(roles, batch, states, config), 0.0)
+    return *columns, values, roles.raw_scores(batch, cast.reward)
 
 
 def values_of(roles: Roles, batch: Batch, states: torch.Tensor, config: Ppo) -> torch.Tensor:

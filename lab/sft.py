@@ -8,11 +8,11 @@ from time import monotonic
 
 import torch
 
+from lab import logprobs
 from lab.config import Sft
 from lab.errors import NoRows
 from lab.events import Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
-from lab.losses import sft_loss
 from lab.models import Roles
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, step_seed
@@ -108,8 +108,8 @@ def encode(roles: Roles, pair: tuple[str, str]) -> Encoded:
 
 def response_loss(roles: Roles, batch: Batch, role: str = "sft", count: int | None = None) -> torch.Tensor:
     """Nats a response token: the mean, or the sum over `count`."""
-    logits = roles.logits(roles.hidden(role, batch)[:, :-1])
-    return sft_loss(logits, batch.responses, batch.mask, count)
+    logp = logprobs.of(roles, roles.hidden(role, batch)[:, :-1], batch.responses, batch.mask)
+    return -logp.sum() / (batch.mask.sum() if count is None else count)
 
 
 @torch.no_grad()

@@ -87,5 +87,5 @@ def new_state(roles: Roles, groups: Sequence[tuple[str, str]], **options: float)
     found = []
     for role, head in groups:
         found.append({"params": [*roles.trainable(role), *(roles.heads[head].parameters() if head else ())]})
-    optimizer = torch.optim.AdamW(found, **({"weight_decay": 0.0} | options))
+    optimizer = torch.optim.AdamW(found, fused=True, **({"weight_decay": 0.0} | options))
     return State(roles, tuple(role for role, _ in groups), tuple(head for _, head in groups if head), optimizer)

@@ -78,8 +78,7 @@ class Studio:
 
     def _load_checkpoint(self, run: Run, role: str, step: int) -> None:
         if step not in run.checkpoints():
-            known = ", ".join(map(str, run.checkpoints())) or "none"
-            raise NotFound(f"Run {run.name} has no checkpoint of step {step}. Checkpoints: {known}.")
+            raise _no_checkpoint(run, step)
         tensors, _ = checkpoint.read_folder(run.checkpoint(step))
         prefix = f"adapter/{run.name}/"
         found = {name.removeprefix(prefix): weight for name, weight in tensors.items() if name.startswith(prefix)}
@@ -136,6 +135,8 @@ class Studio:
             raise Busy(f"Run {name} is going on already.")
         if run.status() == "done" and step is None:
             raise Busy(f"Run {name} is done. Start a new run, or go back to one of its checkpoints.")
+        if step is not None and step not in run.checkpoints():
+            raise _no_checkpoint(run, step)
         facts = run.facts()
         run.set_control(order="run", until=None)
         config = _config(_CONFIGS[run.stage], facts["config"])
@@ -238,6 +239,11 @@ def _config(kind: type, knobs: dict[str, Any]) -> Any:
 
 def _as_dict(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in type(config).__dataclass_fields__}
+
+
+def _no_checkpoint(run: Run, step: int) -> NotFound:
+    known = ", ".join(map(str, run.checkpoints())) or "none"
+    return NotFound(f"Run {run.name} has no checkpoint of step {step}. Checkpoints: {known}.")
 
 
 def _restored(run: Run, state: State, step: int | None) -> Iterator[Event]:

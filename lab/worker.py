@@ -29,6 +29,8 @@ class Worker:
 
     def __init__(self, workspace: Workspace, studio: Studio, alive: Callable[[], bool]):
         self.workspace, self.studio, self.alive = workspace, studio, alive
+        if not workspace.db.exists():
+            workspace.store().close()
         self.server, self.store = Server(studio), workspace.store(read_only=True)
         self.waiting: deque[tuple[str, str, dict[str, Any]]] = deque()
         self.seen, self.looked, self.started = 0, 0.0, time()

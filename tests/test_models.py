@@ -36,7 +36,7 @@ def batch(roles, rows=3):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_states_and_output_layer_are_the_models_own_logits_whatever_the_padding(folders, name):
-    roles = load(str(folders[name]), device="cpu")
+    roles = load(str(folders[name]), device="cpu", dtype="float32")
     together = batch(roles)
     alone = together.rows(torch.tensor([0]))
     with torch.no_grad(), torch.autocast("cpu", enabled=False):

@@ -1,0 +1,94 @@
+"""The command line as a person uses it: every verb for real on the embedded model, and one line when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("LAB_DATA", ROOT.parent / "shared" / "data"))
+
+
+def lab(*arguments):
+    command = [sys.executable, "-m", "lab", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+
+
+def last(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A workspace in which sft, rank, reward, ppo and compare have run, each in short."""
+    where = tmp_path_factory.mktemp("cli") / "w"
+    last(lab("sft", "-w", where, "--steps", 4, "--batch", 4, "--threads", 1, "--json"))
+    last(lab("rank", "-w", where, "--count", 16, "--threads", 1, "--json"))
+    return where
+
+
+def test_from_rankings_to_a_comparison_by_six_commands(workspace):
+    rewarded = last(lab("reward", "-w", workspace, "--epochs", 1, "--normalise-over", 32, "--threads", 1, "--json"))
+    assert rewarded["run"] == "0002-reward" and 0 <= rewarded["pairs/accuracy_low"] <= rewarded["pairs/accuracy_high"] <= 1
+    tuned = last(lab("ppo", "-w", workspace, "--steps", 2, "--batch", 8, "--minibatch", 8, "--threads", 1, "--json"))
+    assert tuned["run"] == "0003-ppo"
+    compared = last(lab("compare", "-w", workspace, "0003-ppo", "sft", "--count", 8, "--threads", 1, "--json"))
+    assert compared["count"] == 8 and compared["low"] <= compared["win_rate"] <= compared["high"]
+    said = last(lab("sample", "-w", workspace, "--policy", "0003-ppo", "--prompt", "What does a fox eat?", "-n", 2, "--json"))
+    assert len(said["answers"]) == 2
+    rows = workspace.parent / "rows.jsonl"
+    rows.write_text('{"prompt": "Hello?", "response": "Good day."}\n')
+    assert len(last(lab("score", "-w", workspace, rows, "--json"))["scores"]) == 1
+
+
+def test_rankings_leave_and_come_back(workspace, tmp_path):
+    out = tmp_path / "rankings.jsonl"
+    written = last(lab("export", "-w", workspace, "--format", "rankings", "--out", out, "--json"))
+    assert written["rows"] == len(out.read_text().splitlines()) == 16
+    taken = last(lab("import", "-w", tmp_path / "other", out, "--json"))
+    assert taken["accepted"] == 16 and taken["rejected"] == 0
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real preference files lie beside the project, not in it; set LAB_DATA")
+def test_preferences_that_people_made_are_imported_and_learned_from(tmp_path):
+    taken = last(lab("import", "-w", tmp_path / "w", DATA / "dpo_en_demo.json", "--json"))
+    assert taken["accepted"] + taken["rejected"] == 300 and taken["accepted"] > 280
+    done = lab("reward", "-w", tmp_path / "w", "--epochs", 1, "--context", 64, "--batch", 32, "--normalise-over", 32, "--json")
+    result = last(done)
+    assert 0.2 < result["pairs/accuracy"] < 0.9
+    verdict = "no better than chance" if result["pairs/accuracy_low"] <= 0.5 else "better than chance"
+    assert verdict in done.stdout and "were cut" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["ppo", "--steps", "2"], "E_NOT_FOUND"),
+        (["ppo", "--steps", "0"], "E_BAD_NUMBER"),
+        (["reward"], "E_NO_ROWS"),
+        (["resume", "0007-ppo"], "E_NOT_FOUND"),
+        (["sample", "--policy", "0007-ppo", "--prompt", "x"], "E_NOT_FOUND"),
+        (["sample", "--prompt", " "], "E_EMPTY_PROMPT"),
+        (["rank", "--rater", "simulated:nobody"], "E_NOT_FOUND"),
+        (["rank", "--candidates", "1"], "E_BAD_NUMBER"),
+        (["import", "nowhere.jsonl"], "E_NOT_FOUND"),
+        (["sample", "--prompt", "x", "--base", "no/such-model"], "E_MODEL_INCOMPLETE"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_exit_status_2(tmp_path, arguments, code):
+    done = lab(arguments[0], "-w", tmp_path / "w", *arguments[1:])
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2 and lines[-1].startswith(code + ":") and "Traceback" not in done.stderr
+
+
+def test_the_doctor_finds_nothing_wrong_here_and_the_models_are_listed(tmp_path):
+    found = last(lab("doctor", "-w", tmp_path / "w", "--json"))
+    assert found["ok"], [row for row in found["checks"] if not row["ok"]]
+    names = [row["name"] for row in last(lab("models", "--json"))["bases"]]
+    assert "tiny" in names and len(names) > 4

@@ -1,0 +1,297 @@
+"""The one loop that owns a trainer: events on disk, controls obeyed, checkpoints whole, and a killed run that goes on as if nothing was."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from folders import make
+from safetensors.torch import load_file
+
+from lab import checkpoint
+from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings
+from lab.events import Changed, Failed, Finished, Progress, Step
+from lab.loading import load
+from lab.runner import drive
+from lab.store import Candidate
+from lab.studio import Studio
+from lab.workspace import Workspace
+
+PPO = {"steps": 6, "batch": 8, "minibatch": 4, "microbatch": 4, "tokens": 8}
+REWARD = {"epochs": 1, "normalise_over": 16, "tokens": 8, "learning_rate": 3e-3}
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("runner"), "llama")
+
+
+def fill(workspace, count=20, rater="ana"):
+    """Rankings of four short answers, longest first."""
+    with workspace.store() as store:
+        for number in range(count):
+            [prompt] = store.add_prompts([f"Question {number}?"], "own")
+            found = [Candidate("a" * (1 + (i * 3 + number) % 7), "sft") for i in range(4)]
+            order = sorted(range(4), key=lambda i: -len(found[i].text))
+            store.rank(f"{rater} {number}", store.add_comparison(prompt, found), [[i] for i in order], rater=rater)
+
+
+@pytest.fixture
+def studio(folder, tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    fill(workspace)
+    return Studio(workspace, load(str(folder), device="cpu"))
+
+
+@pytest.fixture
+def rewarded(studio):
+    list(drive(studio.start("reward", REWARD, {})))
+    return studio
+
+
+def final(run):
+    return load_file(run.adapter / "adapter_model.safetensors")
+
+
+def same(a, b):
+    return all(torch.equal(tensor, b[name]) for name, tensor in a.items())
+
+
+def test_a_run_is_its_config_its_events_and_an_adapter(rewarded):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi", "Why?"], "pinned": ["Hi"]}, by="ana")
+    events = list(drive(job))
+    run = rewarded.workspace.runs()[-1]
+    assert run.status() == "done" and run.facts()["by"] == "ana" and run.facts()["inputs"]["reward"] == "0001-reward"
+    on_disk = [event for event, _ in run.events().events]
+    steps = [event.step for event in on_disk if isinstance(event, Step)]
+    assert steps == list(range(1, 7)) and isinstance(events[-1], Finished)
+    assert {event.prompt for event, _ in run.samples().events if event.pinned} == {"Hi"}
+    assert run.adapter.is_dir() and run.checkpoints()[-1] <= 6
+
+
+def test_a_run_killed_at_any_step_and_resumed_ends_bitwise_like_one_that_never_stopped(rewarded):
+    whole = rewarded.start("ppo", PPO, {"prompts": ["Hi", "Why?"]})
+    list(drive(whole))
+    for stop_at in (1, 4):
+        job = rewarded.start("ppo", PPO, {"prompts": ["Hi", "Why?"]})
+        running = drive(job)
+        for event in running:
+            if isinstance(event, Step) and event.step == stop_at:
+                job.run.set_control(order="stop")
+        assert job.run.status() == "stopped"
+        resumed = list(drive(rewarded.resume(job.run.name)))
+        assert [event.step for event in resumed if isinstance(event, Step)][0] == stop_at + 1 or stop_at == 1
+        assert same(final(whole.run), final(job.run))
+
+
+def test_going_back_to_a_checkpoint_starts_from_its_step(rewarded):
+    job = rewarded.start("ppo", PPO | {"steps": 12}, {"prompts": ["Hi"]})
+    list(drive(job))
+    assert 10 in job.run.checkpoints()
+    before = final(job.run)
+    events = list(drive(rewarded.resume(job.run.name, step=10)))
+    assert events[0].step == 10 and [event.step for event in events if isinstance(event, Step)] == [11, 12]
+    assert same(before, final(job.run))
+    with pytest.raises(NotFound, match="no checkpoint of step 99"):
+        rewarded.resume(job.run.name, step=99)
+    assert job.run.status() == "done"
+
+
+def test_pause_holds_a_run_at_a_step_and_one_step_lets_one_pass(rewarded):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    waited, seen = [], []
+
+    def between():
+        if job.run.control()["order"] == "pause":
+            waited.append(seen[-1] if seen else 0)
+            if len(waited) == 12:
+                job.run.set_control(order="pause", until=seen[-1] + 1)
+            if len(waited) == 40:
+                job.run.set_control(order="run", until=None)
+
+    for event in drive(job, between):
+        if isinstance(event, Step):
+            seen.append(event.step)
+            if event.step == 2:
+                job.run.set_control(order="pause")
+    assert set(waited) >= {2, 3} and seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_slider_moved_by_somebody_is_marked_with_their_name_and_a_wild_value_is_left_alone(rewarded):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            job.run.set_control(live={"beta": 0.5, "learning_rate": -3, "batch": 1, "x": float("1e3")}, by="ben")
+    changed = [event for event, _ in job.run.events().events if isinstance(event, Changed)]
+    assert [(each.key, each.after, each.by) for each in changed] == [("beta", 0.5, "ben")]
+
+
+def test_a_run_is_refused_before_it_has_a_folder(studio):
+    with pytest.raises(NotFound, match="no reward model"):
+        studio.start("ppo", PPO, {})
+    with pytest.raises(TooFewRankings):
+        studio.start("reward", REWARD | {"held_out": 0.9}, {})
+    with pytest.raises(NotFound, match="no stage"):
+        studio.start("magic", {}, {})
+    assert studio.workspace.runs() == []
+
+
+def test_simulated_rankings_are_not_mixed_with_a_persons_unless_asked(studio):
+    fill(studio.workspace, 30, "simulated:helpful")
+    counts = {}
+    for raters in ("", "person", "simulated:helpful", "all"):
+        job = studio.start("reward", REWARD, {"raters": raters})
+        counts[raters] = len(json.loads((job.run.folder / "data.json").read_text())["rankings"])
+        job.events.close()
+    assert counts == {"": 20, "person": 20, "simulated:helpful": 30, "all": 50}
+
+
+def test_a_number_that_breaks_ends_the_run_with_a_reason_and_the_checkpoint_before_it_stands(rewarded):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            checkpoint.save(job.run.folder / "checkpoint", job.state)
+            with torch.no_grad():
+                next(iter(job.state.roles.weights(job.run.name).values())).fill_(float("nan"))
+    assert isinstance(event, Failed) and event.code == "E_NOT_FINITE" and job.run.status() == "failed"
+    with pytest.raises(NotFinite):
+        checkpoint.save(job.run.folder / "checkpoint", job.state)
+    assert job.run.checkpoints() == [2]
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "no manifest"])
+def test_a_half_written_checkpoint_is_passed_over_and_said_so(rewarded, harm):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step in (2, 3):
+            checkpoint.save(job.run.folder / "checkpoint", job.state)
+        if isinstance(event, Step) and event.step == 3:
+            job.run.set_control(order="stop")
+    newest = job.run.checkpoint(3)
+    weights = newest / checkpoint.WEIGHTS
+    content = weights.read_bytes()
+    if harm == "no manifest":
+        (newest / checkpoint.MANIFEST).unlink()
+    else:
+        weights.write_bytes(content[: len(content) // 2] if harm == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
+    events = list(drive(rewarded.resume(job.run.name)))
+    warned = [event for event in events if getattr(event, "code", "") == "W_CHECKPOINT"]
+    assert [event.step for event in events if isinstance(event, Step)] == [3, 4, 5, 6]
+    assert bool(warned) == (harm != "no manifest")
+    with pytest.raises(Damaged):
+        checkpoint.read_folder(newest.with_name("step-999999"))
+
+
+def test_a_run_that_goes_on_cannot_be_resumed_a_second_time(rewarded):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    running = drive(job)
+    next(running)
+    with pytest.raises(Busy, match="going on already"):
+        rewarded.resume(job.run.name)
+    running.close()
+    assert job.run.status() == "interrupted"
+    list(drive(rewarded.resume(job.run.name)))
+    assert job.run.status() == "done"
+    with pytest.raises(Busy, match="is done"):
+        rewarded.resume(job.run.name)
+
+
+def test_policies_are_loaded_by_name_and_unknown_ones_refused(rewarded):
+    list(drive(rewarded.start("ppo", PPO | {"steps": 10}, {"prompts": ["Hi"]})))
+    assert rewarded.role("0002-ppo") == "0002-ppo" and rewarded.role("0002-ppo@10") == "0002-ppo@10"
+    at_ten, at_end = rewarded.roles.weights("0002-ppo@10"), rewarded.roles.weights("0002-ppo")
+    assert same(at_ten, at_end)
+    for name, message in (("0009-ppo", "no run"), ("0002-ppo@99", "no checkpoint"), ("policy", "in training")):
+        with pytest.raises(NotFound, match=message):
+            rewarded.role(name)
+    fresh = Studio(rewarded.workspace, rewarded.roles)
+    assert fresh.cast().reward == "0001-reward" and fresh.cast().scale == rewarded.cast().scale
+
+
+def test_the_progress_inside_a_step_comes_often_enough_to_serve_people(rewarded):
+    events = list(drive(rewarded.start("ppo", PPO, {"prompts": ["Hi"]})))
+    first, second = (i for i, event in enumerate(events) if isinstance(event, Step) and event.step in (1, 2))
+    assert sum(isinstance(event, Progress) for event in events[first:second]) >= 4
+
+
+def lab(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, **options,
+    )  # fmt: skip
+
+
+def killed(workspace, name, seconds, steps):
+    """Start or resume a run in a process of its own and kill it after its first step and some seconds."""
+    verb = ["resume", "-w", workspace.root, name] if name else ["ppo", "-w", workspace.root, *flags(steps)]
+    process = lab(*verb, "--threads", 1)
+    run, began = None, time.monotonic()
+    while time.monotonic() - began < 120 and process.poll() is None:
+        run = workspace.run(name) if name else next((each for each in workspace.runs() if each.stage == "ppo"), None)
+        if run and run.locked() and run.events().events and isinstance(run.events().events[-1][0], Step):
+            break
+        time.sleep(0.05)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return run
+
+
+def flags(steps):
+    return [f"--{key}={value}" for key, value in (PPO | {"steps": steps}).items()]
+
+
+def kill_and_resume(rewarded, kills, steps, seed):
+    rng, name = random.Random(seed), ""
+    for _ in range(kills):
+        run = killed(rewarded.workspace, name, rng.random() * 0.5, steps)
+        name = run.name
+        assert run.status() in ("interrupted", "done")
+        if run.status() == "done":
+            break
+    done = lab("resume", "-w", rewarded.workspace.root, name, "--threads", 1)
+    done.communicate(timeout=300)
+    run = rewarded.workspace.run(name)
+    assert run.status() == "done"
+    return run
+
+
+def test_kill_9_in_the_middle_of_a_run_loses_at_most_the_steps_since_the_last_checkpoint(rewarded, folder):
+    rewarded.workspace.set_base({"base": str(folder), "four_bit": False})
+    run = kill_and_resume(rewarded, 1, 40, seed=1)
+    steps = [event.step for event, _ in run.events().events if isinstance(event, Step)]
+    assert steps[-1] == 40 and set(steps) == set(range(1, 41))
+    shutil.rmtree(run.folder / "checkpoint")
+    whole = Studio(rewarded.workspace, rewarded.roles)
+    job = whole.start("ppo", PPO | {"steps": 40}, {})
+    list(drive(job))
+    assert same(final(run), final(job.run))
+
+
+@pytest.mark.slow
+def test_60_kills_at_random_moments_and_20_inside_a_checkpoint_all_resume(rewarded, folder):
+    rewarded.workspace.set_base({"base": str(folder), "four_bit": False})
+    kill_and_resume(rewarded, 60, 4000, seed=2)
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    list(drive(job))
+    for number in range(20):
+        child = os.fork()
+        if not child:
+            for _ in range(10_000):
+                checkpoint.save(job.run.folder / "checkpoint", job.state)
+            os._exit(0)
+        time.sleep(0.02 + 0.01 * number)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        checkpoint.clean(job.run.folder / "checkpoint")
+        assert checkpoint.restore(job.run.folder / "checkpoint", job.state) == []

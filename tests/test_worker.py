@@ -1,0 +1,143 @@
+"""The worker as a process of its own: it answers while it trains, obeys, and can be killed without loss."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from folders import make
+
+from lab.events import Step
+from lab.store import Candidate
+from lab.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
+PPO = {"steps": 400, "batch": 8, "minibatch": 4, "microbatch": 4, "tokens": 8}
+
+
+class Lab:
+    """A workspace with a worker process, asked as the page asks."""
+
+    def __init__(self, root, base):
+        self.workspace, self.base = Workspace(root), base
+        self.store = self.workspace.store()
+        self.start()
+
+    def start(self):
+        command = [sys.executable, "-m", "lab", "work", self.workspace.root, "--base", self.base, "--threads", "1"]
+        self.process = subprocess.Popen([*map(str, command), "--parent", str(os.getpid())], cwd=ROOT)
+        self.until(lambda: (self.workspace.worker() or {}).get("ready"), 120)
+
+    def until(self, true, seconds=60):
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            found = true()
+            if found:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"nothing came in {seconds} s")
+
+    def ask(self, kind, payload, seconds=60):
+        request = self.store.ask(kind, payload)
+
+        def done():
+            answer = self.workspace.answer(request)
+            return answer if answer and answer["done"] else None
+
+        return self.until(done, seconds)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(20)
+        self.store.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    top = tmp_path_factory.mktemp("worker")
+    found = Lab(top / "w", make(top, "llama"))
+    for number in range(20):
+        [prompt] = found.store.add_prompts([f"Question {number}?"], "own")
+        shown = [Candidate("a" * (1 + (i * 3 + number) % 7), "sft") for i in range(4)]
+        order = sorted(range(4), key=lambda i: -len(shown[i].text))
+        comparison = found.store.add_comparison(prompt, shown)
+        found.store.rank(f"key {number}", comparison, [[i] for i in order], rater="ana")
+    yield found
+    found.close()
+
+
+def test_candidates_of_several_policies_come_together_and_the_same_seed_gives_the_same(lab):
+    wanted = {"prompt": "Why?", "policies": ["sft", "base", "sft"], "tokens": 12, "seed": 5}
+    first, again = lab.ask("candidates", wanted), lab.ask("candidates", wanted)
+    assert len(first["texts"]) == 3 and first["finished"] == [True] * 3 and first["scores"] is None
+    assert (first["texts"], first["ids"]) == (again["texts"], again["ids"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "code"),
+    [
+        ("candidates", {"prompt": " ", "policies": ["sft"]}, "E_EMPTY_PROMPT"),
+        ("candidates", {"prompt": "x" * 3000, "policies": ["sft"]}, "E_PROMPT_TOO_LONG"),
+        ("candidates", {"prompt": "x", "policies": ["0009-ppo"]}, "E_NOT_FOUND"),
+        ("candidates", {"prompt": "x", "policies": ["../../etc"]}, "E_BAD_NAME"),
+        ("candidates", {"prompt": "x", "policies": ["sft"] * 99}, "E_BAD_INPUT"),
+        ("candidates", {"prompt": "x", "policies": ["sft"], "tokens": -1}, "E_BAD_NUMBER"),
+        ("candidates", {"prompt": "x", "policies": ["sft"], "temperature": "hot"}, "E_BAD_NUMBER"),
+        ("chat", {"messages": []}, "E_BAD_INPUT"),
+        ("score", {"prompt": "x", "responses": ["y"]}, "E_NOT_FOUND"),
+        ("run", {"stage": "ppo", "config": {}}, "E_NOT_FOUND"),
+        ("run", {"stage": "reward", "config": {"epochs": -1}}, "E_BAD_NUMBER"),
+        ("run", {"stage": "reward", "config": {"colour": 1}}, "E_BAD_NUMBER"),
+        ("resume", {"run": "0099-ppo"}, "E_NOT_FOUND"),
+        ("dance", {}, "E_BAD_INPUT"),
+    ],
+)
+def test_what_cannot_be_done_is_answered_with_a_code_and_a_sentence(lab, kind, payload, code):
+    error = lab.ask(kind, payload)["error"]
+    assert error["code"] == code and error["message"].endswith((".", "FILE", ").")) and len(error["message"]) > 30
+
+
+def test_people_are_served_by_the_policy_in_training_and_a_killed_run_goes_on(lab):
+    reward = lab.ask("run", {"stage": "reward", "config": {"epochs": 1, "normalise_over": 16, "tokens": 8}})["run"]
+    lab.until(lambda: lab.workspace.run(reward).status() == "done")
+    scored = lab.ask("score", {"prompt": "Why?", "responses": ["aaaa", "a"]})
+    assert len(scored["scores"]) == 2 and all(0 <= each <= 100 for each in scored["percentiles"])
+    run = lab.workspace.run(lab.ask("run", {"stage": "ppo", "config": PPO, "by": "ana"})["run"])
+    lab.until(lambda: any(isinstance(event, Step) for event, _ in run.events().events))
+    answer = lab.ask("candidates", {"prompt": "Hi", "policies": ["policy", "sft"], "tokens": 8, "guess": reward})
+    assert answer["policies"][0] == run.name and answer["steps"][0] >= 1 and len(answer["scores"]) == 2
+    assert run.status() == "running" and lab.workspace.worker()["busy"] == run.name
+    lab.until(lambda: run.checkpoints())
+    lab.kill()
+    lab.until(lambda: run.status() == "interrupted", 5)
+    assert lab.workspace.worker() is None
+    lab.start()
+    assert lab.ask("resume", {"run": run.name})["run"] == run.name
+    lab.until(lambda: run.status() == "running")
+    run.set_control(order="stop")
+    lab.until(lambda: run.status() == "stopped")
+    assert run.adapter.is_dir()
+
+
+def test_a_second_worker_is_refused_with_one_sentence(lab):
+    command = [sys.executable, "-m", "lab", "work", str(lab.workspace.root)]
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2 and second.stderr.startswith("E_BUSY")
+    assert len(second.stderr.strip().splitlines()) == 1
+
+
+def test_a_worker_ends_with_its_parent_and_says_why_a_base_cannot_be_loaded(tmp_path):
+    command = [sys.executable, "-m", "lab", "work", str(tmp_path / "w"), "--base", str(tmp_path / "nowhere")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "nowhere could not be loaded" in done.stderr
+    orphan = [sys.executable, "-m", "lab", "work", str(tmp_path / "v"), "--base", "tiny", "--parent", "999999999"]
+    assert subprocess.run(orphan, cwd=ROOT, capture_output=True, timeout=60).returncode == 0
