@@ -70,7 +70,7 @@ def routes(office: Office) -> list[Route]:
         return FileResponse(path, filename=path.name, background=away)
 
     async def health(request: Request) -> JSONResponse:
-        return JSONResponse({"ok": True, "worker": office.worker.sentence()})
+        return JSONResponse({"ok": True})
 
     return [
         Route("/healthz", health),

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
 import pytest
 
@@ -86,6 +87,21 @@ def test_a_port_that_is_taken_is_said_in_one_line_with_status_two(app, tmp_path)
     assert found.returncode == 2
     assert found.stderr.count("\n") == 1 and f"Port {port} is taken" in found.stderr
     assert not (tmp_path / "w").exists()
+
+
+def test_where_others_reach_the_port_the_printed_link_carries_a_key_and_nothing_opens_without(tmp_path):
+    shared = start(tmp_path / "workspace", "--host", "0.0.0.0")
+    log, deadline = tmp_path / f"app-{shared.url.rpartition(':')[2]}.log", time.monotonic() + 60
+    while "?key=" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    key = log.read_text().partition("?key=")[2].split()[0]
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{shared.url}/config", timeout=30)
+    assert refused.value.code == 401 and len(key) >= 16
+    opener = build_opener(HTTPCookieProcessor())
+    assert b"RLHF Lab" in opener.open(f"{shared.url}/?key={key}", timeout=30).read()
+    assert opener.open(f"{shared.url}/config", timeout=30).status == 200
+    stop(shared)
 
 
 def test_the_page_answers_while_the_model_still_loads_and_torch_stays_out_of_its_process(app):

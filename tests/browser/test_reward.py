@@ -38,9 +38,9 @@ def ranking(app):
     with Store(app.workspace / "lab.db") as store:
         prompt = store.add_prompts([f"Why? {HOSTILE}"], "made")[0]
         comparison = store.add_comparison(prompt, [Candidate(f"{word} {HOSTILE}", "sft") for word in ("good", "bad")])
-        seq, _ = store.rank(f"key {prompt}", comparison, [[0], [1]], rater=f"ana {HOSTILE}"[:60])
+        seq, _ = store.rank(f"key {comparison}", comparison, [[0], [1]], rater=f"ana {HOSTILE}"[:60])
         yield seq
-        store.withdraw(f"undo {prompt}", seq)
+        store.withdraw(f"undo {comparison}", seq)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The SFT page in a real browser: examples are seen before anything starts, and a poor file says what is wrong with it."""
+"""The SFT page in a real browser: examples are seen before anything starts, a poor file says what is wrong."""
 
 from __future__ import annotations
 
