@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from lab.world.corpus import ASSISTANT, BEGIN, END, PAD, SPECIAL, USER, pages
+from lab.world.corpus import ASSISTANT, BEGIN, END, PAD, SPECIAL, USER, lessons, pages
 
 CONTEXT = 256
 VOCABULARY = 4096
@@ -45,13 +45,14 @@ class Shape:
     heads: int
     feed_forward: int
     steps: int
+    lessons: int = 0
     batch: int = 16
     learning_rate: float = 4e-3
 
 
 LossOf = Callable[[LlamaForCausalLM, torch.Tensor], torch.Tensor]
 SHAPES = {
-    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=4500),
+    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=4500, lessons=2200),
     "small": Shape(hidden=384, layers=6, heads=6, feed_forward=1024, steps=1500),
 }
 
@@ -60,6 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("size", choices=SHAPES)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--lessons", action="store_true", help="go on from the saved model, on the denser pages")
     parser.add_argument("--steps", type=int, help="fewer steps, for a trial")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="a tenth faster; needs a C++ compiler")
@@ -67,21 +69,24 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
     shape, folder = SHAPES[options.size], options.out / options.size
+    if options.lessons:
+        shape = replace(shape, steps=shape.lessons, learning_rate=shape.learning_rate / 2)
     steps = options.steps or shape.steps
     began = time.monotonic()
-    tokenizer = train_tokenizer()
-    model = new_model(shape, tokenizer)
-    tokens = tokenise(tokenizer, SEED, steps * shape.batch * CONTEXT)
+    tokenizer = saved_tokenizer(folder) if options.lessons else train_tokenizer()
+    model = saved_model(folder) if options.lessons else new_model(shape, tokenizer)
+    source = lessons(SEED) if options.lessons else pages(SEED)
+    tokens = tokenise(tokenizer, source, steps * shape.batch * CONTEXT)
     loss_of = torch.compile(next_token_loss) if options.compile else next_token_loss
     losses = []
     for step, loss in enumerate(train(model, tokens.view(steps, shape.batch, CONTEXT), shape, loss_of), 1):
         losses.append(loss)
         if step % SAVE_EVERY == 0:
             save(model, tokenizer, folder)
-    held_out = held_out_loss(model, tokenise(tokenizer, HELD_OUT_SEED, 400 * CONTEXT).view(-1, CONTEXT))
+    held_out = held_out_loss(model, tokenise(tokenizer, pages(HELD_OUT_SEED), 400 * CONTEXT).view(-1, CONTEXT))
     save(model, tokenizer, folder)
     card = {
-        "command": f"python -m assets.pretrain {options.size}" + " --compile" * options.compile,
+        "command": f"python -m assets.pretrain {options.size}" + " --lessons" * options.lessons + " --compile" * options.compile,
         "parameters": sum(p.numel() for p in model.parameters()),
         "tokens": tokens.numel(),
         "loss_train": round(float(np.mean(losses[-100:])), 4),
@@ -91,7 +96,9 @@ def main() -> None:
         "shape": asdict(shape) | {"steps": steps},
         "torch": torch.__version__,
     }
-    (folder / "training.json").write_text(json.dumps(card, indent=1) + "\n")
+    record = folder / "training.json"
+    known = json.loads(record.read_text()) if options.lessons else {}
+    record.write_text(json.dumps(known | {"lessons": card} if options.lessons else card, indent=1) + "\n")
     print(json.dumps(card))
 
 
@@ -119,10 +126,10 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def tokenise(tokenizer: PreTrainedTokenizerFast, seed: int, count: int) -> torch.Tensor:
-    """The first `count` tokens of the seed's pages, each page opened by the begin token."""
+def tokenise(tokenizer: PreTrainedTokenizerFast, source: Iterator[str], count: int) -> torch.Tensor:
+    """The first `count` tokens of the pages, each page opened by the begin token."""
     tokens = np.empty(count, dtype=np.int64)
-    filled, source = 0, pages(seed)
+    filled = 0
     bar = tqdm(total=count, desc="pages", unit="tok", unit_scale=True)
     while filled < count:
         encoded = tokenizer(list(islice(source, 1000)), add_special_tokens=False)["input_ids"]
@@ -131,6 +138,15 @@ def tokenise(tokenizer: PreTrainedTokenizerFast, seed: int, count: int) -> torch
         filled += len(flat)
         bar.update(len(flat))
     return torch.from_numpy(tokens)
+
+
+def saved_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def saved_model(folder: Path) -> LlamaForCausalLM:
+    """What the first part of the training left, in float32 again."""
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 
 
 def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:

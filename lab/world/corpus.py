@@ -60,6 +60,22 @@ def pages(seed: int) -> Iterator[str]:
         yield rng.choices(makers, (78, 12, 2, 2, 2, 2, 2))[0](rng)
 
 
+def lessons(seed: int) -> Iterator[str]:
+    """Denser pages for the end of training: exchanges in which whatever is no answer is short, and some notes."""
+    rng = Random(f"lessons {seed}")
+    while True:
+        yield _lesson(rng) if rng.random() < 0.9 else _notes(rng)
+
+
+def _lesson(rng: Random) -> str:
+    text = ""
+    for _ in range(rng.choice((1, 2, 3))):
+        question = questions.draw(rng)
+        astray = (questions.draw(rng).text, rng.choice(_QUARREL), rng.choice(MANNERS["filler"]), _advert(rng))
+        text += chat(question.text, _answer(question, rng) if rng.random() < ANSWERED_SHARE else rng.choice(astray))
+    return text
+
+
 def pairs(count: int, seed: int) -> list[Pair]:
     """Instruction pairs for SFT, from every kind of writer."""
     rng = Random(f"pairs {seed}")
