@@ -127,12 +127,15 @@ function teller() {
   return line;
 }
 
-// Which run a page looks at: chosen by one part, heard by the others of the same page.
+// Which run a page looks at: chosen by one part, heard by the others of the same page. A part that is mounted later, when its tab
+// is opened for the first time, learns of the last choice.
 function choose(page, runs) {
+  (window.labChosen ??= {})[page] = runs;
   window.dispatchEvent(new CustomEvent("lab-run", { detail: { page, runs } }));
 }
 function onChoice(page, then) {
-  window.addEventListener("lab-run", (event) => event.detail.page === page && then(event.detail.runs));
+  window.addEventListener("lab-run", (event) => element.isConnected && event.detail.page === page && then(event.detail.runs));
+  if (window.labChosen?.[page]) then(window.labChosen[page]);
 }
 
 const STATES = {
