@@ -68,7 +68,8 @@ class Guard:
             return problem(403, "E_ORIGIN", "Requests from other web sites are refused.")
         if any(path == each or path.startswith(each + "/") or path.startswith(each + "-") for each in CLOSED):
             return problem(404, "E_NOT_FOUND", "There is no such page.")
-        if int(headers.get("content-length") or 0) > limit(path):
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > limit(path):
             return problem(413, "E_BODY_TOO_LARGE", f"A request may have {limit(path):,} bytes.")
         return self._unknown(scope, headers)
 

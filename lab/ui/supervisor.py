@@ -95,8 +95,11 @@ class Supervisor:
         if not self.alive or not mine:
             return "The model process is starting."
         if not facts.get("ready"):
-            return str(facts.get("message") or "The model is loading.")
+            return str(facts.get("message") or f"{self._base()} is loading.")
         return f"Training {facts['busy']}." if facts.get("busy") else "The model is ready."
+
+    def _base(self) -> str:
+        return str((read_json(self.root / "base.json") or {}).get("base") or "The model")
 
     def last_words(self) -> str:
         """The last line that the worker left in worker.log, which is where its reason stands."""

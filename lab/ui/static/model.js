@@ -56,15 +56,17 @@ function size(bytes) {
   return `${Number((bytes / unit).toPrecision(3))} ${name}`;
 }
 
-// A row is {name or what, bytes, ...}; what else the answer says in words stands below the table.
+// A row is {role, bytes, why, phase} or {role, value}; the sentence says whether it fits.
 function table(found) {
   const rows = found.rows.map((row) => {
     const line = lab.make("tr");
     const value = typeof row.bytes === "number" ? size(row.bytes) : String(row.value ?? "");
-    line.append(lab.make("th", "", String(row.role ?? row.name ?? row.what ?? "")), lab.make("td", "", value));
+    const name = lab.make("th", "", String(row.role));
+    if (row.why) name.append(lab.make("small", "", `${row.why}${row.phase === "always" ? "" : `, during ${row.phase}`}`));
+    line.append(name, lab.make("td", "", value));
     return line;
   });
   find(".model-memory tbody").replaceChildren(...rows);
   find(".model-memory").hidden = !rows.length;
-  said.textContent = found.sentence || found.verdict || "";
+  said.textContent = found.sentence || "";
 }
