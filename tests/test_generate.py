@@ -12,7 +12,7 @@ from lab.loading import load
 
 @pytest.fixture(scope="module")
 def roles():
-    return load("tiny", device="cpu")
+    return load("tiny", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

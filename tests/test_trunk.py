@@ -18,7 +18,7 @@ RESPONSES = [[10, 11, 12, 2], [13, 2], [14, 15, 16, 17, 18], [19, 20, 2]]
 
 @pytest.fixture(params=["grouped heads, tied", "plain heads, wide head", "qwen2 with bias"])
 def roles(request, tmp_path):
-    found = load(str(save(SHAPES[request.param], tmp_path)), device="cpu")
+    found = load(str(save(SHAPES[request.param], tmp_path)), device="cpu", dtype="float32")
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in found.model.named_parameters():
@@ -132,7 +132,9 @@ def test_an_output_layer_with_a_cap_goes_the_long_way(roles):
 
 
 def test_an_untied_output_layer_is_read_as_well(tmp_path, in_float32):
-    roles = load(str(save(llama(4096, 48, 80, 2, 3, 1, tie_word_embeddings=False), tmp_path)), device="cpu")
+    roles = load(
+        str(save(llama(4096, 48, 80, 2, 3, 1, tie_word_embeddings=False), tmp_path)), device="cpu", dtype="float32"
+    )
     batch = batch_of(PROMPTS, RESPONSES, 0)
     states = torch.randn(4, 5, 48, generator=torch.Generator().manual_seed(0))
     expected = losses.log_softmax_gather(roles.logits(states), batch.responses)

@@ -14,11 +14,15 @@ from lab.errors import LabError
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def isolated(command: list[str], arguments: dict[str, Any], *, threads: int, limit: float = 3600) -> dict[str, Any]:
+def isolated(
+    command: list[str], arguments: dict[str, Any], *, threads: int, limit: float = 7200, tidy: bool = False
+) -> dict[str, Any]:
     """The JSON object in the last line that the command prints, given its arguments as JSON; LabError when it fails."""
     count = str(threads)
     environment = os.environ | {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
-    environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
+    # Freed memory goes back to the system, so that resident memory is what is in use (glibc; elsewhere without effect).
+    environment |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"} if tidy else {}
     done = subprocess.run(
         [*command, json.dumps(arguments)], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=limit
     )
@@ -31,6 +35,7 @@ def isolated(command: list[str], arguments: dict[str, Any], *, threads: int, lim
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def job(name: str, arguments: dict[str, Any], *, threads: int) -> dict[str, Any]:
+def job(name: str, arguments: dict[str, Any], *, threads: int, tidy: bool = False) -> dict[str, Any]:
     """One of the jobs of lab.bench.jobs."""
-    return isolated([sys.executable, "-m", "lab.bench.jobs", name], arguments, threads=threads)
+    command = [sys.executable, "-m", "lab.bench.jobs", name]
+    return isolated(command, arguments | {"threads": threads}, threads=threads, tidy=tidy)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from random import Random
 from statistics import median
 from time import monotonic
@@ -14,7 +15,9 @@ from typing import Any
 
 import torch
 
-from lab import ppo, reward, sft
+from lab import memory, peak, ppo, reward, sft
+from lab.bench.gpu import measure_gpu
+from lab.bench.shapes import config_of, save
 from lab.config import Ppo, Reward, Sft
 from lab.events import Event, Step
 from lab.generate import left_padded, sample
@@ -30,10 +33,13 @@ def main() -> None:
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     jobs: dict[str, Callable[..., dict[str, Any]]] = {
         "machine": machine,
+        "shape": shape,
         "decode": decode,
         "sft": measure_sft,
         "reward": measure_reward,
         "ppo": measure_ppo,
+        "memory": measure_memory,
+        "gpu": measure_gpu,
     }
     torch.set_num_threads(int(arguments.pop("threads", 1)))
     print(json.dumps(jobs[name](**arguments)))
@@ -49,6 +55,11 @@ def machine() -> dict[str, float]:
     target = torch.empty_like(source)
     found["bytes"] = 2 * 4 * 2**26 / min(_seconds(lambda: target.copy_(source)) for _ in range(5))
     return found
+
+
+def shape(name: str, folder: str) -> dict[str, str]:
+    """A model of a shape with random weights, in a folder that every later measurement loads."""
+    return {"model": str(save(config_of(name), Path(folder)))}
 
 
 def _seconds(work: Callable[[], Any]) -> float:
@@ -121,6 +132,15 @@ def measure_ppo(
     asked = [Asked("", tuple(ids)) for ids in _random_ids(64, prompt)]
     state = ppo.begin(roles, Cast(), config)
     return _told(ppo.ppo(state, Cast(), asked, ppo.still(config)), batch, steps)
+
+
+def measure_memory(model: str, **knobs: Any) -> dict[str, Any]:
+    """Each phase's measured and foretold bytes above the loaded model."""
+    roles = load(model, device="cpu")
+    rows = memory.foretell(memory.facts_of(model), "ppo", memory.Knobs(**knobs))
+    foretold = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in ("rollout", "score", "update")}
+    peak.rehearse(roles, "sft", memory.Knobs(batch=2, minibatch=2, microbatch=2, prompt=8, tokens=8))
+    return {"measured": peak.rehearse(roles, "sft", memory.Knobs(**knobs)), "foretold": foretold}
 
 
 def _random_ids(count: int, length: int, seed: int = 0) -> list[list[int]]:

@@ -1,0 +1,34 @@
+"""The least time that a machine of a measured FLOP rate and bandwidth could take: products alone, all perfect."""
+
+from __future__ import annotations
+
+from lab.bench.shapes import TINY, config_of
+from lab.memory import Facts, facts_from, facts_of
+
+
+def ppo_seconds(
+    shape: str, batch: int, epochs: int, machine: dict[str, float], prompt: int = 16, tokens: int = 32
+) -> float:
+    """One PPO step with a value head on the policy: sample, three readings, and the updates.
+
+    A reading costs 2 operations per weight and token, an update 4 (no gradient for frozen weights); the output layer
+    counts on response tokens only. Sampling reads all weights once a token, or computes, whichever is slower.
+    """
+    facts = facts_from(config_of(shape))
+    seen, said = batch * (prompt + tokens), batch * tokens
+    head = facts.vocabulary * facts.hidden
+    reading = 3 * 2 * facts.linear * seen + 2 * 2 * head * said
+    updates = epochs * (4 * facts.linear * seen + 4 * head * said)
+    rate = max(machine["flops_float32"], machine["flops_bfloat16"])
+    sampling = 2 * facts.linear * batch * prompt / rate + tokens * batch / _decode(facts, batch, machine)
+    return (reading + updates) / rate + sampling
+
+
+def decode_tokens_per_second(model: str, batch: int, machine: dict[str, float]) -> float:
+    """Of float32 weights; the cache's bytes are left out, as they are few for short answers."""
+    return _decode(facts_of(str(TINY) if model == "tiny" else model), batch, machine)
+
+
+def _decode(facts: Facts, batch: int, machine: dict[str, float]) -> float:
+    weights = facts.linear + facts.vocabulary * facts.hidden
+    return batch / max(4 * weights / machine["bytes"], 2 * weights * batch / machine["flops_float32"])

@@ -1,0 +1,104 @@
+"""Every measurement of the bench in turn: decoding, SFT, reward, PPO, the machine's limit and, if asked, TRL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
+from lab.bench.isolated import ROOT, isolated, job
+from lab.bench.report import table
+from lab.errors import LabError
+
+TRL_PINS = ("torch==2.13.0", "trl==1.12.0", "transformers==5.23.0", "peft==0.21.2", "accelerate")
+MODELS = ("3M", "8M", "135M")
+
+
+def run(options: Any) -> dict[str, Any]:
+    """All figures, as a table on stdout and returned. options: quick, against_trl, trl_env, gpu, models, threads."""
+    if options.gpu:
+        from lab.bench.gpu import run_gpu
+
+        return run_gpu(options.quick)
+    import psutil
+
+    threads = getattr(options, "threads", 0) or max(1, (psutil.cpu_count() or 2) // 2)
+    chosen = getattr(options, "models", "")
+    models = chosen.split(",") if chosen else (MODELS[:1] if options.quick else MODELS)
+    environment = trl_environment(options.trl_env) if options.against_trl else None
+    found: dict[str, Any] = {"threads": threads, "machine": _say("machine", job("machine", {}, threads=threads))}
+    found["decode"] = {"tiny": decode("tiny", found["machine"], threads, options.quick)}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in models:
+            model = job("shape", {"name": name, "folder": f"{folder}/{name}"}, threads=threads)
+            for stage in ("sft", "reward"):
+                arguments = {"model": model["model"], "batch": 8, "steps": 2 if options.quick else 5}
+                found.setdefault(stage, {})[name] = _say(f"{stage} {name}", job(stage, arguments, threads=threads))
+            measured = ppo(name, model, found["machine"], threads, environment, options.quick)
+            found.setdefault("ppo", {})[name] = measured
+    print(table(found))
+    return found
+
+
+def decode(model: str, machine: dict[str, float], threads: int, quick: bool) -> dict[str, float]:
+    """Batches of 8 and 64; the first level of the result is batch 8."""
+    found: dict[str, float] = {}
+    for batch in (64, 8):
+        each = job("decode", {"model": model, "batch": batch, "repeats": 2 if quick else 5}, threads=threads)
+        each["ideal"] = decode_tokens_per_second(model, batch, machine)
+        found |= _say(f"decode {model} x{batch}", each) | {f"batch_{batch}": each["tokens_per_second"]}
+        found[f"batch_{batch}_ratio_to_generate"] = each["ratio_to_generate"]
+    return found
+
+
+def ppo(
+    name: str, model: dict[str, Any], machine: dict[str, float], threads: int, environment: Path | None, quick: bool
+) -> dict[str, float]:
+    """Ours, then TRL's in the same run: batch 32 in 4 minibatches and 4 epochs; 135M 8 in 2 and 2."""
+    batch, minibatch, epochs = (8, 4, 2) if name == "135M" else (32, 8, 4)
+    arguments = {"model": model["model"], "batch": batch, "minibatch": minibatch, "epochs": epochs}
+    arguments |= {"steps": 2 if quick or name == "135M" else 6}
+    found = _say(f"ppo {name}", job("ppo", arguments, threads=threads))
+    found["ideal_seconds"] = ppo_seconds(name, batch, epochs, machine)
+    if environment:
+        python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+        command = [str(python), str(ROOT / "lab" / "bench" / "trl_job.py")]
+        trl = _say(f"trl {name}", isolated(command, arguments | {"threads": threads}, threads=threads))
+        found |= {f"trl_{key}": trl[key] for key in ("samples_per_second", "peak_bytes")}
+    return found
+
+
+def trl_environment(folder: Path | None) -> Path:
+    """TRL's own virtual environment; made on demand with pip. LabError when pip cannot."""
+    folder = folder or Path.home() / ".cache" / "rlhf-lab" / "trl-1.12.0"
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if (folder / "ready").exists() or (python.exists() and not _fails([str(python), "-c", "import trl, peft, torch"])):
+        return folder
+    print(f"Making TRL's environment in {folder}: several minutes, once.", file=sys.stderr)
+    for command in (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "-q", *TRL_PINS],
+    ):
+        if _fails(command):
+            raise LabError(
+                f"TRL's environment could not be made in {folder} ({' '.join(command[:4])} failed), so there is "
+                "nothing to compare with. Make it by hand with pip install "
+                + " ".join(TRL_PINS)
+                + " and name it with --trl-env."
+            )
+    (folder / "ready").touch()
+    return folder
+
+
+def _fails(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, text=True).returncode != 0
+
+
+def _say(what: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Progress on stderr."""
+    shown = ", ".join(f"{key} {value:,.4g}" for key, value in found.items() if isinstance(value, (int, float)))
+    print(f"{what}: {shown}", file=sys.stderr, flush=True)
+    return found

@@ -1,0 +1,281 @@
+"""Memory foretold by role from a model's config alone, here and on usual cards, and what to turn to make it fit.
+
+Bytes per token and per layer, from the tensors that the passes keep (ALGORITHMS.md section 2 counts the library's):
+
+    lean pass (lab/trunk.py)   16 h + 4 K D + 6 f + 6 H S    h hidden, f intermediate, H heads, K groups of D, S columns
+    the library's pass         91 h, or 2 h and one layer's 91 h with gradient checkpointing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from lab.decode import LARGEST, READ_AT_ONCE, SHAPES
+from lab.errors import ModelIncomplete
+from lab.logprobs import CHUNK, KEPT
+
+CARDS = (8, 12, 16, 24)
+GIB = 2**30
+CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
+SPARE = 1.08  # of what a GPU's allocator holds beyond what is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Sizes of a model: `linear` counts the weights of adapted layers, `lora` the parameters of rank 1."""
+
+    name: str
+    kind: str
+    parameters: int
+    linear: int
+    lora: int
+    hidden: int
+    inner: int
+    layers: int
+    heads: int
+    groups: int
+    size: int
+    vocabulary: int
+
+    @property
+    def lean(self) -> bool:
+        return self.kind in SHAPES
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What decides about memory. `minibatch` is the optimizer's batch: micro-batches can be no larger."""
+
+    four_bit: bool = False
+    rank: int = 8
+    batch: int = 64
+    minibatch: int = 32
+    microbatch: int = 16
+    prompt: int = 64
+    tokens: int = 72
+    value_model: str = "head"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; `phase` is always, rollout, score or update: of the last three the largest counts."""
+
+    role: str
+    bytes: int
+    phase: str
+    why: str
+
+
+def facts_of(name: str) -> Facts:
+    """From the config of a name, folder or Hugging Face id alone: no weights are read. Raises ModelIncomplete."""
+    from transformers import AutoConfig
+
+    from lab.loading import EMBEDDED
+
+    where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else name
+    try:
+        config = AutoConfig.from_pretrained(where)
+    except (OSError, ValueError, KeyError) as problem:
+        raise ModelIncomplete(
+            f"The model {name} could not be looked at: {str(problem).splitlines()[0]} "
+            "Check the name or folder; the embedded model is called tiny."
+        ) from problem
+    return facts_from(config, str(name))
+
+
+def facts_from(config: Any, name: str = "") -> Facts:
+    """Counts of a config's model, built without memory."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    output = model.get_output_embeddings()
+    adapted = [m for m in model.modules() if type(m).__name__ in ("Linear", "Conv1D") and m is not output]
+    heads = config.num_attention_heads
+    return Facts(
+        name=name,
+        kind=config.model_type,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        linear=sum(layer.weight.numel() for layer in adapted),
+        lora=sum(sum(layer.weight.shape) for layer in adapted),
+        hidden=config.hidden_size,
+        inner=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=heads,
+        groups=getattr(config, "num_key_value_heads", None) or heads,
+        size=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        vocabulary=config.vocab_size,
+    )
+
+
+def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> list[Row]:
+    """The table of a stage: sft, reward or ppo. device: cpu or cuda."""
+    lean = facts.lean and device == "cpu"
+    trained = 2 if stage == "ppo" and knobs.value_model == "adapter" else 1
+    held = {"sft": 1, "reward": 2, "ppo": 2 + trained}[stage]
+    adapter = facts.lora * knobs.rank
+    rows = [
+        _base(facts, knobs, lean or device != "cpu"),
+        Row("adapters", 4 * adapter * held, "always", f"{held} adapters of {adapter:,} numbers in float32"),
+        Row("optimizer", 12 * adapter * trained, "always", "gradient and two moments for what is trained"),
+    ]
+    rows += _rollout(facts, knobs, lean) if stage != "sft" else []
+    rows += _score(facts, knobs) if stage == "ppo" else []
+    rows += _update(facts, stage, knobs, lean)
+    if device != "cpu":
+        rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
+    return rows
+
+
+def total(rows: list[Row], device: str = "cpu") -> int:
+    """The peak: what is always there and the largest phase."""
+    phases = {"rollout": 0, "score": 0, "update": 0}
+    for row in rows:
+        if row.phase in phases:
+            phases[row.phase] += row.bytes
+    peak = sum(row.bytes for row in rows if row.phase == "always") + max(phases.values())
+    return round(peak * (1.0 if device == "cpu" else SPARE))
+
+
+def _base(facts: Facts, knobs: Knobs, halved: bool) -> Row:
+    if knobs.four_bit:
+        size = 0.5159 * facts.linear + 2 * (facts.parameters - facts.linear)
+        return Row("base", round(size), "always", "4.13 bits a weight of linear layers, the others in bfloat16")
+    width = 2 if halved else 4
+    words = "bfloat16" if halved else "float32"
+    return Row(
+        "base", width * facts.parameters, "always", f"{facts.parameters:,} numbers in {words}, shared by all roles"
+    )
+
+
+def _rollout(facts: Facts, knobs: Knobs, lean: bool) -> list[Row]:
+    """The cache of all answers at their longest, the fast loop's copy of the weights, and sampling's logits."""
+    fast = facts.lean and not knobs.four_bit and facts.linear <= LARGEST
+    width = 4 if fast else 2
+    columns = knobs.prompt + knobs.tokens
+    cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
+    copy = 4 * (facts.linear + facts.vocabulary * facts.hidden) if fast else 0
+    together = min(knobs.batch, max(1, READ_AT_ONCE // knobs.prompt**2)) if fast else knobs.batch
+    attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
+    passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
+    reading = width * together * knobs.prompt * (passing + facts.size)
+    return [
+        Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
+        Row("folded copy", copy, "rollout", "the weights of the role that speaks, in float32"),
+        Row("reading", max(reading, 20 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
+    ]
+
+
+def _score(facts: Facts, knobs: Knobs) -> list[Row]:
+    """One micro-batch without gradients: two roles' states, then their logits and what is worked out from them."""
+    logits = knobs.microbatch * knobs.tokens * facts.vocabulary
+    together = 18 * min(CHUNK, logits)
+    columns = knobs.microbatch * (knobs.prompt + knobs.tokens)
+    passing = columns * (16 * facts.hidden + 10 * facts.inner)
+    return [
+        Row("states", 8 * columns * facts.hidden, "score", "the last ones, of policy and reference"),
+        Row("logits", max(together, passing), "score", "of both, compared over the whole vocabulary"),
+    ]
+
+
+def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool) -> list[Row]:
+    """What one micro-batch keeps for its backward pass, and the larger of what that pass starts and goes on with."""
+    rows, columns = knobs.microbatch * (4 if stage == "reward" else 1), knobs.prompt + knobs.tokens
+    kept = facts.layers * per_layer(facts, columns, lean) + 8 * facts.hidden
+    passing = rows * columns * (8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns)
+    logits = 0
+    if stage != "reward":
+        count = rows * knobs.tokens * facts.vocabulary
+        logits = 12 * min(CHUNK, count) if count > KEPT else 10 * count
+    why = f"{knobs.tokens} tokens a row over {facts.vocabulary:,} ids" if logits > passing else "of one layer"
+    return [
+        Row("activations", rows * columns * kept, "update", f"{rows} rows of {columns} tokens"),
+        Row("logits" if logits > passing else "gradients of states", max(logits, passing), "update", why),
+    ]
+
+
+def per_layer(facts: Facts, columns: int, lean: bool) -> int:
+    """Bytes per token that a layer keeps for the backward pass."""
+    if not lean:
+        return 91 * facts.hidden
+    attention = 4 * facts.groups * facts.size + 6 * facts.heads * columns
+    return 12 * facts.hidden + 4 * facts.heads * facts.size + attention + 6 * facts.inner
+
+
+def fit(facts: Facts, stage: str, knobs: Knobs, device: str, limit: int) -> tuple[Knobs, list[str], bool]:
+    """Knobs turned in order of harm until the peak is under the limit: (knobs, what was turned, whether it fits)."""
+    turned: list[str] = []
+    for changed, words in _turns(knobs, device):
+        if total(foretell(facts, stage, knobs, device), device) <= limit:
+            break
+        knobs = replace(knobs, **changed)
+        turned = [each for each in turned if each.split(" ")[0] != words.split(" ")[0]] + [words]
+    return knobs, turned, total(foretell(facts, stage, knobs, device), device) <= limit
+
+
+def _turns(knobs: Knobs, device: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Smaller micro-batches cost time only; a shared trunk and 4 bits a little quality; then a noisier, shorter run."""
+    micro = knobs.microbatch
+    while micro > 1:
+        micro //= 2
+        yield {"microbatch": micro}, f"microbatch {micro} (slower, the same mathematics)"
+    if knobs.value_model != "head":
+        yield {"value_model": "head"}, "value_model head (value and policy share a trunk)"
+    if device != "cpu" and not knobs.four_bit:
+        yield {"four_bit": True}, "4-bit base (weights are rounded)"
+    batch = knobs.batch
+    while batch > 8:
+        batch //= 2
+        yield {"batch": batch, "minibatch": min(knobs.minibatch, batch)}, f"batch {batch} (noisier steps)"
+    rank = knobs.rank
+    while rank > 4:
+        rank //= 2
+        yield {"rank": rank}, f"rank {rank} (the adapter can change less)"
+    tokens = knobs.tokens
+    while tokens > 16:
+        tokens //= 2
+        yield {"tokens": tokens}, f"tokens {tokens} (shorter answers)"
+
+
+def foretell_request(payload: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request of the page: rows by role for PPO here, a line per usual card, and a sentence."""
+    facts = facts_of(str(payload.get("base") or "tiny"))
+    knobs = Knobs(four_bit=bool(payload.get("four_bit")), rank=int(payload.get("rank") or 8))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = foretell(facts, "ppo", knobs, device)
+    peak, room = total(rows, device), room_of(device)
+    shown = [{"role": row.role, "bytes": row.bytes, "phase": row.phase, "why": row.why} for row in rows]
+    shown.append({"role": "peak here", "bytes": peak})
+    shown += [{"role": f"on a {size} GB card", "value": on_card(facts, "ppo", knobs, size)} for size in CARDS]
+    return {"rows": shown, "peak": peak, "room": room, "sentence": _sentence(facts, knobs, device, peak, room)}
+
+
+def on_card(facts: Facts, stage: str, knobs: Knobs, size: int) -> str:
+    """Fits, or what to turn, or that nothing helps; size in GB as on the box."""
+    _, turned, fits = fit(facts, stage, knobs, "cuda", size * GIB)
+    if not fits:
+        return "does not fit"
+    return "fits" if not turned else "fits with " + ", ".join(each.split(" (")[0] for each in turned)
+
+
+def _sentence(facts: Facts, knobs: Knobs, device: str, peak: int, room: int) -> str:
+    words = f"PPO with {facts.name} needs about {peak / GIB:.1f} GiB; {room / GIB:.1f} GiB are free here"
+    if peak <= room:
+        return f"{words}: it fits."
+    _, turned, fits = fit(facts, "ppo", knobs, device, room)
+    if not fits:
+        return f"{words}: it does not fit, whatever is turned. Choose a smaller model."
+    return f"{words}: it fits with {', '.join(turned)}."
+
+
+def room_of(device: str) -> int:
+    """Bytes that are free now: of the GPU, or of the computer's memory."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    import psutil
+
+    return psutil.virtual_memory().available

@@ -1,0 +1,61 @@
+"""The bench measures what it says, in processes of their own, and tells failures apart."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+import pytest
+
+from lab.bench import run
+from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
+from lab.bench.isolated import isolated, job
+from lab.bench.report import table
+from lab.bench.shapes import config_of, save
+from lab.errors import LabError, NotFound
+from lab.memory import facts_from
+
+MACHINE = {"flops_float32": 1e11, "flops_bfloat16": 2e11, "bytes": 1e10}
+
+
+def test_shapes_have_the_parameters_that_their_names_say():
+    for name, count in {"3M": 3e6, "8M": 8e6, "135M": 1.35e8, "0.5B": 4.9e8, "1.5B": 1.54e9, "7B": 7.6e9}.items():
+        assert facts_from(config_of(name)).parameters == pytest.approx(count, rel=0.03), name
+
+
+def test_a_step_of_ppo_is_measured_by_part_and_its_parts_make_the_whole(tmp_path):
+    save(config_of("3M"), tmp_path)
+    arguments = {"model": str(tmp_path), "batch": 8, "minibatch": 4, "epochs": 1, "steps": 1, "prompt": 8, "tokens": 8}
+    found = job("ppo", arguments, threads=1)
+    parts = found["time/rollout"] + found["time/score"] + found["time/update"]
+    assert parts == pytest.approx(found["time/step"], rel=0.1)
+    assert found["samples_per_second"] == pytest.approx(8 / found["time/step"])
+    assert found["peak_bytes"] > 100_000_000
+
+
+def test_the_ideal_is_the_slower_of_reading_the_weights_and_computing():
+    few, many = (decode_tokens_per_second("tiny", batch, MACHINE) for batch in (1, 1000))
+    facts = facts_from(config_of("3M"))
+    assert few < many <= 1e11 / (2 * facts.linear)
+    assert ppo_seconds("8M", 32, 4, MACHINE) > ppo_seconds("3M", 32, 4, MACHINE) > 0
+    assert ppo_seconds("3M", 32, 8, MACHINE) > ppo_seconds("3M", 32, 4, MACHINE)
+
+
+def test_a_measurement_that_fails_is_told_with_its_last_words():
+    with pytest.raises(LabError, match="status 1.*no such thing"):
+        isolated([sys.executable, "-c", "raise SystemExit('no such thing')"], {}, threads=1)
+
+
+def test_without_a_gpu_the_gpu_bench_says_so():
+    import torch
+
+    if not torch.cuda.is_available():
+        with pytest.raises(NotFound, match="0 CUDA devices"):
+            run(Namespace(gpu=True, quick=True))
+
+
+def test_the_table_shows_how_far_trl_is():
+    each = {"samples_per_second": 20.0, "peak_bytes": 5e8, "trl_samples_per_second": 5.0, "trl_peak_bytes": 1e9}
+    each |= {"ideal_seconds": 0.5, "time/step": 1.6, "time/rollout": 0.2, "time/score": 0.3, "time/update": 1.1}
+    said = table({"threads": 1, "machine": MACHINE, "ppo": {"3M": each}})
+    assert "4.00 x as fast with 0.50 of its memory" in said and "31% of ideal" in said

@@ -1,0 +1,142 @@
+"""Memory is foretold within 15 %, knobs are turned in order of harm, and running out of memory is survived."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lab.bench.isolated import job
+from lab.bench.shapes import llama, save
+from lab.errors import ModelIncomplete
+from lab.memory import GIB, Knobs, Row, facts_from, facts_of, fit, foretell, foretell_request, on_card, total
+from lab.peak import measured, with_smaller_microbatches
+
+SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
+
+
+@pytest.mark.parametrize(
+    "shape, knobs",
+    [
+        ((4096, 256, 384, 4, 4, 2), {"batch": 64, "minibatch": 32, "microbatch": 32, "prompt": 32, "tokens": 48}),
+        ((4096, 256, 512, 3, 4, 2), {"batch": 96, "minibatch": 8, "microbatch": 8, "prompt": 100, "tokens": 100}),
+        ((8192, 192, 512, 6, 3, 3), {"batch": 32, "minibatch": 16, "microbatch": 16, "prompt": 40, "tokens": 60}),
+    ],
+)
+def test_the_foretold_peak_is_within_fifteen_percent_of_the_measured_one(shape, knobs, tmp_path):
+    model = str(save(llama(*shape), tmp_path, dtype="bfloat16"))
+    found = job("memory", {"model": model, **knobs}, threads=1, tidy=True)
+    peak, foretold = max(found["measured"].values()), max(found["foretold"].values())
+    assert abs(foretold / peak - 1) < 0.15, found
+
+
+def test_parameters_are_counted_from_the_config_without_memory():
+    facts = facts_from(SEVEN)
+    norms, embeddings = (2 * 28 + 1) * 3584, 2 * 152064 * 3584
+    assert facts.linear == 28 * (2 * 3584 * 3584 + 2 * 3584 * 512 + 3 * 3584 * 18944)
+    assert facts.parameters == facts.linear + norms + embeddings
+    assert 16 * facts.lora == 40_370_176
+
+
+def test_the_table_of_the_reference_is_met_for_known_sizes():
+    facts = facts_from(SEVEN)
+    rows = {row.role: row.bytes for row in foretell(facts, "ppo", Knobs(four_bit=True, rank=16), "cuda")}
+    assert rows["base"] / GIB == pytest.approx(5.17, abs=0.02)
+    cache = foretell(facts, "ppo", Knobs(batch=1, prompt=1, tokens=0), "cuda")
+    assert next(row.bytes for row in cache if row.role == "cache") == 56 * 1024
+
+
+def test_the_peak_is_what_stays_and_the_largest_phase():
+    rows = [
+        Row("a", 10, "always", ""),
+        Row("b", 5, "rollout", ""),
+        Row("c", 3, "update", ""),
+        Row("d", 4, "update", ""),
+    ]
+    assert total(rows) == 17
+
+
+def test_more_of_anything_needs_more_memory():
+    facts = facts_of("tiny")
+    plain = total(foretell(facts, "ppo", Knobs()))
+    for more in ({"microbatch": 32}, {"tokens": 144}, {"prompt": 256}, {"rank": 64}, {"value_model": "adapter"}):
+        assert total(foretell(facts, "ppo", Knobs(**more))) > plain, more
+    stages = [total(foretell(facts, stage, Knobs())) for stage in ("sft", "ppo")]
+    assert stages[0] < stages[1]
+
+
+def test_knobs_are_turned_least_harm_first_and_only_as_far_as_needed():
+    facts = facts_from(SEVEN)
+    knobs = Knobs(prompt=256, tokens=128)
+    before = total(foretell(facts, "ppo", knobs, "cuda"), "cuda")
+    same, turned, fits = fit(facts, "ppo", knobs, "cuda", before)
+    assert same == knobs and turned == [] and fits
+    smaller, turned, fits = fit(facts, "ppo", knobs, "cuda", before - 1)
+    assert fits and turned == ["microbatch 8 (slower, the same mathematics)"] and smaller.microbatch == 8
+    found, turned, fits = fit(facts, "ppo", knobs, "cuda", 12 * GIB)
+    assert fits and found.four_bit and found.batch == 64 and found.tokens == 128
+    assert [each.split()[0] for each in turned] == ["microbatch", "4-bit"]
+    assert not fit(facts, "ppo", knobs, "cuda", GIB)[2]
+
+
+def test_usual_cards_are_answered_in_words():
+    small, large = facts_of("tiny"), facts_from(SEVEN)
+    assert on_card(small, "ppo", Knobs(), 8) == "fits"
+    assert "4-bit" in on_card(large, "ppo", Knobs(), 12)
+    assert on_card(facts_from(llama(152064, 8192, 29568, 80, 64, 8)), "ppo", Knobs(), 8) == "does not fit"
+
+
+def test_a_request_is_answered_with_rows_cards_and_a_sentence():
+    answer = foretell_request({"base": "tiny", "four_bit": False, "rank": 8})
+    roles = [row["role"] for row in answer["rows"]]
+    assert {"base", "adapters", "optimizer", "cache", "activations", "on a 8 GB card"} <= set(roles)
+    assert "fits" in answer["sentence"] and answer["peak"] > 0
+
+
+def test_a_model_that_is_not_there_is_named():
+    with pytest.raises(ModelIncomplete, match="nowhere"):
+        facts_of("/nowhere/at/all")
+
+
+def test_running_out_of_memory_halves_the_microbatch_and_computes_the_same():
+    rows, tried, undone = torch.arange(12.0), [], []
+
+    def work(microbatch):
+        tried.append(microbatch)
+        found = 0.0
+        for part in rows.split(microbatch):
+            if len(part) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            found += float(part.sum())
+        return found
+
+    assert with_smaller_microbatches(work, 12, lambda: undone.append(1)) == (66.0, 3)
+    assert tried == [12, 6, 3] and len(undone) == 2
+
+
+def test_a_cpu_says_in_words_that_memory_ran_out_and_other_errors_pass():
+    def cpu(microbatch):
+        if microbatch > 1:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+        return microbatch
+
+    def broken(microbatch):
+        raise RuntimeError("shapes do not match")
+
+    assert with_smaller_microbatches(cpu, 4) == (1, 1)
+    with pytest.raises(RuntimeError, match="shapes"):
+        with_smaller_microbatches(broken, 4)
+
+
+def test_a_single_row_that_does_not_fit_is_an_error():
+    def work(microbatch):
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        with_smaller_microbatches(work, 4)
+
+
+def test_the_measured_peak_sees_what_is_freed_again():
+    with measured() as peak:
+        block = torch.ones(50_000_000)
+        del block
+    assert peak.bytes > 150_000_000
