@@ -1,0 +1,125 @@
+"""DPO: the policy learns from ranked pairs directly, without a reward model and without sampling (Rafailov 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from time import monotonic
+
+import torch
+
+from lab import logprobs, losses
+from lab.config import check, knob
+from lab.errors import TooFewRankings
+from lab.events import Event, Finished, Progress, Started, Step
+from lab.models import Roles
+from lab.reward import Ranked
+from lab.rollout import Cast
+from lab.state import State, new_state
+from lab.steps import as_dict, changes, finite
+from lab.text import batch_of
+
+
+@dataclass(frozen=True, slots=True)
+class Dpo:
+    """Direct preference optimisation on rankings."""
+
+    epochs: int = knob(1, "passes over the pairs", low=1, high=1000, shown=True)
+    batch: int = knob(16, "pairs in one optimizer step", low=1, high=1024, shown=True)
+    microbatch: int = knob(8, "pairs in one forward pass: memory, not mathematics", low=1, high=1024)
+    learning_rate: float = knob(5e-4, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
+    beta: float = knob(0.1, "how closely the policy is held to the reference", low=1e-4, high=1000.0, shown=True)
+    grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    seed: int = knob(0, "order of the pairs", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt, its chosen and rejected response, and what the reference gives them, in nats a response."""
+
+    prompt: tuple[int, ...]
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+    ref_chosen: float
+    ref_rejected: float
+
+
+def begin(roles: Roles, cast: Cast, config: Dpo) -> State:
+    """The policy as an exact copy of the reference; nothing else learns."""
+    roles.add(cast.policy, like=cast.reference)
+    state = new_state(roles, [(cast.policy, "")])
+    state.beta = config.beta
+    return state
+
+
+def dpo(state: State, cast: Cast, rankings: Sequence[Ranked], live: Callable[[], Dpo]) -> Iterator[Event]:
+    """Steps over all pairs of the rankings. Raises TooFewRankings when there is none."""
+    config = live()
+    if not any(ranked.pairs for ranked in rankings):
+        raise TooFewRankings(
+            f"DPO learns from pairs, and {len(rankings)} rankings give 0 (ties and skips give none). Rank some prompts."
+        )
+    count = sum(len(ranked.pairs) for ranked in rankings)
+    total = config.epochs * -(-count // config.batch)
+    yield Started("dpo", total, as_dict(config), state.step)
+    yield Progress("reference", 0, 1)
+    pairs = pairs_of(state.roles, cast, rankings)
+    while state.step < total:
+        before, config = config, live()
+        yield from changes(state.step, before, config)
+        began = monotonic()
+        metrics = _learn(state, cast, _chosen(pairs, config, state.step), config)
+        state.step += 1
+        yield Step(state.step, metrics | {"time/step": monotonic() - began})
+    state.roles.freeze()
+    yield Finished(total, "done", {})
+
+
+@torch.no_grad()
+def pairs_of(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> list[Pair]:
+    """Every pair of every ranking; the reference reads each response once."""
+    found = []
+    for ranked in rankings:
+        told = summed(roles, cast.reference, [ranked.prompt] * len(ranked.responses), ranked.responses).tolist()
+        for better, worse in ranked.pairs:
+            sides = ranked.responses[better], ranked.responses[worse]
+            found.append(Pair(ranked.prompt, *sides, told[better], told[worse]))
+    return found
+
+
+def summed(roles: Roles, role: str, prompts: Sequence, responses: Sequence) -> torch.Tensor:
+    """[N] log-prob of each whole response, its end token included."""
+    batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
+    states = roles.hidden(role, batch)[:, :-1]
+    return logprobs.of(roles, states, batch.responses, batch.mask).sum(1)
+
+
+def _chosen(pairs: Sequence[Pair], config: Dpo, step: int) -> list[Pair]:
+    """The step's pairs, each epoch in an order of its own."""
+    epoch, index = divmod(step, -(-len(pairs) // config.batch))
+    order = Random(f"{config.seed} {epoch}").sample(range(len(pairs)), len(pairs))
+    return [pairs[i] for i in order[index * config.batch : (index + 1) * config.batch]]
+
+
+def _learn(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo) -> dict[str, float]:
+    """One optimizer step; chosen and rejected go through one pass."""
+    total, right = 0.0, 0.0
+    for start in range(0, len(pairs), config.microbatch):
+        some = pairs[start : start + config.microbatch]
+        said = [pair.chosen for pair in some] + [pair.rejected for pair in some]
+        chosen, rejected = summed(state.roles, cast.policy, [pair.prompt for pair in some] * 2, said).chunk(2)
+        ref_chosen, ref_rejected = (
+            torch.tensor([getattr(pair, name) for pair in some], device=chosen.device)
+            for name in ("ref_chosen", "ref_rejected")
+        )
+        loss = losses.dpo_loss(chosen, rejected, ref_chosen, ref_rejected, config.beta) * len(some) / len(pairs)
+        loss.backward()
+        margin = losses.k1(chosen, ref_chosen) - losses.k1(rejected, ref_rejected)
+        total, right = total + finite(loss, "dpo loss"), right + float((margin > 0).sum())
+    norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    state.apply(config.learning_rate)
+    return {"loss/train": total, "pairs/train_accuracy": right / len(pairs), "gradient/norm": norm}

@@ -1,0 +1,188 @@
+"""RLOO and GRPO: several answers to each prompt judge one another, so that no value model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from time import monotonic
+
+import torch
+
+from lab import logprobs, losses
+from lab.config import check, knob
+from lab.errors import BadNumber, NoRows, NotFound
+from lab.events import Event, Finished, Progress, Started, Step
+from lab.generate import sample
+from lab.models import Roles
+from lab.rollout import Cast, Part, parts_of
+from lab.state import State, new_state
+from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
+from lab.text import Asked, batch_of
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Policy gradients with the other answers to a prompt as the baseline."""
+
+    method: str = knob(
+        "rloo", "leave one out (Ahmadian 2024), or standardised scores (Shao 2024)", choices=("rloo", "grpo")
+    )
+    steps: int = knob(60, "rollouts, each followed by its updates", low=1, high=100_000, shown=True)
+    prompts: int = knob(16, "prompts in one rollout", low=2, high=4096, shown=True)
+    group: int = knob(4, "answers to each prompt", low=2, high=64, shown=True)
+    microbatch: int = knob(16, "responses in one forward pass: memory, not mathematics", low=1, high=4096)
+    epochs: int = knob(1, "passes over each rollout", low=1, high=16)
+    tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
+    learning_rate: float = knob(1.5e-3, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
+    beta: float = knob(0.1, "the price of a nat of KL to the reference", low=0.0, high=1000.0, live=True, shown=True)
+    temperature: float = knob(1.0, "of sampling, and of every log-probability", low=0.05, high=5.0, shown=True)
+    clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
+    grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    missing_eos: str = knob(
+        "replace", "what becomes of the score of a response that did not end", choices=("replace", "subtract", "off")
+    )
+    score_clip: float = knob(5.0, "largest shaped score", low=0.1)
+    seed: int = knob(0, "prompts and sampling", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.microbatch > self.minibatch:
+            raise BadNumber(
+                f"A rollout of {self.minibatch} responses cannot be cut in microbatches of {self.microbatch}: "
+                "each must be at most the whole. Lower microbatch."
+            )
+
+    @property
+    def minibatch(self) -> int:
+        """The whole rollout is one optimizer step: a ratio that has moved is fragile here."""
+        return self.prompts * self.group
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A rollout of groups; [B, T] unless said, a prompt's answers in neighbouring rows."""
+
+    parts: tuple[Part, ...]
+    mask: torch.Tensor
+    responses: torch.Tensor
+    logp: torch.Tensor
+    reference: torch.Tensor
+    kl: torch.Tensor
+    entropy: torch.Tensor
+    score: torch.Tensor  # [B]
+    ended: torch.Tensor  # [B]
+    advantages: torch.Tensor
+
+
+def begin(roles: Roles, cast: Cast, config: Group) -> State:
+    """The policy as an exact copy of the reference; nothing else learns."""
+    if cast.reward not in roles.heads:
+        raise NotFound("There is no reward model yet, so there is nothing to follow. Train one on rankings first.")
+    roles.add(cast.policy, like=cast.reference)
+    state = new_state(roles, [(cast.policy, "")], eps=1e-5)
+    state.beta = config.beta
+    return state
+
+
+def rloo_grpo(state: State, cast: Cast, prompts: Sequence[Asked], live: Callable[[], Group]) -> Iterator[Event]:
+    """Steps from where the state stands; `live` is read once a step."""
+    if not prompts:
+        raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
+    config = live()
+    yield Started(config.method, config.steps, as_dict(config), state.step)
+    while state.step < config.steps:
+        before, config = config, live()
+        yield from changes(state.step, before, config)
+        state.beta, began = config.beta, monotonic()
+        seed = step_seed(config.seed, state.step)
+        asked = [list(each.ids) for each in Random(seed).choices(prompts, k=config.prompts)]
+        asked = [ids for ids in asked for _ in range(config.group)]
+        said = sample(state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=seed)
+        rolled = monotonic()
+        yield Progress("rollout", 1, 2)
+        answers, scored = measure(state.roles, cast, asked, said, config), monotonic()
+        yield Progress("scored", 2, 2)
+        learned = [_update(state, cast, answers, config) for _ in range(config.epochs)]
+        state.step += 1
+        timing = {"time/rollout": rolled - began, "time/score": scored - rolled, "time/update": monotonic() - scored}
+        timing |= {"time/step": monotonic() - began, "memory/peak_bytes": peak_bytes()}
+        yield Step(state.step, metrics_of(answers, state.beta) | learned[0] | timing)
+    state.roles.freeze()
+    yield Finished(state.step, "done", {})
+
+
+@torch.no_grad()
+def measure(
+    roles: Roles, cast: Cast, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], config: Group
+) -> Answers:
+    """Read the answers as policy, reference and reward model, and weigh each against its group."""
+    batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
+    (parts,) = parts_of(batch, config)
+    columns = [torch.zeros(batch.mask.shape, device=roles.device) for _ in range(4)]
+    raw = torch.zeros(len(prompts), device=roles.device)
+    for part in parts:
+        each = part.batch
+        states = roles.hidden(cast.policy, each)[:, :-1]
+        reference = roles.hidden(cast.reference, each)[:, :-1]
+        read = logprobs.read(roles, states, reference, each.responses, each.mask, config.temperature)
+        for whole, column in zip(columns, read, strict=True):
+            whole[part.rows, : column.shape[1]] = column
+        raw[part.rows] = roles.raw_scores(each, cast.reward)
+    ended = losses.ended(batch.responses, batch.mask, roles.text.eos_ids)
+    score = losses.shape_score(
+        raw, cast.scale.gain, cast.scale.bias, ended, config.missing_eos, missing_value=-1.0, clip=config.score_clip
+    )
+    logp, ref, kl, entropy = columns
+    advantages = advantages_of(score, losses.masked_sum(losses.k1(logp, ref), batch.mask, dim=1), config)
+    spread = torch.where(batch.mask, advantages.unsqueeze(1), 0.0)
+    return Answers(parts, batch.mask, batch.responses, logp, ref, kl, entropy, score, ended, spread)
+
+
+def advantages_of(score: torch.Tensor, kl: torch.Tensor, config: Group) -> torch.Tensor:
+    """[B]; RLOO pays for the KL of the whole answer in its reward, GRPO in its loss."""
+    if config.method == "rloo":
+        return losses.rloo_advantages(score - config.beta * kl, config.group)
+    return losses.grpo_advantages(score, config.group)
+
+
+def _update(state: State, cast: Cast, answers: Answers, config: Group) -> dict[str, float]:
+    """One optimizer step over the whole rollout; losses of microbatches add up."""
+    totals: dict[str, float] = {}
+    count = int(answers.mask.sum())
+    for part in answers.parts:
+        mask, old = part.batch.mask, part.of(answers.logp)
+        states = state.roles.hidden(cast.policy, part.batch)[:, :-1]
+        logp = logprobs.of(state.roles, states, part.batch.responses, mask, config.temperature)
+        loss, said = losses.policy_loss(logp, old, part.of(answers.advantages), mask, clip=config.clip, count=count)
+        if config.method == "grpo":
+            loss = loss + config.beta * losses.masked_sum(losses.k3(logp, part.of(answers.reference)), mask) / count
+        loss.backward()
+        found = {"loss/policy": finite(loss, "policy loss"), "kl/update": float(said["update_kl"])}
+        found |= {"policy/clip_fraction": float(said["clip_fraction"]), "policy/ratio_mean": float(said["ratio_mean"])}
+        for key, value in found.items():
+            totals[key] = totals.get(key, 0.0) + value
+        first = float(said["ratio_max_log_abs"])
+        totals["policy/ratio_first"] = max(totals.get("policy/ratio_first", 0.0), first)
+    totals["policy/grad_norm"] = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    state.apply(config.learning_rate)
+    return totals
+
+
+def metrics_of(answers: Answers, beta: float) -> dict[str, float]:
+    """What the charts show; every mean is over response tokens or responses."""
+    mask, length = answers.mask, answers.mask.sum(1).float()
+    k1 = losses.masked_sum(losses.k1(answers.logp, answers.reference), mask, dim=1)
+    texts = {tuple(row[kept].tolist()) for row, kept in zip(answers.responses, mask, strict=True)}
+    return {
+        "reward/score": finite(answers.score.mean(), "score"),
+        "reward/total": (answers.score - beta * k1).mean().item(),
+        "reward/std": answers.score.std(correction=0).item(),
+        "kl/reference": answers.kl.sum(1).mean().item(),
+        "kl/k1": k1.mean().item(),
+        "kl/beta": beta,
+        "policy/entropy": float(losses.masked_mean(answers.entropy, mask)),
+        "response/length": length.mean().item(),
+        "response/ended": answers.ended.float().mean().item(),
+        "response/distinct": len(texts) / len(length),
+    }

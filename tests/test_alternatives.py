@@ -1,0 +1,105 @@
+"""RLOO, GRPO and DPO: the same start as PPO, learning what is planted, and nothing else moved."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lab import dpo, rloo_grpo
+from lab.dpo import Dpo
+from lab.errors import BadNumber, NotFound, TooFewRankings
+from lab.events import Finished, Step
+from lab.loading import load
+from lab.reward import Ranked
+from lab.rloo_grpo import Group
+from lab.rollout import Cast
+from lab.text import Asked
+
+TEXTS = ("What does a penguin eat?", "Say hello.", "Name a fruit.", "Why is the sky blue?")
+SHORT = {"prompts": 4, "group": 8, "microbatch": 32, "tokens": 10, "missing_eos": "off"}
+
+
+@pytest.fixture
+def roles():
+    """The embedded model, and a reward that is the share of even token ids."""
+    found = load("tiny", device="cpu")
+    found.add("reward", like="sft")
+    found.head("reward")
+
+    def planted(batch, role="reward"):
+        even = (batch.responses % 2 == 0) & batch.mask
+        return even.sum(1).float() / batch.mask.sum(1) * 4 - 2
+
+    found.raw_scores = planted
+    return found
+
+
+def asked(roles):
+    return [Asked(text, tuple(roles.text.prompt_ids(text))) for text in TEXTS]
+
+
+def steps_of(roles, config):
+    state = rloo_grpo.begin(roles, Cast(), config)
+    events = list(rloo_grpo.rloo_grpo(state, Cast(), asked(roles), lambda: config))
+    assert isinstance(events[-1], Finished)
+    return [event.metrics for event in events if isinstance(event, Step)]
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+def test_a_planted_reward_rises_from_a_start_that_equals_the_reference(roles, method):
+    steps = steps_of(roles, Group(method=method, steps=8, learning_rate=1e-2, beta=0.01, **SHORT))
+    assert steps[0]["kl/reference"] == 0.0 and steps[0]["policy/ratio_first"] == 0.0
+    assert steps[0]["policy/ratio_mean"] == pytest.approx(1.0)
+    early, late = (sum(step["reward/score"] for step in some) / 2 for some in (steps[:2], steps[-2:]))
+    assert late > early + 0.2
+    assert steps[-1]["kl/reference"] > 0
+
+
+def test_only_the_policy_moves(roles):
+    before = {name: p.detach().clone() for name, p in roles.model.named_parameters()}
+    steps_of(roles, Group(steps=1, **SHORT))
+    moved = {name for name, p in roles.model.named_parameters() if name in before and not torch.equal(p, before[name])}
+    assert not moved and not any(parameter.requires_grad for parameter in roles.model.parameters())
+
+
+def test_answers_that_all_score_alike_teach_nothing(roles):
+    roles.raw_scores = lambda batch, role: torch.ones(len(batch.ids))
+    config = Group(method="grpo", steps=1, beta=0.0, **SHORT)
+    assert steps_of(roles, config)[0]["policy/grad_norm"] == 0.0
+
+
+def test_rloo_pays_for_the_kl_in_its_reward_and_grpo_does_not():
+    score, kl = torch.tensor([1.0, 1.0]), torch.tensor([0.0, 2.0])
+    paid = rloo_grpo.advantages_of(score, kl, Group(method="rloo", group=2, beta=0.5))
+    assert paid.tolist() == [1.0, -1.0]
+    assert rloo_grpo.advantages_of(score, kl, Group(method="grpo", group=2, beta=0.5)).tolist() == [0.0, 0.0]
+
+
+def test_a_microbatch_larger_than_the_rollout_is_refused():
+    with pytest.raises(BadNumber, match="4 responses"):
+        Group(prompts=2, group=2, microbatch=8)
+
+
+def rankings_of(roles):
+    """The longer answer is the better one."""
+    long, short = (roles.text.response_ids(text) for text in ("A penguin eats fish and squid.", "No."))
+    return [Ranked(each.ids, (tuple(short), tuple(long)), ((1,), (0,))) for each in asked(roles)]
+
+
+def test_dpo_starts_at_the_log_of_two_and_its_loss_falls(roles):
+    config = Dpo(epochs=6, batch=4, microbatch=2, learning_rate=2e-3)
+    state = dpo.begin(roles, Cast(), config)
+    events = list(dpo.dpo(state, Cast(), rankings_of(roles), lambda: config))
+    seen = [event.metrics for event in events if isinstance(event, Step)]
+    assert seen[0]["loss/train"] == pytest.approx(math.log(2), abs=5e-3)
+    assert seen[-1]["loss/train"] < 0.8 * math.log(2) and seen[-1]["pairs/train_accuracy"] == 1.0
+
+
+def test_dpo_without_a_pair_and_groups_without_a_reward_model_say_so(roles):
+    config = Dpo()
+    with pytest.raises(TooFewRankings, match="1 rankings give 0"):
+        list(dpo.dpo(dpo.begin(roles, Cast(), config), Cast(), [Ranked((1,), ((2,), (3,)), ((0, 1),))], lambda: config))
+    with pytest.raises(NotFound, match="no reward model"):
+        rloo_grpo.begin(roles, Cast(reward="nobody"), Group())
