@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import TypeVar
@@ -15,6 +15,7 @@ from lab import logprobs
 from lab.generate import stream
 from lab.memory import Knobs
 from lab.models import Roles
+from lab.rollout import Part
 from lab.text import batch_of
 
 T = TypeVar("T")
@@ -120,6 +121,15 @@ def with_smaller_microbatches(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         microbatch = max(1, microbatch // 2)
+
+
+def cut(parts: Sequence[Part], microbatch: int) -> list[Part]:
+    """The same rows at the same width in parts of at most that many: what a smaller micro-batch goes through."""
+    found = []
+    for part in parts:
+        places = torch.arange(len(part.rows), device=part.rows.device)
+        found += [Part(part.rows[some], part.batch.rows(some)) for some in places.split(microbatch)]
+    return found
 
 
 def ran_out(problem: BaseException) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 import pytest
 import torch
 
+from lab import logprobs
 from lab.bench.isolated import job
 from lab.bench.shapes import llama, save
 from lab.errors import ModelIncomplete
+from lab.loading import load
 from lab.memory import GIB, Knobs, Row, facts_from, facts_of, fit, foretell, foretell_request, on_card, total
-from lab.peak import measured, with_smaller_microbatches
+from lab.peak import cut, measured, with_smaller_microbatches
+from lab.rollout import parts_of
+from lab.text import batch_of
 
 SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
 
@@ -125,6 +131,32 @@ def test_a_cpu_says_in_words_that_memory_ran_out_and_other_errors_pass():
     assert with_smaller_microbatches(cpu, 4) == (1, 1)
     with pytest.raises(RuntimeError, match="shapes"):
         with_smaller_microbatches(broken, 4)
+
+
+def test_smaller_parts_are_the_same_rows_and_give_the_same_gradient():
+    roles = load("tiny", device="cpu", dtype="float32")
+    batch = batch_of([[5, 6, 7], [9] * 6, [40]] * 2, [[10, 2], [11, 12, 2], [13, 14, 15, 16]] * 2, 0)
+    (parts,) = parts_of(batch, Namespace(minibatch=6, microbatch=4))
+    parameters, count = roles.trainable("sft"), int(batch.mask.sum())
+
+    def gradient(microbatch):
+        for part in cut(parts, microbatch):
+            if len(part.rows) > 2:
+                raise torch.OutOfMemoryError("no room")
+            with torch.autocast("cpu", enabled=False):
+                states = roles.hidden("sft", part.batch)[:, :-1]
+                (logprobs.of(roles, states, part.batch.responses, part.batch.mask).sum() / count).backward()
+        return torch.cat([parameter.grad.flatten() for parameter in parameters])
+
+    def forget():
+        for parameter in parameters:
+            parameter.grad = None
+
+    found, size = with_smaller_microbatches(gradient, 4, forget)
+    assert size == 2 and sorted(torch.cat([part.rows for part in cut(parts, 2)]).tolist()) == list(range(6))
+    forget()
+    again = gradient(1)
+    assert torch.allclose(found, again, rtol=0.05, atol=1e-3 * float(again.abs().max()) + 1e-6)
 
 
 def test_a_single_row_that_does_not_fit_is_an_error():
