@@ -164,6 +164,7 @@ def test_a_run_with_the_real_model_is_killed_in_its_middle_and_goes_on(app, rank
     began = time.monotonic()
     state(page, "interrupted")
     assert time.monotonic() - began < 30
+    page.wait_for_selector('.lab-worker[data-state="ready"]')
     press(page, "Resume")
     state(page, "running")
     run = Workspace(app.workspace).newest("ppo", "running")
