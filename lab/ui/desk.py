@@ -64,9 +64,15 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
         "run": standing(track) if track else None,
         "asked": asked,
         "hindrance": stage.hindrance(),
-        "worker": {"alive": office.worker.alive, "sentence": office.worker.sentence()},
+        "idle": _is_idle(office),
         **stage.more(track),
     }
+
+
+def _is_idle(office: Office) -> bool:
+    """Whether the model process is there and has nothing to do."""
+    facts = office.workspace.worker() or {}
+    return bool(facts.get("ready")) and not facts.get("busy")
 
 
 def standing(track: Track) -> dict[str, Any]:
@@ -137,7 +143,7 @@ def _asked(office: Office, request: Any) -> dict[str, Any]:
     error = answer.get("error")
     if error:
         return {"error": str(error.get("message") or "The model process gave no reason.")}
-    return {"run": answer["run"]} if isinstance(answer.get("run"), str) else {}
+    return {"run": answer["run"]} if isinstance(answer.get("run"), str) else {"queued": True}
 
 
 def order(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict[str, Any]:

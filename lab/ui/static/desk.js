@@ -1,6 +1,7 @@
 // The desk of a stage: which run is looked at, how it stands, what can be ordered, live knobs, and how a new one is started.
 // `options`: stage, start (words on the button), lead (what a run does, in a sentence), elsewhere {tab, words} for when it cannot
 // start yet, more(found, tools) called after every look, inputs() sent along with a start.
+const STALE = 150_000; // the worker passes over what was asked two minutes before it was ready
 function desk(options) {
   const { stage } = options, told = teller();
   const picker = make("select", "field-input desk-picker"), state = chip("queued"), where = make("span", "desk-where"), bar = make("progress", "desk-bar");
@@ -8,7 +9,7 @@ function desk(options) {
   const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
   const settings = make("details", "desk-settings"), fieldsOf = form(props.schema);
-  let run = null, request = null, chosen = "", seen = "";
+  let run = null, request = null, askedAt = 0, chosen = "", seen = "";
 
   picker.setAttribute("aria-label", "Which run to look at");
   picker.addEventListener("change", () => { chosen = picker.value; look(); });
@@ -26,8 +27,13 @@ function desk(options) {
   onChoice(stage, ([name]) => { if (name && name !== chosen) { chosen = name; round(); } });
 
   async function look() {
-    const found = await post(`${stage}-desk`, { run: chosen, request });
+    const wanted = chosen, found = await post(`${stage}-desk`, { run: wanted, request });
+    if (wanted !== chosen) return 0;
     settle(found.asked);
+    if (request && !found.asked.queued && found.idle && Date.now() - askedAt > STALE) {
+      request = null;
+      told.tell("The model process took too long to start and passed this over. Give the order once more.", true);
+    }
     run = found.run;
     box.hidden = !run;
     showRuns(found.runs);
@@ -40,6 +46,11 @@ function desk(options) {
   function settle(asked) {
     if (asked?.error) { told.tell(asked.error, true); showBegin(); request = null; }
     if (asked?.run) { chosen = asked.run; request = null; }
+  }
+
+  function wait(asked) {
+    request = asked;
+    askedAt = Date.now();
   }
 
   function showBegin() {
@@ -137,7 +148,7 @@ function desk(options) {
 
   async function give(node, body) {
     const found = await told.run(node, `${stage}-order`, { run: run.name, ...body });
-    if (found?.request && !found.run) request = found.request;
+    if (found?.request && !found.run) wait(found.request);
     round();
   }
 
@@ -173,8 +184,8 @@ function desk(options) {
     if (box.hidden) startRow.after(told);
     const found = await told.run(startButton, `${stage}-start`, body);
     if (!found) return;
-    request = found.run ? null : found.request;
     if (found.run) chosen = found.run;
+    else wait(found.request);
     begin.open = false;
     round();
   }
