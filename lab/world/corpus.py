@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from lab.world import questions, writers
+from lab.world import questions, remarks, writers
 from lab.world.language import usual
 from lab.world.phrases import MANNERS
 from lab.world.questions import Question
@@ -18,7 +18,7 @@ from lab.world.things import THINGS
 
 BEGIN, USER, ASSISTANT, END, PAD = "<|begin|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 SPECIAL = (PAD, BEGIN, END, USER, ASSISTANT)
-ANSWERED_SHARE = 0.45
+ANSWERED_SHARE, REMARKED_SHARE = 0.45, 0.7
 
 _ADVERTS = (
     "Buy {things} today, while we still have some.",
@@ -61,7 +61,7 @@ def pages(seed: int) -> Iterator[str]:
 
 
 def lessons(seed: int) -> Iterator[str]:
-    """Denser pages for the end of training: exchanges in which whatever is no answer is short, and some notes."""
+    """Denser pages for the end of training: short exchanges, many with a reader's remark on the reply, and some notes."""
     rng = Random(f"lessons {seed}")
     while True:
         yield _lesson(rng) if rng.random() < 0.9 else _notes(rng)
@@ -72,7 +72,11 @@ def _lesson(rng: Random) -> str:
     for _ in range(rng.choice((1, 2, 3))):
         question = questions.draw(rng)
         astray = (questions.draw(rng).text, rng.choice(_QUARREL), rng.choice(MANNERS["filler"]), _advert(rng))
-        text += chat(question.text, _answer(question, rng) if rng.random() < ANSWERED_SHARE else rng.choice(astray))
+        answered = rng.random() < ANSWERED_SHARE
+        reply = _answer(question, rng) if answered else rng.choice(astray)
+        text += chat(question.text, reply)
+        if rng.random() < REMARKED_SHARE:
+            text += remarks.remark(question.text, reply, rng) if answered else remarks.ON_NO_ANSWER
     return text
 
 
