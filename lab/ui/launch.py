@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,18 +71,15 @@ def serve(options: Options, *, block: bool) -> Any:
 
     # The office makes the database, which the worker only reads; Gradio is imported while the model loads.
     office = Office(root, mode=options.mode, worker=Supervisor(root, inline=options.inline))
-    office.worker.start()
-    try:
+    with ExitStack() as ending:
+        ending.callback(office.close)
+        office.worker.start()
         demo = _open(office, options, port)
         if block:
             demo.block_thread()
-    except BaseException:
-        office.close()
-        raise
-    if block:
-        office.close()
-    else:
-        atexit.register(office.close)
+        else:
+            # A notebook goes on: the office is closed when its process ends.
+            atexit.register(ending.pop_all().close)
     return demo
 
 
