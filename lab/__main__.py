@@ -50,6 +50,9 @@ def _verb(verbs: Any, name: str, does: str, help: str, *, workspace: bool = True
 
 
 def _training_verbs(verbs: Any) -> None:
+    from lab.dpo import Dpo
+    from lab.rloo_grpo import Group
+
     sft = _verb(verbs, "sft", "sft", "teach the base to answer, on instruction pairs")
     _add_base(sft)
     sft.add_argument("--data", type=Path, help="instruction pairs of your own (json, jsonl, csv, parquet)")
@@ -63,6 +66,16 @@ def _training_verbs(verbs: Any) -> None:
     ppo.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
     ppo.add_argument("--prompts", type=Path, help="a text file with one prompt a line, instead of the built-in ones")
     _add_knobs(ppo, knobs.Ppo)
+    for name, does in (("rloo", "leave one out"), ("grpo", "standardised scores")):
+        group = _verb(verbs, name, "group", f"tune the policy without a value model: {does} within each prompt's answers")
+        group.set_defaults(stage=name)
+        _add_base(group)
+        group.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
+        _add_knobs(group, Group, skip=("method",))
+    dpo = _verb(verbs, "dpo", "dpo", "tune the policy on the rankings directly, without a reward model")
+    _add_base(dpo)
+    dpo.add_argument("--raters", default="", help="person, all, or one simulated rater's name")
+    _add_knobs(dpo, Dpo)
     compare = _verb(verbs, "compare", "compare", "which of two policies a judge prefers, on unseen prompts")
     _add_base(compare)
     compare.add_argument("a")
@@ -89,7 +102,7 @@ def _ranking_verbs(verbs: Any) -> None:
     sample.add_argument("--prompt", required=True)
     sample.add_argument("-n", type=int, default=4, help="how many answers")
     sample.add_argument("--tokens", type=int, default=72, help="longest answer")
-    sample.add_argument("--temperature", type=float, default=1.0)
+    sample.add_argument("--temperature", type=float, default=knobs.TEMPERATURE)
     sample.add_argument("--seed", type=int, default=0, help="of the sampling")
     rank = _verb(verbs, "rank", "rank", "candidates for new prompts, ranked by a simulated rater")
     _add_base(rank)
@@ -132,7 +145,9 @@ def _machine_verbs(verbs: Any) -> None:
     bench.add_argument("--quick", action="store_true", help="the smallest shapes only")
     bench.add_argument("--against-trl", action="store_true", help="also TRL 1.12's PPOTrainer, in an environment of its own")
     bench.add_argument("--trl-env", type=Path, help="where that environment is or will be made")
-    bench.add_argument("--gpu", action="store_true", help="the GPU checks")
+    bench.add_argument("--gpu", action="store_true", help="the measurements of docs/gpu.md, which need CUDA")
+    bench.add_argument("--models", default="", help="shapes to measure, with commas: 3M,8M,135M")
+    bench.add_argument("--threads", type=int, default=0, help="threads of each measurement; 0: half of the cores")
 
 
 def _add_base(verb: argparse.ArgumentParser) -> None:
@@ -141,9 +156,9 @@ def _add_base(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves the choice to torch")
 
 
-def _add_knobs(verb: argparse.ArgumentParser, config: type) -> None:
-    """A flag for every field of a config."""
-    for each in fields(config):
+def _add_knobs(verb: argparse.ArgumentParser, config: type, skip: tuple[str, ...] = ()) -> None:
+    """A flag for every field of a config but those to be skipped."""
+    for each in (each for each in fields(config) if each.name not in skip):
         name, kind = each.name.replace("_", "-"), type(each.default)
         choices = each.metadata["choices"] or None
         text = f"{each.metadata['help']} (%(default)s)"

@@ -83,7 +83,7 @@ def _answer(
     batch = batch_of(group, ids, roles.text.pad_id).to(roles.device)
     policy = roles.logits(roles.hidden(role, batch)[:, :-1])
     reference = roles.logits(roles.hidden(cast.reference, batch)[:, :-1])
-    kl = losses.masked_sum(losses.exact_kl(policy, reference), batch.mask, dim=1).cpu()
+    kl = losses.masked_sum(losses.exact_kl(policy, reference, config.temperature), batch.mask, dim=1).cpu()
     if cast.reward not in roles.heads:
         return ids, torch.zeros(len(ids)), kl
     return ids, (cast.scale.gain * roles.raw_scores(batch, cast.reward) + cast.scale.bias).cpu(), kl

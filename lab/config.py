@@ -9,6 +9,11 @@ from typing import Any
 from lab.errors import BadNumber
 
 
+# What people rank, what PPO rolls out and what is compared is sampled alike. 0.7 as in OpenAI's TL;DR and the N+ and TRL
+# reproductions: at 1 a small model's answers are too often garbled to be worth ranking.
+TEMPERATURE = 0.7
+
+
 def knob(
     default: Any,
     help: str,
@@ -58,6 +63,7 @@ class Reward:
     weight_decay: float = knob(0.01, "pull of the adapter towards zero", low=0.0, high=10.0)
     normalise_over: int = knob(256, "responses of the reference that fix the score's mean and spread", low=8, high=4096)
     tokens: int = knob(72, "longest response in tokens when the scale is measured", low=1, high=512)
+    temperature: float = knob(TEMPERATURE, "of sampling when the scale is measured", low=0.05, high=5.0)
     context: int = knob(256, "longest prompt and response in tokens; longer ones are cut", low=16, high=100_000)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     seed: int = knob(0, "split and order of the rankings", low=0)
@@ -87,7 +93,7 @@ class Ppo:
         shown=True,
     )
     temperature: float = knob(
-        1.0, "of sampling, and of every log-probability", low=0.05, high=5.0, live=True, shown=True
+        TEMPERATURE, "of sampling, and of every log-probability", low=0.05, high=5.0, live=True, shown=True
     )
     clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
     value_model: str = knob(
@@ -123,7 +129,7 @@ class Compare:
 
     count: int = knob(100, "prompts that both answer", low=2, high=10_000, shown=True)
     tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
-    temperature: float = knob(1.0, "of sampling", low=0.0, high=5.0, shown=True)
+    temperature: float = knob(TEMPERATURE, "of sampling", low=0.05, high=5.0, shown=True)
     best_of: int = knob(1, "answers of the first policy from which the best scored is taken", low=1, high=64, shown=True)
     seed: int = knob(0, "prompts and sampling", low=0)
 

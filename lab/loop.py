@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from lab.compare import Answers, answers, win_rate
-from lab.config import Compare, Ppo
+from lab.config import TEMPERATURE, Compare, Ppo
 from lab.events import Event, Finished, Progress, Started
 from lab.generate import sample
 from lab.losses import pairs_of
@@ -82,13 +82,13 @@ def ranked_by(
     """Each prompt with its candidates and the order in which the rater puts them."""
     roles, role = studio.roles, studio.role(policy)
     asked = [prompt.ids for prompt in prompts for _ in range(candidates)]
-    drawn = iter(sample(roles, role, asked, tokens=Ppo().tokens, seed=seed))
+    drawn = iter(sample(roles, role, asked, tokens=Ppo().tokens, temperature=TEMPERATURE, seed=seed))
     for number, prompt in enumerate(prompts):
         ids = [next(drawn) for _ in range(candidates)]
         ended = [each[-1] in roles.text.eos_ids for each in ids]
         texts = [roles.text.decode(each) for each in ids]
         found = [
-            Candidate(text, role, 0, tuple(each), done, seed) for text, each, done in zip(texts, ids, ended, strict=True)
+            Candidate(text, role, 0, tuple(each), done, seed, TEMPERATURE) for text, each, done in zip(texts, ids, ended, strict=True)
         ]
         yield prompt, found, judge.rank(prompt.text, texts, Random(f"clicks {seed} {number}"), ended)
 

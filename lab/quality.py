@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lab.config import TEMPERATURE
 from lab.generate import sample
 from lab.loading import EMBEDDED, load
 from lab.models import BASE, Roles
@@ -62,7 +63,7 @@ def answers(roles: Roles, role: str, prompts: Sequence[Asked], seed: int) -> lis
     found = []
     for start in range(0, len(prompts), 64):
         group = [prompt.ids for prompt in prompts[start : start + 64]]
-        found += sample(roles, role, group, tokens=TOKENS, seed=seed * 1000 + start)
+        found += sample(roles, role, group, tokens=TOKENS, temperature=TEMPERATURE, seed=seed * 1000 + start)
     return found
 
 

@@ -181,7 +181,7 @@ def measure_scale(
     responses = []
     for start in range(0, len(asked), 64):
         seed = step_seed(config.seed, start)
-        responses += sample(roles, reference, asked[start : start + 64], tokens=config.tokens, seed=seed)
+        responses += sample(roles, reference, asked[start : start + 64], tokens=config.tokens, temperature=config.temperature, seed=seed)
     raw = raw_scores(roles, role, asked, responses)
     deviation = raw.std(correction=0).item()
     if deviation < 1e-3:

@@ -10,7 +10,7 @@ from time import monotonic
 import torch
 
 from lab import logprobs, losses
-from lab.config import check, knob
+from lab.config import TEMPERATURE, check, knob
 from lab.errors import BadNumber, NoRows, NotFound
 from lab.events import Event, Finished, Progress, Started, Step
 from lab.generate import sample
@@ -36,7 +36,7 @@ class Group:
     tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
     learning_rate: float = knob(1.5e-3, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
     beta: float = knob(0.1, "the price of a nat of KL to the reference", low=0.0, high=1000.0, live=True, shown=True)
-    temperature: float = knob(1.0, "of sampling, and of every log-probability", low=0.05, high=5.0, shown=True)
+    temperature: float = knob(TEMPERATURE, "of sampling, and of every log-probability", low=0.05, high=5.0, shown=True)
     clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     missing_eos: str = knob(

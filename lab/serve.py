@@ -8,6 +8,7 @@ from time import monotonic, time
 from typing import Any
 
 from lab import reward as reward_stage
+from lab.config import TEMPERATURE
 from lab.errors import BadInput, BadNumber, BadText, LabError
 from lab.generate import stream
 from lab.journal import append_json
@@ -52,7 +53,7 @@ class Server:
         if not isinstance(names, list) or not 1 <= len(names) <= MOST_CANDIDATES:
             raise BadInput(f"Candidates need 1 to {MOST_CANDIDATES} policies, one for each; got {names!r}.")
         roles = [studio.role(str(name)) for name in names]
-        tokens, temperature = _tokens(payload), _number(payload, "temperature", 1.0, 0.0, 5.0)
+        tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
         prompt = text.prompt_ids(_prompt(payload), room=tokens)
         ids: list[list[int]] = [[] for _ in roles]
         finished = [False] * len(roles)
@@ -94,7 +95,7 @@ class Server:
         messages = payload.get("messages")
         if not isinstance(messages, list) or not messages:
             raise BadInput("A chat needs at least one message. Write something.")
-        tokens, temperature = _tokens(payload), _number(payload, "temperature", 1.0, 0.0, 5.0)
+        tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
         turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages]
         role = studio.role(str(payload.get("policy") or "sft"))
         prompt, ids, said = text.prompt_ids(turns, room=tokens), [], monotonic()

@@ -9,13 +9,13 @@ from time import monotonic
 import torch
 
 from lab import logprobs
-from lab.config import Sft
+from lab.config import TEMPERATURE, Sft
 from lab.errors import NoRows
 from lab.events import Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
 from lab.state import State, new_state
-from lab.steps import as_dict, changes, finite, step_seed
+from lab.steps import as_dict, changes, finite
 from lab.text import Batch, batch_of
 
 Pairs = Sequence[tuple[str, str]]
@@ -136,7 +136,7 @@ def _samples(state: State, prompts: Sequence[str]) -> list[Sample]:
         return []
     text = state.roles.text
     ids = [text.prompt_ids(prompt, room=72) for prompt in prompts]
-    said = sample(state.roles, state.adapters[0], ids, tokens=72, seed=step_seed(0, 0))
+    said = sample(state.roles, state.adapters[0], ids, tokens=72, temperature=TEMPERATURE, seed=0)
     return [
         Sample(state.step, prompt, text.decode(response), None, None, len(response), True, state.adapters[0])
         for prompt, response in zip(prompts, said, strict=True)

@@ -8,17 +8,21 @@ from types import MappingProxyType
 from typing import Any
 
 from lab import checkpoint, material
+from lab import dpo as dpo_stage
 from lab import ppo as ppo_stage
 from lab import reward as reward_stage
+from lab import rloo_grpo as group_stage
 from lab import sft as sft_stage
 from lab.adapters import load_adapter, save_adapter
 from lab.compare import compare
 from lab.config import Compare, Ppo, Reward, Sft
+from lab.dpo import Dpo
 from lab.errors import BadNumber, Busy, NotFound
 from lab.events import Event, Warned
 from lab.loading import EMBEDDED
 from lab.models import BASE, Roles, copy_weights
 from lab.rater import MARK, rater
+from lab.rloo_grpo import Group
 from lab.rollout import Cast, Scale
 from lab.runner import Job, Live
 from lab.state import State
@@ -122,7 +126,7 @@ class Studio:
         begin = self._beginnings().get(stage)
         if begin is None:
             raise NotFound(f"There is no stage {stage!r}. Stages: {', '.join(self._beginnings())}.")
-        config = _config(_CONFIGS[stage], knobs)
+        config = _config(_CONFIGS[stage], knobs | ({"method": stage} if stage in ("rloo", "grpo") else {}))
         inputs, found = begin(config, dict(inputs))
         run = self.workspace.new_run(stage, _as_dict(config), base=self.base(), inputs=inputs, by=by)
         material.keep(run, found)
@@ -146,20 +150,32 @@ class Studio:
         return {"base": self.roles.name, "four_bit": self.roles.four_bit}
 
     def _beginnings(self) -> dict[str, Callable[[Any, dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]]:
-        return {"sft": self._begin_sft, "reward": self._begin_reward, "ppo": self._begin_ppo, "compare": self._begin_compare}
+        return {
+            "sft": self._begin_sft,
+            "reward": self._begin_reward,
+            "ppo": self._begin_ppo,
+            "rloo": self._begin_ppo,
+            "grpo": self._begin_ppo,
+            "dpo": self._begin_dpo,
+            "compare": self._begin_compare,
+        }
 
     def _begin_sft(self, config: Sft, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         pairs = inputs.pop("pairs", [])
         return inputs | {"pairs": len(pairs) or "built-in"}, material.for_sft(pairs, config.seed)
 
     def _begin_reward(self, config: Reward, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        inputs, found = self._begin_dpo(config, inputs)
+        reward_stage.split(material.rankings_in(found), config)
+        return inputs, found
+
+    def _begin_dpo(self, config: Reward | Dpo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         with self.workspace.store(read_only=True) as store:
             rankings = store.rankings()
         raters = material.raters_of(rankings, str(inputs.get("raters") or ""))
-        reference = self.role("sft")
-        found = material.for_reward(self.roles.text, rankings, raters, config.context)
-        reward_stage.split(material.rankings_in(found), config)
-        return inputs | {"raters": raters, "reference": reference}, found
+        longest = getattr(config, "context", self.roles.text.context)
+        found = material.for_reward(self.roles.text, rankings, raters, longest)
+        return inputs | {"raters": raters, "reference": self.role("sft")}, found
 
     def _begin_ppo(self, config: Ppo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         cast = self.cast(str(inputs.get("reward") or ""), str(inputs.get("reference") or ""))
@@ -183,7 +199,8 @@ class Studio:
     def _job(
         self, run: Run, config: Any, inputs: dict[str, Any], found: dict[str, Any], *, fresh: bool, step: int | None = None
     ) -> Job:
-        make = {"sft": self._sft, "reward": self._reward, "ppo": self._ppo, "compare": self._compare}[run.stage]
+        make = {"sft": self._sft, "reward": self._reward, "ppo": self._ppo, "dpo": self._dpo, "compare": self._compare}
+        make = make.get(run.stage, self._group)
         state, events, facts = make(run, config, inputs, found)
         if state is not None and not fresh:
             events = _after(_restored(run, state, step), events)
@@ -217,6 +234,18 @@ class Studio:
         prompts, pinned = (self.roles.text.asked(found[key], room=config.tokens) for key in ("prompts", "pinned"))
         return state, ppo_stage.ppo(state, cast, prompts, Live(run, config), pinned), {}
 
+    def _group(self, run: Run, config: Group, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
+        cast = self.cast(inputs["reward"], inputs["reference"], policy=run.name)
+        state = group_stage.begin(self.roles, cast, config)
+        prompts = self.roles.text.asked(found["prompts"], room=config.tokens)
+        return state, group_stage.rloo_grpo(state, cast, prompts, Live(run, config)), {}
+
+    def _dpo(self, run: Run, config: Dpo, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
+        cast = Cast(run.name, self.role(inputs["reference"]))
+        state = dpo_stage.begin(self.roles, cast, config)
+        events = dpo_stage.dpo(state, cast, material.rankings_in(found), Live(run, config))
+        return state, _after(_cut_warning(found), events), {"raters_used": found["raters"]}
+
     def _compare(self, run: Run, config: Compare, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         a, b = self.role(inputs["a"]), self.role(inputs["b"])
         reward = inputs.get("reward") or self.workspace.newest("reward")
@@ -227,7 +256,9 @@ class Studio:
         return None, compare(self.roles, cast, (a, b), prompts, score, config), {"judge": judge}
 
 
-_CONFIGS = MappingProxyType({"sft": Sft, "reward": Reward, "ppo": Ppo, "compare": Compare})
+_CONFIGS = MappingProxyType(
+    {"sft": Sft, "reward": Reward, "ppo": Ppo, "rloo": Group, "grpo": Group, "dpo": Dpo, "compare": Compare}
+)
 
 
 def _config(kind: type, knobs: dict[str, Any]) -> Any:

@@ -46,6 +46,18 @@ def ppo(options: Options) -> Result:
     return _run(options, "ppo", knobs.Ppo, inputs)
 
 
+def group(options: Options) -> Result:
+    from lab.rloo_grpo import Group
+
+    return _run(options, options.stage, Group, {"reward": options.reward})
+
+
+def dpo(options: Options) -> Result:
+    from lab.dpo import Dpo
+
+    return _run(options, "dpo", Dpo, {"raters": options.raters})
+
+
 def compare(options: Options) -> Result:
     inputs = {"a": options.a, "b": options.b, "judge": options.judge}
     result = _run(options, "compare", knobs.Compare, inputs)
@@ -227,7 +239,7 @@ def _studio(options: Options) -> Iterator[Studio]:
 
 def _run(options: Options, stage: str, config: type, inputs: Result) -> Result:
     with _studio(options) as studio:
-        taken_knobs = {each.name: getattr(options, each.name) for each in fields(config)}
+        taken_knobs = {each.name: getattr(options, each.name) for each in fields(config) if hasattr(options, each.name)}
         return _finished(studio.start(stage, taken_knobs, inputs, "command line"))
 
 

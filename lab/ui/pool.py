@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from lab.config import check, knob
+from lab.config import TEMPERATURE, check, knob
 from lab.errors import BadInput, NotFound
 from lab.ui.prompts import CHOICES
 
@@ -22,7 +22,7 @@ class Sampling:
 
     count: int = knob(4, "answers to each prompt", low=2, high=8, shown=True)
     prompts: str = knob("both", "built-in prompts, your own, or both with yours first", choices=CHOICES, shown=True)
-    temperature: float = knob(1.0, "how varied the answers are", low=0.05, high=2.0, shown=True)
+    temperature: float = knob(TEMPERATURE, "how varied the answers are", low=0.05, high=2.0, shown=True)
     tokens: int = knob(72, "longest answer in tokens", low=8, high=512, shown=True)
 
     def __post_init__(self) -> None:
