@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lab import trunk
+
 SHAPES = ("llama", "mistral", "qwen2")
 ROPES = ("default", "linear", "llama3")
 LARGEST = 50_000_000  # parameters, of which a sampling call makes a float32 copy
@@ -30,7 +32,7 @@ LINEARS += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Matrices that stand on the right of a product: [h, (H+2K)D], [HD, h], [h, 2f], [f, h]."""
+    """A folded layer: matrices that stand on the right of a product: [h, (H+2K)D], [HD, h], [h, 2f], [f, h]."""
 
     qkv: Tensor
     bias: Tensor | None
@@ -38,14 +40,76 @@ class Layer:
     gate_up: Tensor
     down: Tensor
 
+    def heads(self, states: Tensor, folded: Folded, rotations: Tensor) -> Tensor:
+        """Queries, keys and values [N, H+2K, D] in float32, rotated."""
+        normed = _norm(states, folded, self.qkv.dtype)
+        qkv = normed @ self.qkv if self.bias is None else torch.addmm(self.bias, normed, self.qkv)
+        qkv = qkv.float().unflatten(1, (-1, folded.size))
+        torch.view_as_complex(qkv[:, : folded.heads + folded.groups].unflatten(-1, (-1, 2))).mul_(rotations)
+        return qkv
+
+    def project(self, read: Tensor) -> Tensor:
+        return read @ self.out
+
+    def feed(self, states: Tensor, folded: Folded) -> Tensor:
+        gate, up = (_norm(states, folded, self.gate_up.dtype) @ self.gate_up).chunk(2, -1)
+        return F.silu(gate).mul_(up) @ self.down
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A frozen matrix and its adapter side by side, as they stand in the model: nothing of size is copied."""
+
+    weight: Tensor
+    bias: Tensor | None
+    a: Tensor | None
+    b: Tensor | None
+    scale: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out = F.linear(x, self.weight, self.bias)
+        return out if self.a is None else out.addmm_(x @ self.a.t(), self.b.t(), alpha=self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """A layer of a model too large to copy."""
+
+    before: Tensor  # norm [h]
+    between: Tensor  # norm [h]
+    qkv: Product
+    out: Product
+    gate_up: Product
+    down: Product
+
+    def heads(self, states: Tensor, folded: Folded, rotations: Tensor) -> Tensor:
+        """Queries, keys and values [N, H+2K, D] in float32, rotated; the halves of a head lie apart."""
+        qkv = (
+            self.qkv(_norm(states, folded, self.qkv.weight.dtype, self.before)).float().unflatten(1, (-1, folded.size))
+        )
+        low, high = qkv[:, : folded.heads + folded.groups].chunk(2, -1)
+        turned = torch.complex(low, high).mul_(rotations)
+        low.copy_(turned.real)
+        high.copy_(turned.imag)
+        qkv[:, : folded.heads].mul_(folded.size**-0.5)
+        return qkv
+
+    def project(self, read: Tensor) -> Tensor:
+        return self.out(read)
+
+    def feed(self, states: Tensor, folded: Folded) -> Tensor:
+        gate, up = self.gate_up(_norm(states, folded, self.down.weight.dtype, self.between)).chunk(2, -1)
+        return self.down(F.silu(gate).mul_(up))
+
 
 @dataclass(frozen=True, slots=True)
 class Folded:
     """One role of a model, ready to decode. `turns` [D/2] are the rotation's angles for one position."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer | Borrowed, ...]
     embed: Tensor  # [V, h]
     head: Tensor  # [h, V]
+    norm: Tensor | None  # [h], where it is not folded into the head
     turns: Tensor
     eps: float
     heads: int
@@ -99,7 +163,33 @@ def fold(model: Any, role: str, dtype: torch.dtype = torch.float32) -> Folded:
     head = _weight(causal.lm_head, role) * causal.model.norm.weight.float()
     embed = causal.model.embed_tokens.weight
     turns = causal.model.rotary_emb.inv_freq.float()
-    return Folded(layers, embed, _right(head, dtype), turns, config.rms_norm_eps, heads, groups, size)
+    return Folded(layers, embed, _right(head, dtype), None, turns, config.rms_norm_eps, heads, groups, size)
+
+
+@torch.no_grad()
+def borrow(model: Any, role: str, dtype: torch.dtype) -> Folded:
+    """The same for a model of any size, with its own weights: products in dtype, no copy where that is theirs."""
+    config, causal = model.config, model.base_model.model
+    heads, groups = config.num_attention_heads, config.num_key_value_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    layers = tuple(_borrow_layer(layer, role, dtype) for layer in causal.model.layers)
+    head, norm = causal.lm_head.weight.to(dtype).t(), causal.model.norm.weight.float()
+    turns = causal.model.rotary_emb.inv_freq.float()
+    embed = causal.model.embed_tokens.weight
+    return Folded(layers, embed, head, norm, turns, config.rms_norm_eps, heads, groups, size)
+
+
+def _borrow_layer(layer: nn.Module, role: str, dtype: torch.dtype) -> Borrowed:
+    attention, mlp = layer.self_attn, layer.mlp
+    groups = (
+        (attention.q_proj, attention.k_proj, attention.v_proj),
+        (attention.o_proj,),
+        (mlp.gate_proj, mlp.up_proj),
+        (mlp.down_proj,),
+    )
+    products = [Product(*trunk.parts_of(linears, role, dtype)) for linears in groups]
+    norms = layer.input_layernorm.weight.float(), layer.post_attention_layernorm.weight.float()
+    return Borrowed(*norms, *products)
 
 
 def _fold_layer(layer: nn.Module, role: str, size: int, dtype: torch.dtype) -> Layer:
@@ -139,7 +229,7 @@ class Decoder:
         self.which = torch.tensor([number[tuple(prompt)] for prompt in prompts], device=self.device)
         self.column, columns = self.width, self.width + tokens
         shape = (len(prompts), 2, folded.groups, columns, folded.size)
-        self.cache = [torch.empty(shape, device=self.device, dtype=layer.out.dtype) for layer in folded.layers]
+        self.cache = [torch.empty(shape, device=self.device, dtype=folded.head.dtype) for _ in folded.layers]
         self.position = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
         angles = torch.arange(columns, device=self.device).float()[:, None] * folded.turns
         self.rotations = torch.polar(torch.ones_like(angles), angles)  # [S, D/2]
@@ -197,28 +287,26 @@ def _blocked(masked: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(masked.shape, dtype=dtype, device=masked.device).masked_fill_(masked, torch.finfo(dtype).min)
 
 
-def _norm(states: Tensor, folded: Folded, dtype: torch.dtype) -> Tensor:
-    return F.rms_norm(states, states.shape[-1:], None, folded.eps).to(dtype)
+def _norm(states: Tensor, folded: Folded, dtype: torch.dtype, weight: Tensor | None = None) -> Tensor:
+    return F.rms_norm(states, states.shape[-1:], weight, folded.eps).to(dtype)
 
 
 def _logits(folded: Folded, states: Tensor) -> Tensor:
-    return (_norm(states, folded, folded.head.dtype) @ folded.head).float()
+    return (_norm(states, folded, folded.head.dtype, folded.norm) @ folded.head).float()
 
 
-def _layer(folded: Folded, layer: Layer, states: Tensor, rotations: Tensor, cache: Tensor, start: int, mask: Tensor):
+def _layer(
+    folded: Folded, layer: Layer | Borrowed, states: Tensor, rotations: Tensor, cache: Tensor, start: int, mask: Tensor
+) -> Tensor:
     """States [B*T, h] after one layer; keys and values of the new columns are put into the cache [B, 2, K, S, D]."""
     rows, heads, groups, size = len(cache), folded.heads, folded.groups, folded.size
-    normed = _norm(states, folded, layer.qkv.dtype)
-    qkv = normed @ layer.qkv if layer.bias is None else torch.addmm(layer.bias, normed, layer.qkv)
-    qkv = qkv.float().unflatten(1, (-1, size))  # [B*T, H+2K, D]
-    torch.view_as_complex(qkv[:, : heads + groups].unflatten(-1, (-1, 2))).mul_(rotations)
     columns = len(states) // rows
+    qkv = layer.heads(states, folded, rotations)
     new = qkv[:, heads:].view(rows, columns, 2, groups, size)
     cache[:, :, :, start : start + columns] = new.permute(0, 2, 3, 1, 4)
     query = qkv[:, :heads].view(rows, columns, groups, -1, size).transpose(1, 2).flatten(2, 3)  # [B, K, T*G, D]
     seen = cache[:, :, :, : start + columns]
     read = F.scaled_dot_product_attention(query.to(cache.dtype), seen[:, 0], seen[:, 1], mask, scale=1.0)
     read = read.view(rows, groups, columns, -1, size).transpose(1, 2).reshape(len(states), -1)
-    states = states + read @ layer.out
-    gate, up = (_norm(states, folded, layer.gate_up.dtype) @ layer.gate_up).chunk(2, -1)
-    return states + F.silu(gate).mul_(up) @ layer.down
+    states = states + layer.project(read)
+    return states + layer.feed(states, folded)

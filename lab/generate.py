@@ -57,11 +57,13 @@ def stream(
 
 
 def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> decode.Decoder | Plain:
-    """The fast loop where it computes what the model does, the model's own forward elsewhere."""
-    with roles.using(role):  # refuses a role that nobody plays
-        fast = decode.suits(roles.model, role)
-    if fast:
+    """The fast loop where it computes what the model does, on copied weights if they are few; else its own forward."""
+    with roles.using(role), roles.autocast():  # refuses a role that nobody plays
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    if decode.suits(roles.model, role):
         return decode.Decoder(decode.fold(roles.model, role), prompts, tokens)
+    if roles.lean(role):
+        return decode.Decoder(decode.borrow(roles.model, role, dtype), prompts, tokens)
     return Plain(roles, role, prompts)
 
 

@@ -135,16 +135,23 @@ def _feed_forward(layer: nn.Module, role: str, flow: Tensor, dtype: torch.dtype,
 
 def adapted(linears: Sequence[nn.Module], role: str, x: Tensor, together: bool = False) -> Any:
     """What layers of one input say in a role, each [N, out], or side by side."""
+    weight, bias, a, b, scale = parts_of(linears, role, x.dtype)
+    out = F.linear(x, weight, bias) if a is None else _Adapted.apply(x, weight, bias, a, b, scale)
+    return out if together else out.split([linear.out_features for linear in linears], -1)
+
+
+def parts_of(
+    linears: Sequence[nn.Module], role: str, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, float]:
+    """Weight [out, in], bias, A [R, in], B [out, R] and scale of layers side by side; no A and B without an adapter."""
     bases = [getattr(linear, "base_layer", linear) for linear in linears]
-    weight = _side_by_side([base.weight for base in bases], x.dtype)
-    bias = None if bases[0].bias is None else torch.cat([base.bias for base in bases]).to(x.dtype)
-    if role in getattr(linears[0], "lora_A", {}):
-        a = torch.cat([linear.lora_A[role].weight for linear in linears]).to(x.dtype)
-        b = torch.block_diag(*(linear.lora_B[role].weight for linear in linears)).to(x.dtype)
-        out = _Adapted.apply(x, weight, bias, a, b, linears[0].scaling[role])
-    else:
-        out = F.linear(x, weight, bias)
-    return out if together else out.split([base.weight.shape[0] for base in bases], -1)
+    weight = _side_by_side([base.weight for base in bases], dtype)
+    bias = None if bases[0].bias is None else torch.cat([base.bias for base in bases]).to(dtype)
+    if role not in getattr(linears[0], "lora_A", {}):
+        return weight, bias, None, None, 1.0
+    a = torch.cat([linear.lora_A[role].weight for linear in linears]).to(dtype)
+    b = torch.block_diag(*(linear.lora_B[role].weight for linear in linears)).to(dtype)
+    return weight, bias, a, b, linears[0].scaling[role]
 
 
 def _side_by_side(weights: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

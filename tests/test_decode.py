@@ -8,7 +8,7 @@ from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
 from lab import decode
 from lab.bench.shapes import llama, save
-from lab.generate import Plain, _speaker
+from lab.generate import Plain, _speaker, sample
 from lab.loading import load
 
 SHAPES = {
@@ -73,12 +73,17 @@ def by_the_model(roles, role, row):
         return model(torch.tensor([row]), use_cache=False).logits[0, -1].log_softmax(-1)
 
 
+def borrowed(model, role):
+    return decode.borrow(model, role, torch.float32)
+
+
+@pytest.mark.parametrize("ready", [decode.fold, borrowed])
 @pytest.mark.parametrize("shape", SHAPES)
 @torch.no_grad()
-def test_greedy_tokens_are_the_models_own_and_log_probs_agree_to_a_hundred_thousandth(shape, tmp_path):
+def test_greedy_tokens_are_the_models_own_and_log_probs_agree_to_a_hundred_thousandth(shape, ready, tmp_path):
     roles = roles_of(SHAPES[shape], tmp_path)
     for role in ("policy", "base"):
-        check_against_model(roles, role, PROMPTS, 12)
+        check_against_model(roles, role, PROMPTS, 12, ready)
 
 
 def test_the_embedded_model_with_an_adapter_decodes_as_its_own_forward(tmp_path):
@@ -88,10 +93,10 @@ def test_the_embedded_model_with_an_adapter_decodes_as_its_own_forward(tmp_path)
 
 
 @torch.no_grad()
-def check_against_model(roles, role, prompts, tokens):
+def check_against_model(roles, role, prompts, tokens, ready=decode.fold):
     """Greedy ids and log-probs as in float32, whose seventh digit is what is left of a log-prob of -20."""
     assert decode.suits(roles.model, role)
-    decoder = decode.Decoder(decode.fold(roles.model, role), prompts, tokens)
+    decoder = decode.Decoder(ready(roles.model, role), prompts, tokens)
     rows, logits = [list(prompt) for prompt in prompts], decoder.start()
     for _ in range(tokens - 1):
         said = logits.argmax(-1).tolist()
@@ -129,6 +134,18 @@ def test_long_prompts_are_read_in_parts_with_the_same_result(tmp_path, monkeypat
     assert torch.allclose(parts.say(ids), whole.say(ids), atol=1e-5)
 
 
+def test_a_model_too_large_to_copy_lends_its_weights_and_says_the_same_in_bfloat16(tmp_path, monkeypatch):
+    roles = load(str(save(SHAPES["grouped heads, tied"], tmp_path)), device="cpu")
+    attention = roles.model.base_model.model.model.layers[0].self_attn
+    lent = decode.borrow(roles.model, "sft", torch.bfloat16).layers[0].qkv.weight
+    assert lent.data_ptr() == attention.q_proj.base_layer.weight.data_ptr() and len(lent) == 128
+    folded = sample(roles, "sft", PROMPTS, tokens=8, temperature=0)
+    monkeypatch.setattr(decode.suits, "__defaults__", (10,))
+    assert isinstance(_speaker(roles, "sft", PROMPTS, 4), decode.Decoder)
+    borrowed = sample(roles, "sft", PROMPTS, tokens=8, temperature=0)
+    assert sum(a == b for a, b in zip(folded, borrowed, strict=True)) >= 3, "bf16 may turn near ties"
+
+
 def test_weights_that_change_while_a_call_goes_on_do_not_mix_in(tmp_path):
     roles = roles_of(SHAPES["grouped heads, tied"], tmp_path)
     folded = decode.fold(roles.model, "policy")
@@ -142,6 +159,7 @@ def test_weights_that_change_while_a_call_goes_on_do_not_mix_in(tmp_path):
 def test_other_shapes_and_large_or_quantised_models_use_their_own_forward(tmp_path):
     roles = roles_of(SHAPES["grouped heads, tied"], tmp_path)
     assert not decode.suits(roles.model, "policy", largest=1000)
+    roles._lean["policy"] = False
     for change in ({"model_type": "gemma"}, {"hidden_act": "gelu"}, {"sliding_window": 64}):
         before = {key: getattr(roles.model.config, key, None) for key in change}
         roles.model.config.update(change)
