@@ -12,9 +12,10 @@ from lab import logprobs, losses
 from lab.config import Ppo
 from lab.diagnose import Diagnosis
 from lab.errors import NoRows, NotFound, SelfCheck
-from lab.events import Event, Finished, Progress, Sample, Started, Step
+from lab.events import Event, Finished, Progress, Sample, Started, Step, Warned
 from lab.generate import sample
 from lab.models import Roles
+from lab.peak import cut, with_smaller_microbatches
 from lab.rollout import Cast, Part, Rollout, measure, values_of
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
@@ -119,7 +120,10 @@ def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[
     count = len(rollout.minibatches)
     order = [index for _ in range(config.epochs) for index in rng.sample(range(count), count)]
     for done, index in enumerate(order, 1):
+        fitted = state.microbatch or config.microbatch
         seen.append(_update(state, cast, rollout.minibatches[index], rollout, config))
+        if 0 < state.microbatch < fitted:
+            yield _memory_ran_out(state)
         yield Progress("update", done, len(order))
         if seen[-1]["kl/update"] > 1.5 * config.update_kl:
             break
@@ -130,16 +134,35 @@ def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[
 def _update(
     state: State, cast: Cast, minibatch: Sequence[Part], rollout: Rollout, config: Ppo
 ) -> dict[str, float]:
-    """One optimizer step; the losses of microbatches add up to the loss of the whole minibatch."""
-    totals: dict[str, float] = {}
+    """One optimizer step; the losses of microbatches add up to the loss of the whole minibatch.
+
+    When memory runs out, the same minibatch goes through in smaller parts, and so do all later ones.
+    """
     count = sum(int(part.batch.mask.sum()) for part in minibatch)
-    for part in minibatch:
-        for key, value in _backward(state.roles, cast, part, rollout, count, config).items():
-            known = totals.get(key, 0.0)
-            totals[key] = max(known, value) if key == _MAXIMUM else known + value
+
+    def summed(size: int) -> dict[str, float]:
+        totals: dict[str, float] = {}
+        for part in cut(minibatch, size):
+            for key, value in _backward(state.roles, cast, part, rollout, count, config).items():
+                known = totals.get(key, 0.0)
+                totals[key] = max(known, value) if key == _MAXIMUM else known + value
+        return totals
+
+    size = state.microbatch or config.microbatch
+    totals, fitted = with_smaller_microbatches(summed, size, state.optimizer.zero_grad)
+    state.microbatch = fitted if fitted < size else state.microbatch
     totals["policy/grad_norm"] = finite(state.clip_gradients(config.grad_clip), "gradient norm")
     state.apply(config.learning_rate)
     return totals
+
+
+def _memory_ran_out(state: State) -> Warned:
+    return Warned(
+        state.step,
+        "W_MEMORY",
+        f"Memory ran out, so {state.microbatch} responses now go through the model at a time. The optimizer's batch is as it was.",
+        "Nothing needs to be done; lower the microbatch next time to save the failed attempt.",
+    )
 
 
 def _backward(

@@ -27,6 +27,7 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     beta: float = 0.0
+    microbatch: int = 0  # the largest that fitted, once memory has run out; 0 before that
 
     def clip_gradients(self, largest: float) -> float:
         """Hold each group's gradient norm to `largest`; returns the first group's norm before that."""

@@ -132,6 +132,27 @@ def test_microbatches_leave_the_gradient_of_a_minibatch_as_it_is(ready, microbat
     assert torch.allclose(gradient(microbatch), gradient(4), atol=1e-6)
 
 
+def test_memory_that_runs_out_halves_the_microbatch_and_changes_nothing_else(ready, monkeypatch):
+    config = replace(SHORT, microbatch=4)
+    whole = next(event for event in run(ready, config)[1] if isinstance(event, Step))
+    backward, tried = ppo._backward, []
+
+    def short_of_memory(roles, cast, part, *rest):
+        tried.append(len(part.rows))
+        if len(part.rows) > 2:
+            raise torch.OutOfMemoryError("injected")
+        return backward(roles, cast, part, *rest)
+
+    monkeypatch.setattr(ppo, "_backward", short_of_memory)
+    state, events = run(ready, config)
+    warned = [event.code for event in events if getattr(event, "code", "").startswith("W_MEMORY")]
+    assert warned == ["W_MEMORY"] and state.microbatch == 2 and tried.count(4) == 1
+    halved = next(event for event in events if isinstance(event, Step))
+    assert isinstance(events[-1], Finished)
+    for key in ("loss/value", "policy/grad_norm", "kl/update"):
+        assert halved.metrics[key] == pytest.approx(whole.metrics[key], rel=0.05)
+
+
 def test_parts_cover_every_row_once_and_lose_no_token():
     batch = batch_of([[1], [1, 2, 3], [4, 5], [6]], [[7, 2], [8, 9, 9, 2], [2], [5, 5, 5]], 0)
     parts = [part for minibatch in parts_of(batch, replace(SHORT, batch=8)) for part in minibatch]

@@ -1,0 +1,69 @@
+"""Takes the pictures of every page, light, dark and narrow: python -m assets.screenshots WORKSPACE (one that `lab loop -w` has filled)."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("Model", "SFT", "Rank", "Reward", "PPO", "Compare", "Runs")
+PORT, WIDE, NARROW = 7899, {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+SETTLED_MS, READY_MS = 3500, 90_000
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("workspace", type=Path)
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "screenshots")
+    chosen = options.parse_args()
+    chosen.out.mkdir(exist_ok=True)
+    with app(chosen.workspace) as url:
+        take(url, chosen.out)
+
+
+@contextmanager
+def app(workspace: Path) -> Iterator[str]:
+    """The app on the workspace, once it answers."""
+    command = [sys.executable, "app.py", "--workspace", str(workspace), "--port", str(PORT)]
+    process, url = subprocess.Popen(command, cwd=ROOT), f"http://127.0.0.1:{PORT}"
+    try:
+        for _ in range(300):
+            try:
+                urlopen(f"{url}/healthz", timeout=2).close()
+                break
+            except (URLError, TimeoutError, ConnectionError):
+                time.sleep(0.3)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def take(url: str, out: Path) -> None:
+    """One picture for each page and look."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for look, size, theme in (("light", WIDE, "light"), ("dark", WIDE, "dark"), ("narrow", NARROW, "light")):
+            page = browser.new_page(viewport=size, color_scheme=theme)
+            page.goto(f"{url}/?__theme={theme}")
+            page.get_by_text("The model is ready").wait_for(timeout=READY_MS)
+            for name in PAGES:
+                page.evaluate("name => window.lab.tab(name)", name.lower())
+                page.wait_for_timeout(SETTLED_MS)
+                page.screenshot(path=out / f"{name.lower()}-{look}.png")
+            page.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
