@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,8 +59,9 @@ def _load(name: str, four_bit: bool, device: str | None, dtype: str) -> Roles:
     where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else name
     chosen = torch.device(device or default_device())
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
-        model = _weights(where, four_bit, chosen, dtype)
+        offline = not Path(where).exists() and not _hub_answers()
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline)
+        model = _weights(where, four_bit, chosen, dtype, offline)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise ModelIncomplete(
             f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
@@ -85,11 +87,12 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _weights(where: str | Path, four_bit: bool, device: torch.device, dtype: str) -> Any:
+def _weights(where: str | Path, four_bit: bool, device: torch.device, dtype: str, offline: bool) -> Any:
     """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    options: dict[str, Any] = {"dtype": torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)}
+    chosen = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
+    options: dict[str, Any] = {"dtype": chosen, "local_files_only": offline}
     if device.type == "cpu":
         options["attn_implementation"] = "eager"
     if four_bit:
@@ -107,6 +110,15 @@ def _weights(where: str | Path, four_bit: bool, device: torch.device, dtype: str
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def _hub_answers(seconds: float = 2.0) -> bool:
+    """Whether Hugging Face can be reached; its own client would retry for minutes before it says no."""
+    try:
+        socket.create_connection(("huggingface.co", 443), seconds).close()
+    except OSError:
+        return False
+    return True
 
 
 def _settle_on_cpu(peft: Any, dtype: str) -> None:

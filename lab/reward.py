@@ -21,7 +21,7 @@ from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, step_seed
 from lab.text import Asked, batch_of
 
-FEWEST_PAIRS, FEWEST_TEST_PAIRS = 40, 10
+FEWEST_PAIRS, FEWEST_TEST_PAIRS = 30, 10
 Live = Callable[[], Reward]
 
 

@@ -146,13 +146,14 @@ def work(
     A base that cannot be loaded is said in worker.json, where the page shows it.
     """
     lock = taken(workspace.lock(), f"The workspace {workspace.root}")
+    base = base or (workspace.base() or {}).get("base") or "tiny"
     started = {"pid": os.getpid(), "started": time(), "ready": False, "busy": None, "device": "", "message": ""}
     try:
-        workspace.say(started | {"base": base or "tiny"})
+        workspace.say(started | {"base": base})
         studio = open_studio(workspace, base, threads)
         Worker(workspace, studio, alive or (lambda: _lives(parent))).forever()
     except LabError as problem:
-        workspace.say(started | {"base": base or "tiny", "message": str(problem), "code": problem.code})
+        workspace.say(started | {"base": base, "message": str(problem), "code": problem.code})
         raise
     finally:
         lock.release()

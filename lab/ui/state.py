@@ -9,7 +9,7 @@ from lab.ui.office import Office
 
 # A reward model refuses under 40 pairs to learn from and 10 to be tested on, parted by prompt; four ordered answers
 # give 6. One that generalises wants about thirty rankings.
-FEWEST, PAIRS, ENOUGH = 54, 6, 30
+FEWEST, PAIRS, ENOUGH = 48, 6, 30
 AGE = 0.5
 
 

@@ -36,13 +36,13 @@ def step(page, button: str, seconds: float = 120) -> None:
     page.click(".lab-go")
 
 
-def test_nine_rankings_and_two_buttons_lead_to_the_first_curve_of_ppo(fresh, chromium):
+def test_eight_rankings_and_two_buttons_lead_to_the_first_curve_of_ppo(fresh, chromium):
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(fresh.url)
-    for _ in range(9):
+    for _ in range(8):
         rank(page)
     step(page, "Train the reward model")
     page.wait_for_selector("#tab-reward-button[aria-selected=true]")
