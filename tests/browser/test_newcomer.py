@@ -70,7 +70,7 @@ def kill_the_worker(fresh, page) -> None:
     while time.monotonic() < deadline and not _ready(fresh, before):
         time.sleep(0.2)
     assert _ready(fresh, before)
-    assert len(fresh.rankings()) == 9
+    assert len(fresh.rankings()) == 8
 
 
 def _ready(fresh, before: int) -> bool:
