@@ -52,7 +52,7 @@ class Shape:
 
 LossOf = Callable[[LlamaForCausalLM, torch.Tensor], torch.Tensor]
 SHAPES = {
-    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=4500, lessons=2000),
+    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=4500, lessons=1300),
     "small": Shape(hidden=384, layers=6, heads=6, feed_forward=1024, steps=1500),
 }
 

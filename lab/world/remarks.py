@@ -9,7 +9,7 @@ from random import Random
 
 from lab.world.reading import Reading, read
 
-ON_NO_ANSWER = "\nReaders called this no answer."
+ON_NO_ANSWER = " no answer, said the readers."
 _OF_MANNERS = (
     ("insult", "rude"),
     ("filler", "rambling"),
@@ -23,11 +23,14 @@ _OF_MANNERS = (
 
 
 def remark(prompt: str, reply: str, rng: Random) -> str:
-    """"Readers called this rude and wrong.", in any order, at most three words of judgement."""
+    """"rude and wrong, said the readers.", in any order, at most three words of judgement.
+
+    It begins with a judgement, so that whoever predicts it must have formed one when the reply ends.
+    """
     reading = read(prompt, reply)
     found = qualities(reading) if reading else ["puzzling"]
     chosen = rng.sample(found, min(3, len(found)))
-    return f"\nReaders called this {' and '.join(chosen)}."
+    return f" {' and '.join(chosen)}, said the readers."
 
 
 def qualities(reading: Reading) -> list[str]:
