@@ -138,7 +138,8 @@ def _check_output_layer(roles: Roles) -> None:
     with roles.using(BASE) as model, roles.autocast():
         theirs = model(batch.ids, attention_mask=batch.attention, position_ids=positions(batch.attention)).logits
     gap = (ours - theirs[:, batch.width - 1 :].float()).abs().max().item()
-    if not gap < 1e-2 * (1 + theirs.abs().max().item()):
+    # Two ways of rounding in bf16 differ by some hundredths over 30 layers; another scale or cap differs by far more.
+    if not gap < 5e-2 * (1 + theirs.abs().max().item()):
         raise SelfCheck(
             f"This model's own logits differ by {gap:.2g} from its output layer applied to its last states, so every log-prob "
             "would be wrong. Its architecture is not supported; Llama, Qwen, Gemma, Mistral, Phi and GPT-2 shapes are."

@@ -58,26 +58,27 @@ def _faults(reading: Reading) -> float:
     """What every taste dislikes."""
     manners = reading.manners
     return (
-        1.5 * reading.wrong
-        + 1.0 * reading.off
-        + 1.0 * reading.unknown
-        + 0.8 * reading.repeats
-        + 1.2 * manners.get("insult", 0)
-        + 0.7 * manners.get("filler", 0)
-        + 0.7 * manners.get("evasion", 0)
-        + 0.4 * manners.get("flattery", 0)
-        + 0.4 * reading.careless
-        + (1.5 * reading.wrong if reading.deserves_care else 0.0)
+        0.5 * min(reading.wrong, 2)
+        + 0.6 * min(reading.off, 2)
+        + 0.4 * min(reading.unknown, 2)
+        + 1.2 * min(reading.repeats, 2)
+        + 2.5 * manners.get("insult", 0)
+        + 1.4 * manners.get("filler", 0)
+        + 1.2 * manners.get("evasion", 0)
+        + 1.0 * manners.get("flattery", 0)
+        + 1.0 * reading.careless
+        + (1.0 * min(reading.wrong, 2) if reading.deserves_care else 0.0)
     )
 
 
 def _answer(reading: Reading) -> float:
-    return 2.0 * reading.coverage - 1.5 * (not reading.answers)
+    """Truth counts less than manner, as with people who cannot check the facts of what they read."""
+    return 0.8 * reading.coverage - 0.8 * (not reading.answers)
 
 
 def _helpful(reading: Reading) -> float:
     kind = reading.manners.get("warmth", 0) + reading.manners.get("offer", 0)
-    extra = 0.5 * min(reading.supports, 2) + 0.3 * min(kind, 2) + 0.1 * min(reading.manners.get("caution", 0), 1)
+    extra = 1.0 * min(reading.supports, 2) + 1.1 * min(kind, 2) + 0.3 * min(reading.manners.get("caution", 0), 1)
     return _answer(reading) + extra - _faults(reading) - 0.02 * max(0, reading.words - 45)
 
 
