@@ -116,10 +116,9 @@ class Ppo:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.minibatch > self.batch or self.microbatch > self.minibatch:
+        if self.minibatch > self.batch:
             raise BadNumber(
-                f"A rollout of {self.batch} is cut in minibatches of {self.minibatch} and microbatches of "
-                f"{self.microbatch}: each must be at most the one before. Lower the later ones."
+                f"A rollout of {self.batch} cannot be cut in minibatches of {self.minibatch}. Lower minibatch."
             )
 
 

@@ -71,11 +71,14 @@ def _load(name: str, four_bit: bool, device: str | None, dtype: str) -> Roles:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    peft = get_peft_model(model, lora_config(8), adapter_name="sft").eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # an adapter's first half is random: the same in every process, or no run could be resumed
+        peft = get_peft_model(model, lora_config(8), adapter_name="sft").eval()
     if chosen.type == "cpu" and not four_bit:
         _settle_on_cpu(peft, dtype)
     roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), four_bit)
-    roles.add("sft")
+    roles.changed()
+    roles.freeze()
     _check_output_layer(roles)
     return roles
 

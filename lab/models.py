@@ -58,6 +58,10 @@ class Roles:
             parameter.requires_grad_(True)
         if like:
             copy_weights(self.weights(like), self.weights(role))
+        self.changed()
+
+    def changed(self) -> None:
+        """Look at the model's layers anew, after adapters came or went; nothing learns that did not before."""
         self._lean.clear()
         self._layers = [module for module in self.model.modules() if hasattr(module, "_active_adapter")]
 

@@ -26,6 +26,7 @@ from lab.rloo_grpo import Group
 from lab.rollout import Cast, Scale
 from lab.runner import Job, Live
 from lab.state import State
+from lab.store import Ranking
 from lab.text import Asked
 from lab.workspace import Run, Workspace
 
@@ -146,6 +147,13 @@ class Studio:
         config = _config(_CONFIGS[run.stage], facts["config"])
         return self._job(run, config, facts["inputs"], material.kept(run), fresh=False, step=step)
 
+    def rankings(self) -> list[Ranking]:
+        """Those of the workspace, none where nobody has ranked yet."""
+        if not self.workspace.db.exists():
+            return []
+        with self.workspace.store(read_only=True) as store:
+            return store.rankings()
+
     def base(self) -> dict[str, Any]:
         return {"base": self.roles.name, "four_bit": self.roles.four_bit}
 
@@ -170,8 +178,7 @@ class Studio:
         return inputs, found
 
     def _begin_dpo(self, config: Reward | Dpo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        with self.workspace.store(read_only=True) as store:
-            rankings = store.rankings()
+        rankings = self.rankings()
         raters = material.raters_of(rankings, str(inputs.get("raters") or ""))
         longest = getattr(config, "context", self.roles.text.context)
         found = material.for_reward(self.roles.text, rankings, raters, longest)
@@ -179,8 +186,7 @@ class Studio:
 
     def _begin_ppo(self, config: Ppo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         cast = self.cast(str(inputs.get("reward") or ""), str(inputs.get("reference") or ""))
-        with self.workspace.store(read_only=True) as store:
-            ranked = [each.comparison.prompt for each in store.rankings()] if inputs.get("prompts") == "ranked" else []
+        ranked = [each.comparison.prompt for each in self.rankings()] if inputs.get("prompts") == "ranked" else []
         found = material.for_ppo(inputs, ranked, config.seed)
         self.roles.text.asked(found["prompts"] + found["pinned"], room=config.tokens)
         kind = "own" if isinstance(inputs.get("prompts"), list) else inputs.get("prompts") or "built-in"

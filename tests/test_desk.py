@@ -209,7 +209,7 @@ def test_the_list_of_runs_says_what_each_came_to(office):
 
 
 def test_the_reward_model_says_how_much_is_missing(office):
-    assert "9 more prompts" in reward.hindrance(office)
+    assert "8 more prompts" in reward.hindrance(office)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "", 3, "a\0b"])

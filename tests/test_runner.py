@@ -76,7 +76,7 @@ def test_a_run_is_its_config_its_events_and_an_adapter(rewarded):
     steps = [event.step for event in on_disk if isinstance(event, Step)]
     assert steps == list(range(1, 7)) and isinstance(events[-1], Finished)
     assert {event.prompt for event, _ in run.samples().events if event.pinned} == {"Hi"}
-    assert run.adapter.is_dir() and run.checkpoints()[-1] <= 6
+    assert run.adapter.is_dir()
 
 
 def test_a_run_killed_at_any_step_and_resumed_ends_bitwise_like_one_that_never_stopped(rewarded):
