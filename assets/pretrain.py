@@ -86,7 +86,9 @@ def main() -> None:
     held_out = held_out_loss(model, tokenise(tokenizer, pages(HELD_OUT_SEED), 400 * CONTEXT).view(-1, CONTEXT))
     save(model, tokenizer, folder)
     card = {
-        "command": f"python -m assets.pretrain {options.size}" + " --lessons" * options.lessons + " --compile" * options.compile,
+        "command": f"python -m assets.pretrain {options.size}"
+        + " --lessons" * options.lessons
+        + " --compile" * options.compile,
         "parameters": sum(p.numel() for p in model.parameters()),
         "tokens": tokens.numel(),
         "loss_train": round(float(np.mean(losses[-100:])), 4),
@@ -218,7 +220,9 @@ def held_out_loss(model: LlamaForCausalLM, batches: torch.Tensor) -> float:
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """An ordinary model folder, weights in bf16."""
-    weights = {name: weight.to(torch.bfloat16) for name, weight in model.state_dict().items() if name != "lm_head.weight"}
+    weights = {
+        name: weight.to(torch.bfloat16) for name, weight in model.state_dict().items() if name != "lm_head.weight"
+    }
     model.config.dtype = torch.bfloat16
     model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)

@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
 def _verb(verbs: Any, name: str, does: str, help: str, *, workspace: bool = True) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=help, description=help)
     if workspace:
-        verb.add_argument("-w", "--workspace", type=Path, default=Path("workspace"), help="the folder that holds it all")
+        verb.add_argument(
+            "-w", "--workspace", type=Path, default=Path("workspace"), help="the folder that holds it all"
+        )
     verb.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     verb.set_defaults(does=does)
     return verb
@@ -67,7 +69,9 @@ def _training_verbs(verbs: Any) -> None:
     ppo.add_argument("--prompts", type=Path, help="a text file with one prompt a line, instead of the built-in ones")
     _add_knobs(ppo, knobs.Ppo)
     for name, does in (("rloo", "leave one out"), ("grpo", "standardised scores")):
-        group = _verb(verbs, name, "group", f"tune the policy without a value model: {does} within each prompt's answers")
+        group = _verb(
+            verbs, name, "group", f"tune the policy without a value model: {does} within each prompt's answers"
+        )
         group.set_defaults(stage=name)
         _add_base(group)
         group.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
@@ -137,13 +141,19 @@ def _machine_verbs(verbs: Any) -> None:
     work.add_argument("--parent", type=int, default=0, help="end when this process is gone")
     _verb(verbs, "models", "models", "the bases known here, and what fits this machine", workspace=False)
     _verb(verbs, "doctor", "doctor", "what this machine can run, and what is wrong with it")
-    quality = _verb(verbs, "quality", "quality", "how well the base and its SFT answer, read by the world's parser", workspace=False)
+    quality = _verb(
+        verbs, "quality", "quality", "how well the base and its SFT answer, read by the world's parser", workspace=False
+    )
     _add_base(quality)
     quality.add_argument("--count", type=int, default=200, help="unseen prompts")
     quality.add_argument("--seed", type=int, default=0)
-    bench = _verb(verbs, "bench", "bench", "speed and memory of each part, against the machine's limit", workspace=False)
+    bench = _verb(
+        verbs, "bench", "bench", "speed and memory of each part, against the machine's limit", workspace=False
+    )
     bench.add_argument("--quick", action="store_true", help="the smallest shapes only")
-    bench.add_argument("--against-trl", action="store_true", help="also TRL 1.12's PPOTrainer, in an environment of its own")
+    bench.add_argument(
+        "--against-trl", action="store_true", help="also TRL 1.12's PPOTrainer, in an environment of its own"
+    )
     bench.add_argument("--trl-env", type=Path, help="where that environment is or will be made")
     bench.add_argument("--gpu", action="store_true", help="the measurements of docs/gpu.md, which need CUDA")
     bench.add_argument("--models", default="", help="shapes to measure, with commas: 3M,8M,135M")
@@ -151,7 +161,9 @@ def _machine_verbs(verbs: Any) -> None:
 
 
 def _add_base(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--base", default="", help="tiny, small, a model folder or a Hugging Face id; the workspace's unless said")
+    verb.add_argument(
+        "--base", default="", help="tiny, small, a model folder or a Hugging Face id; the workspace's unless said"
+    )
     verb.add_argument("--four-bit", action="store_true", default=None, help="load the base in NF4")
     verb.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves the choice to torch")
 

@@ -30,7 +30,9 @@ def save_adapter(roles: Roles, role: str, folder: Path, **facts: Any) -> None:
     settings.save_pretrained(folder)
     files = [WEIGHTS]
     if role in roles.heads:
-        save_file({key: w.detach().cpu().contiguous() for key, w in roles.heads[role].state_dict().items()}, folder / HEAD)
+        save_file(
+            {key: w.detach().cpu().contiguous() for key, w in roles.heads[role].state_dict().items()}, folder / HEAD
+        )
         files.append(HEAD)
     manifest = {
         "base": roles.name,
@@ -74,7 +76,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[s
         weights = load_file(folder / WEIGHTS)
         head = load_file(folder / HEAD) if HEAD in manifest["files"] else {}
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
-        raise Damaged(f"The adapter in {folder} is incomplete ({problem}). Train it again, or restore a copy.") from problem
+        raise Damaged(
+            f"The adapter in {folder} is incomplete ({problem}). Train it again, or restore a copy."
+        ) from problem
     return manifest, {_short(name): weight for name, weight in weights.items()}, head
 
 

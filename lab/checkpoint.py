@@ -1,6 +1,6 @@
 """Checkpoints as folders that are whole or absent: written beside, hashed, renamed; the newest that verifies is resumed.
 
-    checkpoint/step-000012/   weights.safetensors  numbers.json  manifest.json (SHA-256 of the other two)
+checkpoint/step-000012/   weights.safetensors  numbers.json  manifest.json (SHA-256 of the other two)
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10) -> Pat
     tensors, numbers = state.pack()
     broken = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
     if broken:
-        raise NotFinite(f"{broken} is not finite at step {state.step}, so it was not saved. Resume an earlier checkpoint.")
+        raise NotFinite(
+            f"{broken} is not finite at step {state.step}, so it was not saved. Resume an earlier checkpoint."
+        )
     folder = root / f"step-{state.step:06d}"
     write_folder(folder, tensors, numbers)
     _prune(root, keep, milestone)
@@ -67,7 +69,9 @@ def read_folder(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         hashes = json.loads((folder / MANIFEST).read_text())
         wrong = [name for name in (WEIGHTS, NUMBERS) if hashes[name] != _hash(folder / name)]
         if wrong:
-            raise Damaged(f"{folder.name}: {wrong[0]} is not what was written there. An earlier checkpoint may be whole.")
+            raise Damaged(
+                f"{folder.name}: {wrong[0]} is not what was written there. An earlier checkpoint may be whole."
+            )
         return load_file(folder / WEIGHTS), json.loads((folder / NUMBERS).read_text())
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
         raise Damaged(f"{folder.name} is incomplete ({problem}). An earlier checkpoint may be whole.") from problem

@@ -47,7 +47,9 @@ def compare(
     theirs = yield from answers(roles, cast, pair[1], prompts, config, seed=2)
     for row, prompt in enumerate(prompts[:20]):
         for name, each in zip(pair, (ours, theirs), strict=True):
-            yield Sample(row, prompt.text, each.texts[row], each.scores[row].item(), None, len(each.ids[row]), False, name)
+            yield Sample(
+                row, prompt.text, each.texts[row], each.scores[row].item(), None, len(each.ids[row]), False, name
+            )
     result = win_rate(ours, theirs, prompts, judge) | {"count": len(prompts), "a": pair[0], "b": pair[1]}
     result |= {"kl_a": ours.kl, "kl_b": theirs.kl}
     result |= {"score_a": ours.scores.mean().item(), "score_b": theirs.scores.mean().item()}
@@ -89,9 +91,7 @@ def _answer(
     return ids, (cast.scale.gain * roles.raw_scores(batch, cast.reward) + cast.scale.bias).cpu(), kl
 
 
-def win_rate(
-    ours: Answers, theirs: Answers, prompts: Sequence[Asked], judge: Judge | None = None
-) -> dict[str, float]:
+def win_rate(ours: Answers, theirs: Answers, prompts: Sequence[Asked], judge: Judge | None = None) -> dict[str, float]:
     """Share of prompts on which the judge prefers ours, ties a half, with a 95 % normal interval of the mean."""
     won = []
     for row, prompt in enumerate(prompts):

@@ -8,7 +8,6 @@ from typing import Any
 
 from lab.errors import BadNumber
 
-
 # What people rank, what PPO rolls out and what is compared is sampled alike. 0.7 as in OpenAI's TL;DR and the N+ and TRL
 # reproductions: at 1 a small model's answers are too often garbled to be worth ranking.
 TEMPERATURE = 0.7
@@ -33,7 +32,7 @@ def knob(
 class Sft:
     """Supervised fine-tuning on instruction pairs."""
 
-    steps: int = knob(200, "optimizer steps", low=1, high=100_000, shown=True)
+    steps: int = knob(300, "optimizer steps", low=1, high=100_000, shown=True)
     batch: int = knob(16, "pairs in one optimizer step", low=1, high=1024, shown=True)
     microbatch: int = knob(16, "pairs in one forward pass: memory, not mathematics", low=1, high=1024)
     rank: int = knob(8, "LoRA rank: how much the adapter can change", low=1, high=512, shown=True)
@@ -129,7 +128,9 @@ class Compare:
     count: int = knob(100, "prompts that both answer", low=2, high=10_000, shown=True)
     tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
     temperature: float = knob(TEMPERATURE, "of sampling", low=0.05, high=5.0, shown=True)
-    best_of: int = knob(1, "answers of the first policy from which the best scored is taken", low=1, high=64, shown=True)
+    best_of: int = knob(
+        1, "answers of the first policy from which the best scored is taken", low=1, high=64, shown=True
+    )
     seed: int = knob(0, "prompts and sampling", low=0)
 
     def __post_init__(self) -> None:

@@ -55,10 +55,18 @@ def alarms() -> tuple[Alarm, ...]:
         Alarm("W_ENTROPY_LOW", _entropy_low, "Go back to an earlier checkpoint and double beta."),
         Alarm("W_ENTROPY_HIGH", _entropy_high, "Halve the learning rate and double beta."),
         Alarm("W_COLLAPSE", _collapse, "Go back to an earlier checkpoint and double beta."),
-        Alarm("W_LENGTH", _length, "Rank some long and short answers, so that length alone does not pay; train the reward again."),
+        Alarm(
+            "W_LENGTH",
+            _length,
+            "Rank some long and short answers, so that length alone does not pay; train the reward again.",
+        ),
         Alarm("W_ENDED", _ended, "Allow longer responses, or keep the missing end penalty at replace."),
         Alarm("W_VALUE", _value, "Let it run some steps; if it stays, lower the learning rate."),
-        Alarm("W_SCORE_CAP", _score_cap, "Stop here: the reward model is far outside what it learned from. Rank new answers."),
+        Alarm(
+            "W_SCORE_CAP",
+            _score_cap,
+            "Stop here: the reward model is far outside what it learned from. Rank new answers.",
+        ),
     )
 
 
@@ -94,7 +102,9 @@ def _entropy_low(now: Metrics, start: Metrics, seen: int) -> str:
 def _entropy_high(now: Metrics, start: Metrics, seen: int) -> str:
     value, first = now["policy/entropy"], start["policy/entropy"]
     if value > 1.5 * first + 0.1:
-        return f"The policy chooses its words more and more at random: {value:.2f} nats a token, {first:.2f} at the start."
+        return (
+            f"The policy chooses its words more and more at random: {value:.2f} nats a token, {first:.2f} at the start."
+        )
     return ""
 
 

@@ -29,7 +29,16 @@ print(bool(torch.isfinite(layer.to(device)(torch.ones(2, 64, dtype=torch.bfloat1
 
 def examine(workspace: Path) -> list[dict[str, Any]]:
     """Every check as {what, ok, found, do}."""
-    return [_python(), *map(_package, PACKAGES), _memory(), _disk(workspace), _device(), _embedded(), _sqlite(), _four_bit()]
+    return [
+        _python(),
+        *map(_package, PACKAGES),
+        _memory(),
+        _disk(workspace),
+        _device(),
+        _embedded(),
+        _sqlite(),
+        _four_bit(),
+    ]
 
 
 def _row(what: str, ok: bool, found: str, do: str = "") -> dict[str, Any]:
@@ -51,7 +60,9 @@ def _package(name: str) -> dict[str, Any]:
 def _memory() -> dict[str, Any]:
     memory = psutil.virtual_memory()
     found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free, {os.cpu_count()} cores"
-    return _row("memory", memory.available > LEAST_MEMORY, found, "Close other programs; the embedded model needs 2 GiB.")
+    return _row(
+        "memory", memory.available > LEAST_MEMORY, found, "Close other programs; the embedded model needs 2 GiB."
+    )
 
 
 def _disk(workspace: Path) -> dict[str, Any]:
@@ -59,7 +70,9 @@ def _disk(workspace: Path) -> dict[str, Any]:
     free = shutil.disk_usage(there).free
     writable = os.access(there, os.W_OK)
     found = f"{free / 2**30:.1f} GiB free" + ("" if writable else ", not writable")
-    return _row("workspace", writable and free > LEAST_DISK, found, "Choose another folder with -w, or free some space.")
+    return _row(
+        "workspace", writable and free > LEAST_DISK, found, "Choose another folder with -w, or free some space."
+    )
 
 
 def _device() -> dict[str, Any]:
@@ -73,12 +86,20 @@ def _device() -> dict[str, Any]:
 
 
 def _embedded() -> dict[str, Any]:
-    missing = [name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (EMBEDDED / "tiny" / name).exists()]
-    return _row("embedded model", not missing, "assets/tiny" if not missing else f"lacks {', '.join(missing)}", "Install again.")
+    missing = [
+        name
+        for name in ("config.json", "model.safetensors", "tokenizer.json")
+        if not (EMBEDDED / "tiny" / name).exists()
+    ]
+    return _row(
+        "embedded model", not missing, "assets/tiny" if not missing else f"lacks {', '.join(missing)}", "Install again."
+    )
 
 
 def _sqlite() -> dict[str, Any]:
-    return _row("SQLite", sqlite3.sqlite_version_info >= (3, 35), sqlite3.sqlite_version, "SQLite 3.35 or later is needed.")
+    return _row(
+        "SQLite", sqlite3.sqlite_version_info >= (3, 35), sqlite3.sqlite_version, "SQLite 3.35 or later is needed."
+    )
 
 
 def _four_bit() -> dict[str, Any]:
@@ -100,7 +121,9 @@ def known_bases() -> list[dict[str, Any]]:
         rows.append({"name": folder.name, "parameters": parameters, "fits": "embedded, fits everywhere"})
     budget = _budget()
     for name, parameters, bf16, nf4 in OPEN_BASES:
-        fits = "in bf16" if bf16 * 2**30 <= budget else "in NF4 (--four-bit)" if nf4 * 2**30 <= budget else "does not fit"
+        fits = (
+            "in bf16" if bf16 * 2**30 <= budget else "in NF4 (--four-bit)" if nf4 * 2**30 <= budget else "does not fit"
+        )
         rows.append({"name": name, "parameters": parameters, "fits": fits})
     return rows
 

@@ -80,7 +80,9 @@ def bins(deltas: torch.Tensor, count: int = 5) -> list[dict[str, float]]:
         chosen = which == index
         if chosen.any():
             sure = confidence[chosen].mean().item()
-            found.append({"confidence": sure, "accuracy": float(bt_accuracy(deltas[chosen])), "count": int(chosen.sum())})
+            found.append(
+                {"confidence": sure, "accuracy": float(bt_accuracy(deltas[chosen])), "count": int(chosen.sum())}
+            )
     return found
 
 

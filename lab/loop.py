@@ -56,9 +56,7 @@ def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
     }
 
 
-def rank_prompts(
-    studio: Studio, judge: Rater, policy: str, count: int, candidates: int, seed: int
-) -> Iterator[Event]:
+def rank_prompts(studio: Studio, judge: Rater, policy: str, count: int, candidates: int, seed: int) -> Iterator[Event]:
     """New prompts, candidates by a policy, and a simulated rater's rankings of them, stored and marked as simulated."""
     yield Started("rank", count, {})
     prompts = studio.roles.text.asked(corpus.prompts(count, 1000 + seed), room=Ppo().tokens)
@@ -88,7 +86,8 @@ def ranked_by(
         ended = [each[-1] in roles.text.eos_ids for each in ids]
         texts = [roles.text.decode(each) for each in ids]
         found = [
-            Candidate(text, role, 0, tuple(each), done, seed, TEMPERATURE) for text, each, done in zip(texts, ids, ended, strict=True)
+            Candidate(text, role, 0, tuple(each), done, seed, TEMPERATURE)
+            for text, each, done in zip(texts, ids, ended, strict=True)
         ]
         yield prompt, found, judge.rank(prompt.text, texts, Random(f"clicks {seed} {number}"), ended)
 
@@ -96,7 +95,9 @@ def ranked_by(
 def pair_accuracy(studio: Studio, judge: Rater, plan: Plan) -> float:
     """How often the newest reward model orders two unseen answers as the rater's utility does, noise left out."""
     cast = studio.cast()
-    prompts = studio.roles.text.asked(corpus.prompts(TEST_RANKINGS, 50 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens)
+    prompts = studio.roles.text.asked(
+        corpus.prompts(TEST_RANKINGS, 50 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens
+    )
     ranked = []
     for prompt, found, _ in ranked_by(studio, judge, "sft", prompts, plan.candidates, 77_000 + plan.ppo.seed):
         worth = [judge.utility(prompt.text, each.text, each.ended) for each in found]
@@ -113,7 +114,9 @@ def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
     policy = studio.workspace.newest("ppo").name
     cast, reference = studio.cast(policy=policy), studio.reference()
     config = Compare(tokens=plan.ppo.tokens, seed=plan.ppo.seed)
-    prompts = studio.roles.text.asked(corpus.prompts(TEST_PROMPTS, 90 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens)
+    prompts = studio.roles.text.asked(
+        corpus.prompts(TEST_PROMPTS, 90 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens
+    )
     yield Started("compare", 5, {})
     theirs = yield from answers(studio.roles, cast, reference, prompts, config, seed=1)
     rows: dict[str, dict[str, float]] = {}
@@ -122,7 +125,8 @@ def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
     ):
         settings = replace(config, best_of=best_of)
         ours: Answers = yield from answers(studio.roles, cast, role, prompts, settings, seed=number, best_of=best_of)
-        rows[name] = win_rate(ours, theirs, prompts, judge.utility) | {"kl": ours.kl, "score": ours.scores.mean().item()}
+        rows[name] = win_rate(ours, theirs, prompts, judge.utility) | {
+            "kl": ours.kl,
+            "score": ours.scores.mean().item(),
+        }
     yield Finished(5, "done", rows)
-
-

@@ -28,7 +28,9 @@ def kept(run: Run) -> dict[str, Any]:
     """The material of a run that goes on; Damaged when it cannot be read."""
     found = read_json(run.folder / "data.json")
     if found is None:
-        raise Damaged(f"data.json of run {run.name} cannot be read, so the run cannot go on as it began. Start a new run.")
+        raise Damaged(
+            f"data.json of run {run.name} cannot be read, so the run cannot go on as it began. Start a new run."
+        )
     return found
 
 
@@ -126,7 +128,9 @@ def for_ppo(inputs: dict[str, Any], ranked_prompts: Sequence[str], seed: int) ->
     else:
         prompts = corpus.prompts(PPO_PROMPTS, seed)
     if not prompts:
-        raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give some, or use the built-in ones.")
+        raise NoRows(
+            "There is no prompt to answer, so there is nothing to roll out. Give some, or use the built-in ones."
+        )
     pinned = [str(prompt) for prompt in inputs.get("pinned") or corpus.prompts(3, 1, held_out=True)][:5]
     return {"prompts": prompts, "pinned": pinned}
 

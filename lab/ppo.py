@@ -92,9 +92,7 @@ def ppo(
     yield Finished(state.step, "done", {})
 
 
-def roll_out(
-    state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo
-) -> tuple[list[Asked], list[list[int]]]:
+def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo) -> tuple[list[Asked], list[list[int]]]:
     """The step's prompts, and one sampled response to each."""
     seed = step_seed(config.seed, state.step)
     asked = Random(seed).choices(prompts, k=config.batch)
@@ -131,9 +129,7 @@ def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[
     return mean | {_MAXIMUM: seen[0][_MAXIMUM], "policy/updates": len(seen), "time/update": monotonic() - began}
 
 
-def _update(
-    state: State, cast: Cast, minibatch: Sequence[Part], rollout: Rollout, config: Ppo
-) -> dict[str, float]:
+def _update(state: State, cast: Cast, minibatch: Sequence[Part], rollout: Rollout, config: Ppo) -> dict[str, float]:
     """One optimizer step; the losses of microbatches add up to the loss of the whole minibatch.
 
     When memory runs out, the same minibatch goes through in smaller parts, and so do all later ones.
@@ -165,9 +161,7 @@ def _memory_ran_out(state: State) -> Warned:
     )
 
 
-def _backward(
-    roles: Roles, cast: Cast, part: Part, rollout: Rollout, count: int, config: Ppo
-) -> dict[str, float]:
+def _backward(roles: Roles, cast: Cast, part: Part, rollout: Rollout, count: int, config: Ppo) -> dict[str, float]:
     """Gradients of one microbatch. A value adapter has its own pass: an adapter never changes between forward and backward."""
     batch = part.batch
     states = roles.hidden(cast.policy, batch)[:, :-1]

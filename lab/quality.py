@@ -115,5 +115,7 @@ def table(found: dict[str, Any]) -> str:
             f"{role:<6}{row['well_formed']:>12.1%}{row['answers']:>9.1%}{row['ended']:>8.1%}{row['tokens']:>8.1f}"
         )
     lines.append(f"held-out loss of the base: {found['loss_held_out']:.3f} nats a token")
-    lines.append(f"distinct answers of 8: {found['distinct_of_8']:.1f}; prompts never met in training: {found['unseen_prompts']:.1%}")
+    lines.append(
+        f"distinct answers of 8: {found['distinct_of_8']:.1f}; prompts never met in training: {found['unseen_prompts']:.1%}"
+    )
     return "\n".join(lines)

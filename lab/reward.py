@@ -11,8 +11,8 @@ import torch
 
 from lab.config import Reward
 from lab.errors import FlatReward, TooFewRankings
-from lab.events import Event, Finished, Progress, Started, Step, Warned
 from lab.evaluate import Scored, accuracy_of, evaluate
+from lab.events import Event, Finished, Progress, Started, Step, Warned
 from lab.generate import sample
 from lab.losses import Groups, bt_accuracy, pairs_of, plackett_luce_loss, ranking_loss
 from lab.models import Roles
@@ -78,7 +78,9 @@ def reward(
     result = evaluate(score_all(state.roles, test, role), scale) if test else {}
     if test and result["pairs/accuracy_low"] <= 0.5:
         yield _no_better_than_chance(total, result)
-    yield Finished(total, "done", result | {"rankings": len(train), "gain": scale.gain, "bias": scale.bias, "quantiles": quantiles})
+    yield Finished(
+        total, "done", result | {"rankings": len(train), "gain": scale.gain, "bias": scale.bias, "quantiles": quantiles}
+    )
 
 
 def epochs_for(count: int) -> int:
@@ -181,7 +183,9 @@ def measure_scale(
     responses = []
     for start in range(0, len(asked), 64):
         seed = step_seed(config.seed, start)
-        responses += sample(roles, reference, asked[start : start + 64], tokens=config.tokens, temperature=config.temperature, seed=seed)
+        responses += sample(
+            roles, reference, asked[start : start + 64], tokens=config.tokens, temperature=config.temperature, seed=seed
+        )
     raw = raw_scores(roles, role, asked, responses)
     deviation = raw.std(correction=0).item()
     if deviation < 1e-3:

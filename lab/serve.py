@@ -79,7 +79,9 @@ class Server:
             "scores": None,
         }
 
-    def _guess(self, payload: dict[str, Any], prompt: Sequence[int], ids: Sequence[Sequence[int]]) -> list[float] | None:
+    def _guess(
+        self, payload: dict[str, Any], prompt: Sequence[int], ids: Sequence[Sequence[int]]
+    ) -> list[float] | None:
         """Scores by the reward model that the request names; None without one."""
         if not payload.get("guess"):
             return None
@@ -99,7 +101,9 @@ class Server:
         turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages]
         role = studio.role(str(payload.get("policy") or "sft"))
         prompt, ids, said = text.prompt_ids(turns, room=tokens), [], monotonic()
-        for _, drawn in stream(studio.roles, role, [prompt], tokens=tokens, temperature=temperature, seed=_seed(payload)):
+        for _, drawn in stream(
+            studio.roles, role, [prompt], tokens=tokens, temperature=temperature, seed=_seed(payload)
+        ):
             ids += drawn
             if monotonic() - said > PARTIAL_SECONDS:
                 yield {"text": text.decode(ids)}

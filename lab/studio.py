@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -77,7 +77,9 @@ class Studio:
         if step:
             self._load_checkpoint(run, name, int(step) if step.isdigit() else -1)
         elif not run.adapter.is_dir():
-            raise NotFound(f"Run {run.name} has no adapter yet: it is {run.status()}. Resume it, or choose another policy.")
+            raise NotFound(
+                f"Run {run.name} has no adapter yet: it is {run.status()}. Resume it, or choose another policy."
+            )
         else:
             self.facts[name] = load_adapter(self.roles, name, run.adapter)
 
@@ -112,7 +114,9 @@ class Studio:
         if not reward:
             run = self.workspace.newest("reward")
             if run is None:
-                raise NotFound("There is no reward model yet. Rank some prompts, then train one on the Reward page (lab reward).")
+                raise NotFound(
+                    "There is no reward model yet. Rank some prompts, then train one on the Reward page (lab reward)."
+                )
             reward = run.name
         reward = self.role(reward)
         if "gain" not in self.facts.get(reward, {}):
@@ -203,7 +207,14 @@ class Studio:
         return names | {"judge": judge, "reference": self.role("sft")}, found
 
     def _job(
-        self, run: Run, config: Any, inputs: dict[str, Any], found: dict[str, Any], *, fresh: bool, step: int | None = None
+        self,
+        run: Run,
+        config: Any,
+        inputs: dict[str, Any],
+        found: dict[str, Any],
+        *,
+        fresh: bool,
+        step: int | None = None,
     ) -> Job:
         make = {"sft": self._sft, "reward": self._reward, "ppo": self._ppo, "dpo": self._dpo, "compare": self._compare}
         make = make.get(run.stage, self._group)
@@ -255,7 +266,9 @@ class Studio:
     def _compare(self, run: Run, config: Compare, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         a, b = self.role(inputs["a"]), self.role(inputs["b"])
         reward = inputs.get("reward") or self.workspace.newest("reward")
-        cast = self.cast(inputs.get("reward", ""), inputs["reference"]) if reward else Cast(reference=inputs["reference"])
+        cast = (
+            self.cast(inputs.get("reward", ""), inputs["reference"]) if reward else Cast(reference=inputs["reference"])
+        )
         judge = inputs["judge"]
         prompts: Sequence[Asked] = self.roles.text.asked(found["prompts"], room=config.tokens)
         score = rater(judge).utility if judge.startswith(MARK) else None

@@ -105,7 +105,12 @@ def sample(options: Options) -> Result:
         role, text = studio.role(options.policy), studio.roles.text
         ids = text.prompt_ids(options.prompt, room=options.tokens)
         drawn = sample(
-            studio.roles, role, [ids] * options.n, tokens=options.tokens, temperature=options.temperature, seed=options.seed
+            studio.roles,
+            role,
+            [ids] * options.n,
+            tokens=options.tokens,
+            temperature=options.temperature,
+            seed=options.seed,
         )
         answers = [text.decode(each) for each in drawn]
     print("\n".join(f"{number}. {answer}" for number, answer in enumerate(answers, 1)))
@@ -258,7 +263,9 @@ def _pairs(path: Path) -> list[tuple[list[dict[str, str]], str]]:
 
     found = [(list(record.prompt), record.candidates[0]) for record in read(path, "auto").records if record.prompt]
     if not found:
-        raise NoRows(f"{path} holds no pair of a prompt and an answer. Give instruction data, such as Alpaca's or TRL's.")
+        raise NoRows(
+            f"{path} holds no pair of a prompt and an answer. Give instruction data, such as Alpaca's or TRL's."
+        )
     return [([{"role": turn.role, "content": turn.content} for turn in prompt], answer) for prompt, answer in found]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import psutil
 
-
 from lab.errors import LabError
 from lab.events import Failed, Step
 from lab.runner import Job, Writer, drive
@@ -179,5 +178,3 @@ def open_studio(workspace: Workspace, base: str = "", threads: int = 0, four_bit
 def _lives(parent: int) -> bool:
     """Whether the parent process is there; 0 is no parent to wait for."""
     return not parent or (psutil.pid_exists(parent) and os.getppid() == parent)
-
-

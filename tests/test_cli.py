@@ -35,12 +35,16 @@ def workspace(tmp_path_factory):
 
 def test_from_rankings_to_a_comparison_by_six_commands(workspace):
     rewarded = last(lab("reward", "-w", workspace, "--epochs", 1, "--normalise-over", 32, "--threads", 1, "--json"))
-    assert rewarded["run"] == "0002-reward" and 0 <= rewarded["pairs/accuracy_low"] <= rewarded["pairs/accuracy_high"] <= 1
+    assert (
+        rewarded["run"] == "0002-reward" and 0 <= rewarded["pairs/accuracy_low"] <= rewarded["pairs/accuracy_high"] <= 1
+    )
     tuned = last(lab("ppo", "-w", workspace, "--steps", 2, "--batch", 8, "--minibatch", 8, "--threads", 1, "--json"))
     assert tuned["run"] == "0003-ppo"
     compared = last(lab("compare", "-w", workspace, "0003-ppo", "sft", "--count", 8, "--threads", 1, "--json"))
     assert compared["count"] == 8 and compared["low"] <= compared["win_rate"] <= compared["high"]
-    said = last(lab("sample", "-w", workspace, "--policy", "0003-ppo", "--prompt", "What does a fox eat?", "-n", 2, "--json"))
+    said = last(
+        lab("sample", "-w", workspace, "--policy", "0003-ppo", "--prompt", "What does a fox eat?", "-n", 2, "--json")
+    )
     assert len(said["answers"]) == 2
     rows = workspace.parent / "rows.jsonl"
     rows.write_text('{"prompt": "Hello?", "response": "Good day."}\n')
@@ -55,11 +59,15 @@ def test_rankings_leave_and_come_back(workspace, tmp_path):
     assert taken["accepted"] == 16 and taken["rejected"] == 0
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the real preference files lie beside the project, not in it; set LAB_DATA")
+@pytest.mark.skipif(
+    not DATA.exists(), reason="the real preference files lie beside the project, not in it; set LAB_DATA"
+)
 def test_preferences_that_people_made_are_imported_and_learned_from(tmp_path):
     taken = last(lab("import", "-w", tmp_path / "w", DATA / "dpo_en_demo.json", "--json"))
     assert taken["accepted"] + taken["rejected"] == 300 and taken["accepted"] > 280
-    done = lab("reward", "-w", tmp_path / "w", "--epochs", 1, "--context", 64, "--batch", 32, "--normalise-over", 32, "--json")
+    done = lab(
+        "reward", "-w", tmp_path / "w", "--epochs", 1, "--context", 64, "--batch", 32, "--normalise-over", 32, "--json"
+    )
     result = last(done)
     assert 0.2 < result["pairs/accuracy"] < 0.9
     verdict = "no better than chance" if result["pairs/accuracy_low"] <= 0.5 else "better than chance"

@@ -46,10 +46,15 @@ def test_every_requirement_is_imported_somewhere():
     text = "\n".join(path.read_text() for folder in ("lab", "assets") for path in (ROOT / folder).rglob("*.py"))
     names = [line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().split()]
     # transformers imports bitsandbytes when a base is loaded in 4 bits; our own code names it in the doctor's check alone.
-    assert [name for name in names if not re.search(rf"\bimport {name}|\bfrom {name}|, {name} as", text)] in ([], ["bitsandbytes"])
+    assert [name for name in names if not re.search(rf"\bimport {name}|\bfrom {name}|, {name} as", text)] in (
+        [],
+        ["bitsandbytes"],
+    )
 
 
-@pytest.mark.parametrize("module", ["lab", "lab.ui.launch", "lab.ui.shell", "lab.workspace", "lab.exchange", "lab.glossary"])
+@pytest.mark.parametrize(
+    "module", ["lab", "lab.ui.launch", "lab.ui.shell", "lab.workspace", "lab.exchange", "lab.glossary"]
+)
 def test_the_page_is_up_without_torch(module):
     check = f"import sys, {module}; sys.exit(any(n in sys.modules for n in ('torch', 'transformers', 'peft')))"
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0

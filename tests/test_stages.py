@@ -229,7 +229,9 @@ def test_a_reward_model_learns_a_taste_that_can_be_seen_in_the_words(ready):
 def test_a_ranking_that_costs_k_answers_is_read_in_one_pass_of_k_rows(ready, monkeypatch):
     rows = []
     whole = ready.raw_scores
-    monkeypatch.setattr(type(ready), "raw_scores", lambda self, batch, role: rows.append(len(batch.ids)) or whole(batch, role))
+    monkeypatch.setattr(
+        type(ready), "raw_scores", lambda self, batch, role: rows.append(len(batch.ids)) or whole(batch, role)
+    )
     reward.score_rankings(ready, rankings(ready, 2, sum))
     assert rows == [8]
 
@@ -280,7 +282,14 @@ def test_prompts_that_cannot_be_answered_are_refused(ready):
 
 
 @pytest.mark.parametrize(
-    "change", [{"learning_rate": float("nan")}, {"steps": 0}, {"batch": 8, "minibatch": 16}, {"beta": -1.0}, {"value_model": "x"}]
+    "change",
+    [
+        {"learning_rate": float("nan")},
+        {"steps": 0},
+        {"batch": 8, "minibatch": 16},
+        {"beta": -1.0},
+        {"value_model": "x"},
+    ],
 )
 def test_a_knob_outside_its_range_is_refused(change):
     with pytest.raises(BadNumber):

@@ -23,7 +23,7 @@ _OF_MANNERS = (
 
 
 def remark(prompt: str, reply: str, rng: Random) -> str:
-    """"rude and wrong, said the readers.", in any order, at most three words of judgement.
+    """ "rude and wrong, said the readers.", in any order, at most three words of judgement.
 
     It begins with a judgement, so that whoever predicts it must have formed one when the reply ends.
     """

@@ -1,0 +1,47 @@
+"""Trains the SFT adapter that ships with an embedded base, so that its answers can be ranked at once: python -m assets.finetune tiny."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+import torch
+from tqdm import tqdm
+
+from lab import sft
+from lab.adapters import save_adapter
+from lab.config import Sft
+from lab.events import Finished, Step
+from lab.loading import EMBEDDED, load
+from lab.world import corpus
+
+PAIRS, HELD_OUT = 20_000, 320
+CONFIG = Sft(steps=1200, learning_rate=2e-3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    began, roles = time.monotonic(), load(options.base, device="cpu")
+    pairs = [(pair.prompt, pair.response) for pair in corpus.pairs(PAIRS + HELD_OUT, CONFIG.seed)]
+    state = sft.begin(roles, CONFIG)
+    bar, result = tqdm(total=CONFIG.steps, file=sys.stderr), {}
+    for event in sft.sft(state, pairs[:PAIRS], lambda: CONFIG, held_out=pairs[PAIRS:]):
+        if isinstance(event, Step):
+            bar.update()
+            bar.set_postfix(loss=f"{event.metrics['loss/train']:.3f}", refresh=False)
+        if isinstance(event, Finished):
+            result = event.result
+    card = {"command": f"python -m assets.finetune {options.base}", "pairs": PAIRS, "steps": CONFIG.steps}
+    card |= {"loss_held_out": round(result["loss/held_out"], 4), "seconds": round(time.monotonic() - began)}
+    save_adapter(roles, "sft", EMBEDDED / options.base / "sft", **card)
+    print(json.dumps(card))
+
+
+if __name__ == "__main__":
+    main()
