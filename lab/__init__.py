@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -12,3 +13,32 @@ def launch(workspace: str = "workspace", *, inline: bool = False, block: bool = 
     from lab.ui.launch import Options, serve
 
     return serve(Options(workspace=Path(workspace), inline=inline, **options), block=block)
+
+
+def run(
+    stage: str, workspace: str = "workspace", *, base: str = "", inputs: dict | None = None, **knobs: Any
+) -> Iterator[Any]:
+    """The events of a new run of a stage (sft, reward, ppo, rloo, grpo, dpo, compare) in a workspace, as they happen.
+
+    `for event in lab.live(lab.run("ppo", steps=20)): ...` also draws. Raises Busy while an app works in the workspace.
+    """
+    from pathlib import Path
+
+    from lab.runner import drive
+    from lab.worker import open_studio
+    from lab.workspace import Workspace
+
+    opened = Workspace(Path(workspace))
+    lock = opened.lock()
+    lock.acquire(timeout=0)
+    try:
+        yield from drive(open_studio(opened, base).start(stage, knobs, inputs or {}, "notebook"))
+    finally:
+        lock.release()
+
+
+def live(events: Iterator[Any]) -> Iterator[Any]:
+    """The events again, with a figure that grows under the notebook's cell."""
+    from lab.notebook import live_figure
+
+    yield from live_figure(events)

@@ -17,6 +17,7 @@ import torch
 from folders import make
 from safetensors.torch import load_file
 
+import lab as package
 from lab import checkpoint
 from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings
 from lab.events import Changed, Failed, Finished, Progress, Step
@@ -222,6 +223,13 @@ def test_the_progress_inside_a_step_comes_often_enough_to_serve_people(rewarded)
     events = list(drive(rewarded.start("ppo", PPO, {"prompts": ["Hi"]})))
     first, second = (i for i, event in enumerate(events) if isinstance(event, Step) and event.step in (1, 2))
     assert sum(isinstance(event, Progress) for event in events[first:second]) >= 4
+
+
+def test_a_notebook_iterates_a_run_and_its_events_are_on_disk(folder, tmp_path):
+    pairs = [(f"Question {i}?", f"Answer {i}.") for i in range(30)]
+    events = list(package.run("sft", tmp_path / "w", base=str(folder), steps=2, batch=4, inputs={"pairs": pairs}))
+    assert isinstance(events[-1], Finished)
+    assert Workspace(tmp_path / "w").run("0001-sft").status() == "done"
 
 
 def lab(*arguments, **options):
