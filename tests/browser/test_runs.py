@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lab.events import Step
@@ -62,8 +64,11 @@ def test_a_deleted_run_comes_back_by_undo(app, two, visit):
     page.get_by_role("button", name="Undo").wait_for()
     assert two[0].name not in [run.name for run in Workspace(app.workspace).runs()]
     page.keyboard.press("Enter")
+    deadline = time.monotonic() + 20
+    while two[0].name not in [run.name for run in Workspace(app.workspace).runs()]:
+        assert time.monotonic() < deadline, "the run did not come back"
+        page.wait_for_timeout(50)
     row(page, two[0]).wait_for()
-    assert two[0].name in [run.name for run in Workspace(app.workspace).runs()]
 
 
 def test_an_interrupted_run_offers_to_go_on_and_its_title_opens_its_page(two, visit):
