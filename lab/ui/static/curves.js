@@ -71,11 +71,18 @@ function place(card) {
   holder.insertBefore(card.node, after ?? null);
 }
 
+// Each card is watched by itself: a new card in the row makes its neighbours narrower while the page stays as wide.
+const sized = new ResizeObserver((seen) => seen.forEach(({ target }) => {
+  const card = cards.get(target.dataset.key);
+  if (card?.plot.offsetWidth && card.plot.data) Plotly.Plots.resize(card.plot);
+}));
+
 async function draw(card, data) {
   const first = layout(card);
   decorate(card, first, data);
   await Plotly.newPlot(card.plot, data, first, { displayModeBar: false, doubleClick: "reset", responsive: false });
   card.plot.on("plotly_relayout", (change) => onZoom(card, change));
+  sized.observe(card.node);
 }
 
 // Arrow keys walk along the curve, so that values can be read without a mouse.
@@ -328,6 +335,5 @@ more.addEventListener("toggle", () => {
 loadPlotly().then((loaded) => {
   Plotly = loaded;
   round = poll(look);
-  new ResizeObserver(() => cards.forEach((card) => card.plot.offsetWidth && Plotly.Plots.resize(card.plot))).observe(root);
   onTheme(repaintAll);
 }, (error) => fill(root, make("p", "lab-told is-bad", error.message)));
