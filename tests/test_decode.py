@@ -49,6 +49,7 @@ SHAPES = {
         sliding_window=None,
     ),
 }
+LIKELY = -10  # log-probs above it: one draw in 20,000
 PROMPTS = [[5, 6, 7], [9] * 11, [300, 40, 5, 6], [5, 6, 7], [1]]
 
 
@@ -94,7 +95,7 @@ def test_the_embedded_model_with_an_adapter_decodes_as_its_own_forward(tmp_path)
 
 @torch.no_grad()
 def check_against_model(roles, role, prompts, tokens, ready=decode.fold):
-    """Greedy ids and log-probs as in float32, whose seventh digit is what is left of a log-prob of -20."""
+    """Greedy ids and log-probs as in float32, to 1e-5 for whatever can be drawn."""
     assert decode.suits(roles.model, role)
     decoder = decode.Decoder(ready(roles.model, role), prompts, tokens)
     rows, logits = [list(prompt) for prompt in prompts], decoder.start()
@@ -102,7 +103,10 @@ def check_against_model(roles, role, prompts, tokens, ready=decode.fold):
         said = logits.argmax(-1).tolist()
         expected = torch.stack([by_the_model(roles, role, row) for row in rows])
         assert said == expected.argmax(-1).tolist()
-        assert torch.allclose(logits.log_softmax(-1), expected, atol=1e-5, rtol=1e-6)
+        gap = (logits.log_softmax(-1) - expected).abs()
+        assert gap[expected > LIKELY].max() < 1e-5
+        # Of what is never drawn, float32 keeps less: the model's own log-probs near -30 are off by 2e-5 from float64's.
+        assert (gap < 1e-5 + 2e-6 * expected.abs()).all()
         rows = [[*row, token] for row, token in zip(rows, said, strict=True)]
         logits = decoder.say(torch.tensor(said))
 
