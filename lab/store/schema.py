@@ -67,7 +67,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     link = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _settle(link, write)
-    except BaseException:
+    except (sqlite3.Error, BadFile):
         link.close()
         raise
     return link
