@@ -33,7 +33,8 @@ def rank(page, keys: str = "123") -> None:
     before = ready(page)
     for key in keys:
         page.keyboard.press(key)
-    page.keyboard.press("Enter")
+    with page.expect_response("**/lab/board-submit"):
+        page.keyboard.press("Enter")
     page.wait_for_function(
         "before => document.querySelector('#board .board-prompt').textContent !== before", arg=before
     )
@@ -114,17 +115,23 @@ def drag(page, source, target, part: float) -> None:
     page.mouse.up()
 
 
-def test_who_wrote_an_answer_reaches_the_browser_only_after_the_ranking(visit):
+def test_who_wrote_an_answer_reaches_the_browser_only_after_the_ranking(app, visit):
     page = visit()
+    ready(page)
     told: list[str] = []
     page.on("response", lambda answer: told.append(answer.text()) if "/lab/board-" in answer.url else None)
-    page.select_option(f"{BOARD} .board-source select", "mix")
+    with page.expect_response("**/lab/board-next"):
+        page.select_option(f"{BOARD} .board-source select", "mix")
     ready(page)
     views = [json.loads(each) for each in told if "candidates" in each]
     assert views and all(set(card) == {"text", "finished"} for view in views for card in view["candidates"])
     assert not any("polic" in key for view in views for key in view)
     rank(page)
-    assert any(name in page.inner_text(f"{BOARD} .board-reveal") for name in ("A base", "A sft"))
+    writers = [each.policy for each in app.rankings()[-1].comparison.candidates]
+    told_after = page.inner_text(f"{BOARD} .board-reveal")
+    assert len(set(writers)) > 1 and all(
+        f"{letter} {name}" in told_after for letter, name in zip("ABCD", writers, strict=True)
+    )
 
 
 def test_a_reload_shows_the_same_prompt_and_two_browsers_get_different_ones(visit):

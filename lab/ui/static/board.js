@@ -15,6 +15,7 @@ let answers = []; // the nodes of each card
 let began = 0;
 let saving = null; // the request that is being saved, kept for a retry with the same key
 let saved = null; // the newest saved ranking, which U takes back
+let asked = 0; // counts what was asked for, so that an answer that comes too late is not shown
 
 function say(words) {
   const live = find("[data-live]");
@@ -103,10 +104,12 @@ function lost(error) {
 }
 
 async function load(another) {
+  const mine = ++asked;
   try {
-    show(await lab.post("board-next", body({ another })));
+    const view = await lab.post("board-next", body({ another }));
+    if (mine === asked) show(view);
   } catch (error) {
-    problem(error.message, "Try again", () => load(another));
+    if (mine === asked) problem(error.message, "Try again", () => load(another));
   }
 }
 
@@ -222,6 +225,7 @@ async function send() {
     const answer = await lab.post("board-submit", saving);
     saving = null;
     saved = answer.seq;
+    asked++;
     reveal(answer.reveal);
     show(answer.next);
     element.dispatchEvent(new CustomEvent("board-saved", { bubbles: true }));
