@@ -28,6 +28,7 @@ VOCABULARY = 4096
 SEED = 20261124
 HELD_OUT_SEED = SEED + 1
 SAVE_EVERY = 500
+LESSONS_RATE = 0.75
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message.role == 'assistant' %}" + ASSISTANT + "{{ message.content }}{{ eos_token }}"
@@ -52,8 +53,8 @@ class Shape:
 
 LossOf = Callable[[LlamaForCausalLM, torch.Tensor], torch.Tensor]
 SHAPES = {
-    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=4500, lessons=1300),
-    "small": Shape(hidden=384, layers=6, heads=6, feed_forward=1024, steps=1500),
+    "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=4500, lessons=5000),
+    "small": Shape(hidden=384, layers=6, heads=6, feed_forward=1024, steps=1500, lessons=700),
 }
 
 
@@ -70,7 +71,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     shape, folder = SHAPES[options.size], options.out / options.size
     if options.lessons:
-        shape = replace(shape, steps=shape.lessons, learning_rate=shape.learning_rate / 2)
+        shape = replace(shape, steps=shape.lessons, learning_rate=shape.learning_rate * LESSONS_RATE)
     steps = options.steps or shape.steps
     began = time.monotonic()
     tokenizer = saved_tokenizer(folder) if options.lessons else train_tokenizer()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from lab.world import questions, remarks, writers
+from lab.world import kinds, questions, remarks, writers
 from lab.world.language import usual
 from lab.world.phrases import MANNERS
 from lab.world.questions import Question
@@ -19,6 +19,8 @@ from lab.world.things import THINGS
 BEGIN, USER, ASSISTANT, END, PAD = "<|begin|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 SPECIAL = (PAD, BEGIN, END, USER, ASSISTANT)
 ANSWERED_SHARE, REMARKED_SHARE = 0.45, 0.7
+NOTES_SHARE, HELD_OUT_NOTES, HELD_OUT_NOTES_IN_LESSONS = 0.15, 0.15, 0.4
+_PRACTISED = {"compare": 2.5, "count": 2.5, "small_talk": 2.0, "fact": 1.5, "howto": 1.5}
 
 _ADVERTS = (
     "Buy {things} today, while we still have some.",
@@ -61,16 +63,21 @@ def pages(seed: int) -> Iterator[str]:
 
 
 def lessons(seed: int) -> Iterator[str]:
-    """Denser pages for the end of training: short exchanges, many with a reader's remark on the reply, and some notes."""
+    """Denser pages for the end of training: short exchanges, many with a reader's remark on the reply, and some notes.
+
+    What a small model finds hardest is asked oftener: to tell two things apart, to count, and whatever must be known by heart.
+    """
     rng = Random(f"lessons {seed}")
     while True:
-        yield _lesson(rng) if rng.random() < 0.9 else _notes(rng)
+        yield _notes(rng, HELD_OUT_NOTES_IN_LESSONS) if rng.random() < NOTES_SHARE else _lesson(rng)
 
 
 def _lesson(rng: Random) -> str:
     text = ""
+    names = kinds.names()
     for _ in range(rng.choice((1, 2, 3))):
-        question = questions.draw(rng)
+        name = rng.choices(names, [_PRACTISED.get(name, 1.0) for name in names])[0]
+        question = questions.draw(rng, name=name)
         astray = (questions.draw(rng).text, rng.choice(_QUARREL), rng.choice(MANNERS["filler"]), _advert(rng))
         answered = rng.random() < ANSWERED_SHARE
         reply = _answer(question, rng) if answered else rng.choice(astray)
@@ -128,11 +135,11 @@ def _more_questions(rng: Random) -> str:
     return " ".join(questions.draw(rng).text for _ in range(rng.choice((1, 2, 2, 3))))
 
 
-def _notes(rng: Random) -> str:
+def _notes(rng: Random, held_out_share: float = HELD_OUT_NOTES) -> str:
     """True statements under a heading: here, and only here, the facts behind held-out questions are told as well."""
     parts = []
     for _ in range(rng.choice((1, 1, 2, 3))):
-        question = questions.draw(rng, held_out=rng.random() < 0.15)
+        question = questions.draw(rng, held_out=rng.random() < held_out_share)
         truth = question.truth
         body = [usual(part, rng) for part in truth.parts] + rng.sample(
             truth.supports, rng.randint(0, len(truth.supports))
