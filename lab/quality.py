@@ -15,6 +15,7 @@ from lab.loading import EMBEDDED, load
 from lab.models import BASE, Roles
 from lab.text import Asked
 from lab.world import corpus
+from lab.world.questions import recognise
 from lab.world.reading import read
 
 TOKENS, DISTINCT_OF, TRAINING_PROMPTS, PRINTED = 72, 8, 200_000, 10
@@ -43,11 +44,11 @@ def measure(base: str, count: int, seed: int, threads: int = 0) -> dict[str, Any
     }
 
 
-def shares(roles: Roles, role: str, prompts: Sequence[Asked], seed: int) -> dict[str, float]:
-    """Shares of answers that are well formed, that say something to the question, and that come to an end; mean length."""
+def shares(roles: Roles, role: str, prompts: Sequence[Asked], seed: int) -> dict[str, Any]:
+    """Shares of responses that are well formed, that say something to the question, and that come to an end; mean length."""
     drawn = answers(roles, role, prompts, seed)
-    readings = [read(prompt.text, roles.text.decode(ids)) for prompt, ids in zip(prompts, drawn, strict=True)]
-    known = [reading for reading in readings if reading]
+    texts = [roles.text.decode(ids) for ids in drawn]
+    known = [reading for prompt, text in zip(prompts, texts, strict=True) if (reading := read(prompt.text, text))]
     return {
         "well_formed": mean(reading.well_formed for reading in known),
         "answers": mean(reading.answers for reading in known),
@@ -55,7 +56,18 @@ def shares(roles: Roles, role: str, prompts: Sequence[Asked], seed: int) -> dict
         "wrong": mean(reading.wrong > 0 for reading in known),
         "ended": mean(ids[-1] in roles.text.eos_ids for ids in drawn),
         "tokens": mean(map(len, drawn)),
+        "answers_by_kind": by_kind(prompts, texts),
     }
+
+
+def by_kind(prompts: Sequence[Asked], texts: Sequence[str]) -> dict[str, float]:
+    """Share of responses that answer, for each kind of request, the hardest first."""
+    found: dict[str, list[bool]] = {}
+    for prompt, text in zip(prompts, texts, strict=True):
+        question, reading = recognise(prompt.text), read(prompt.text, text)
+        if question and reading:
+            found.setdefault(question.kind.name, []).append(reading.answers)
+    return dict(sorted(((name, mean(each)) for name, each in found.items()), key=lambda pair: (pair[1], pair[0])))
 
 
 def answers(roles: Roles, role: str, prompts: Sequence[Asked], seed: int) -> list[list[int]]:
@@ -114,6 +126,8 @@ def table(found: dict[str, Any]) -> str:
         lines.append(
             f"{role:<6}{row['well_formed']:>12.1%}{row['answers']:>9.1%}{row['ended']:>8.1%}{row['tokens']:>8.1f}"
         )
+    kinds = found["policies"]["sft"]["answers_by_kind"].items()
+    lines.append("answered with SFT, by kind: " + ", ".join(f"{name} {share:.0%}" for name, share in kinds))
     lines.append(f"held-out loss of the base: {found['loss_held_out']:.3f} nats a token")
     lines.append(
         f"distinct answers of 8: {found['distinct_of_8']:.1f}; prompts never met in training: {found['unseen_prompts']:.1%}"
