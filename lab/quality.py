@@ -1,4 +1,4 @@
-"""How well the embedded model answers, read by the world's own parser: base and SFT on prompts that no training text asks."""
+"""How well the embedded model answers prompts that no training text asks, as the world's own parser reads it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELD_OUT_PAGES, CONTEXT = 100, 256
 
 
 def measure(base: str, count: int, seed: int, threads: int = 0) -> dict[str, Any]:
-    """Held-out loss, well-formed and answering shares of base and SFT, distinct answers, unseen prompts, printed samples."""
+    """Held-out loss, shares of well-formed and answering responses, distinct answers, unseen prompts, samples."""
     from lab.adapters import load_adapter
 
     if threads:
@@ -45,7 +45,7 @@ def measure(base: str, count: int, seed: int, threads: int = 0) -> dict[str, Any
 
 
 def shares(roles: Roles, role: str, prompts: Sequence[Asked], seed: int) -> dict[str, Any]:
-    """Shares of responses that are well formed, that say something to the question, and that come to an end; mean length."""
+    """Shares of responses that are well formed, that answer and that come to an end; mean length."""
     drawn = answers(roles, role, prompts, seed)
     texts = [roles.text.decode(ids) for ids in drawn]
     known = [reading for prompt, text in zip(prompts, texts, strict=True) if (reading := read(prompt.text, text))]
@@ -129,7 +129,6 @@ def table(found: dict[str, Any]) -> str:
     kinds = found["policies"]["sft"]["answers_by_kind"].items()
     lines.append("answered with SFT, by kind: " + ", ".join(f"{name} {share:.0%}" for name, share in kinds))
     lines.append(f"held-out loss of the base: {found['loss_held_out']:.3f} nats a token")
-    lines.append(
-        f"distinct answers of 8: {found['distinct_of_8']:.1f}; prompts never met in training: {found['unseen_prompts']:.1%}"
-    )
+    lines.append(f"distinct answers of 8: {found['distinct_of_8']:.1f}")
+    lines.append(f"prompts never met in training: {found['unseen_prompts']:.1%}")
     return "\n".join(lines)

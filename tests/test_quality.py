@@ -7,8 +7,10 @@ from lab.text import Asked
 
 
 def test_answers_are_told_apart_by_kind_with_the_hardest_first():
-    prompts = [Asked(text, ()) for text in ("What is 3 plus 4?", "What is 5 plus 6?", "What does milk taste like?")]
-    found = quality.by_kind(prompts, ["Three plus four is seven.", "I could not say.", "Milk tastes mild and creamy."])
+    prompts = [
+        Asked(text, ()) for text in ("What is 3 plus 4?", "What is 5 plus 6?", "How many legs does a sheep have?")
+    ]
+    found = quality.by_kind(prompts, ["Three plus four is seven.", "I could not say.", "A sheep has four legs."])
     assert found == {"count": 0.5, "fact": 1.0}
     assert list(found) == ["count", "fact"]
 
