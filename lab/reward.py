@@ -16,6 +16,7 @@ from lab.events import Event, Finished, Progress, Started, Step, Warned
 from lab.generate import sample
 from lab.losses import Groups, bt_accuracy, pairs_of, plackett_luce_loss, ranking_loss
 from lab.models import Roles
+from lab.probe import learning_curve
 from lab.rollout import Scale
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, step_seed
@@ -76,6 +77,8 @@ def reward(
     yield Progress("scale", 0, 1)
     scale, quantiles = measure_scale(state.roles, prompts, config, role, reference)
     result = evaluate(score_all(state.roles, test, role), scale) if test else {}
+    yield Progress("learning curve", 0, 1)
+    result["learning_curve"] = learning_curve(state.roles, reference, train, test, config.seed)
     if test and result["pairs/accuracy_low"] <= 0.5:
         yield _no_better_than_chance(total, result)
     yield Finished(

@@ -82,6 +82,7 @@ def found(office: Office, track: Track) -> dict[str, Any]:
         "verdict": facts(result) if result else None,
         "calibration": result.get("calibration") or [],
         "learning_curve": result.get("learning_curve") or [],
+        "accuracy": result.get("pairs/accuracy"),
         "raters": result.get("raters") or {},
         "disagreements": disagreements(office, result.get("disagreements") or []),
     }

@@ -72,12 +72,12 @@ def length(result: dict[str, Any]) -> str:
 
 
 def worth_ranking(curve: list[dict[str, Any]]) -> str:
-    """From the last two points of the learning curve."""
+    """From the last two points of the learning curve, which a stand-in made: probe.py."""
     if len(curve) < 2:
         return ""
     before, after = curve[-2], curve[-1]
     gain = after["accuracy"] - before["accuracy"]
-    grew = f"From {before['rankings']} to {after['rankings']} rankings it gained {100 * gain:.0f} points"
+    grew = f"From {before['rankings']} to {after['rankings']} rankings a quick stand-in gained {100 * gain:.0f} points"
     if gain > WORTH_IT:
         return f"{grew}: more ranking is worth it."
     return f"{grew}: it has nearly learned what these prompts can teach. Rank other kinds of prompts."

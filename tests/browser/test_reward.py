@@ -66,6 +66,7 @@ def test_learning_curve_and_calibration_are_drawn_and_described(trained, visit):
     plots.nth(1).locator(".main-svg").first.wait_for()
     assert "40 rankings: 82 %" in plots.nth(0).get_attribute("aria-label")
     assert "right on 90 % of 56" in plots.nth(1).get_attribute("aria-label")
+    assert "not the reward model: a linear head" in page.inner_text("#reward-verdict .verdict-note")
     facts = page.inner_text("#reward-verdict .verdict-facts")
     assert "more ranking is worth it" in facts and "length for quality" in facts and "bo: right on 85 %" in facts
 

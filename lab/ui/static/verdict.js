@@ -49,8 +49,9 @@ function draw() {
 }
 
 function learning(rows) {
-  const said = rows.map((row) => `${row.rankings} rankings: ${number(row.accuracy, "share")}`).join(", ");
-  const made = card("Is more ranking worth it?", "How often it is right on unseen pairs when it learns from only a part of your rankings. While the curve climbs, more rankings help. The bars are 95 % intervals, the dotted line is guessing.", `Accuracy against the number of rankings. ${said}.`);
+  const said = rows.map((row) => `${row.rankings} rankings: ${number(row.accuracy, "share")}`).join(", "), most = rows.at(-1).rankings;
+  const made = card("Is more ranking worth it?", "How often a quick stand-in is right on unseen pairs when it learns from only a part of your rankings. While the curve climbs, more rankings help. The bars are 95 % intervals, the dotted line is guessing, and the diamond is the reward model itself.", `Accuracy of a quick stand-in against the number of rankings. ${said}.`);
+  made.node.append(make("p", "verdict-note", "A quick stand-in, not the reward model: a linear head on the frozen SFT model's states. ◇ is the reward model."));
   const y = rows.map((row) => row.accuracy), up = rows.map((row) => (row.high ?? row.accuracy) - row.accuracy), down = rows.map((row) => row.accuracy - (row.low ?? row.accuracy));
   const layout = baseLayout(230);
   Object.assign(layout.yaxis, { tickformat: ".0%", range: [Math.min(0.4, ...rows.map((row) => row.low ?? 1)) - 0.02, 1.02] });
@@ -58,6 +59,7 @@ function learning(rows) {
   layout.shapes = [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.5, y1: 0.5, line: { dash: "dot", width: 1, color: css("--body-text-color-subdued") } }];
   const data = [{ x: rows.map((row) => row.rankings), y, mode: "lines+markers", line: { color: colour(0), width: 2.2 }, marker: { size: 7 }, hovertemplate: "%{x} rankings: right on %{y:.0%}<extra></extra>",
     error_y: { type: "data", symmetric: false, array: up, arrayminus: down, color: colour(0), thickness: 1.2, width: 4 } }];
+  if (found.accuracy !== null) data.push({ x: [most], y: [found.accuracy], mode: "markers", marker: { symbol: "diamond-open", size: 13, color: colour(1), line: { width: 2.2 } }, hovertemplate: "the reward model: %{y:.0%}<extra></extra>" });
   return { ...made, data, layout };
 }
 
