@@ -1,12 +1,13 @@
 """Trains the embedded base models from the world's pages: python -m assets.pretrain tiny (or small).
 
-The text is generated, seeded and the same on every machine; the model is an ordinary Llama folder in safetensors with a byte-level
-BPE tokenizer and a chat template, so the lab loads it like any other.
+The text is generated, seeded and the same on every machine; the model is an ordinary Llama folder in safetensors with a
+byte-level BPE tokenizer and a chat template, so the lab loads it like any other.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -49,12 +50,13 @@ class Shape:
     lessons: int = 0
     batch: int = 16
     learning_rate: float = 4e-3
+    grows_from: str = ""
 
 
 LossOf = Callable[[LlamaForCausalLM, torch.Tensor], torch.Tensor]
 SHAPES = {
     "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=4500, lessons=5000),
-    "small": Shape(hidden=384, layers=6, heads=6, feed_forward=1024, steps=1500, lessons=700),
+    "small": Shape(hidden=256, layers=16, heads=4, feed_forward=704, steps=700, learning_rate=3e-3, grows_from="tiny"),
 }
 
 
@@ -72,36 +74,51 @@ def main() -> None:
     shape, folder = SHAPES[options.size], options.out / options.size
     if options.lessons:
         shape = replace(shape, steps=shape.lessons, learning_rate=shape.learning_rate * LESSONS_RATE)
-    steps = options.steps or shape.steps
+    shape = replace(shape, steps=options.steps or shape.steps)
     began = time.monotonic()
-    tokenizer = saved_tokenizer(folder) if options.lessons else train_tokenizer()
-    model = saved_model(folder) if options.lessons else new_model(shape, tokenizer)
-    source = lessons(SEED) if options.lessons else pages(SEED)
-    tokens = tokenise(tokenizer, source, steps * shape.batch * CONTEXT)
+    model, tokenizer, source = beginning(shape, options.out, folder, options.lessons)
+    tokens = tokenise(tokenizer, source, shape.steps * shape.batch * CONTEXT)
     loss_of = torch.compile(next_token_loss) if options.compile else next_token_loss
     losses = []
-    for step, loss in enumerate(train(model, tokens.view(steps, shape.batch, CONTEXT), shape, loss_of), 1):
+    for step, loss in enumerate(train(model, tokens.view(shape.steps, shape.batch, CONTEXT), shape, loss_of), 1):
         losses.append(loss)
         if step % SAVE_EVERY == 0:
             save(model, tokenizer, folder)
-    held_out = held_out_loss(model, tokenise(tokenizer, pages(HELD_OUT_SEED), 400 * CONTEXT).view(-1, CONTEXT))
     save(model, tokenizer, folder)
+    command = (
+        f"python -m assets.pretrain {options.size}{' --lessons' * options.lessons}{' --compile' * options.compile}"
+    )
     card = {
-        "command": f"python -m assets.pretrain {options.size}"
-        + " --lessons" * options.lessons
-        + " --compile" * options.compile,
+        "command": command,
         "parameters": sum(p.numel() for p in model.parameters()),
         "tokens": tokens.numel(),
         "loss_train": round(float(np.mean(losses[-100:])), 4),
-        "loss_held_out": round(held_out, 4),
+        "loss_held_out": round(held_out_loss(model, tokenizer), 4),
         "seconds": round(time.monotonic() - began),
         "threads": options.threads,
-        "shape": asdict(shape) | {"steps": steps},
+        "shape": asdict(shape),
         "torch": torch.__version__,
     }
-    record = folder / "training.json"
-    known = json.loads(record.read_text()) if options.lessons else {}
-    record.write_text(json.dumps(known | {"lessons": card} if options.lessons else card, indent=1) + "\n")
+    record(folder / "training.json", card, options.lessons)
+
+
+def beginning(
+    shape: Shape, out: Path, folder: Path, go_on: bool
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, Iterator[str]]:
+    """The model before its first step, its tokenizer, and the pages that it will read."""
+    if go_on:
+        return saved_model(folder), saved_tokenizer(folder), lessons(SEED)
+    if shape.grows_from:
+        smaller = out / shape.grows_from
+        return grown(saved_model(smaller), shape), saved_tokenizer(smaller), lessons(SEED + 2)
+    tokenizer = train_tokenizer()
+    return new_model(shape, tokenizer), tokenizer, pages(SEED)
+
+
+def record(path: Path, card: dict, go_on: bool) -> None:
+    """What was done, beside the model; the second part of a training stands within the first."""
+    known = json.loads(path.read_text()) if go_on else {}
+    path.write_text(json.dumps(known | {"lessons": card} if go_on else card, indent=1) + "\n")
     print(json.dumps(card))
 
 
@@ -171,6 +188,24 @@ def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausa
     return LlamaForCausalLM(config)
 
 
+@torch.no_grad()
+def grown(smaller: LlamaForCausalLM, shape: Shape) -> LlamaForCausalLM:
+    """A deeper model that begins as the smaller one: behind each of its layers come copies that add nothing yet.
+
+    A copy's two output matrices are zero, so its residual branch is (LLaMA Pro, Wu et al. 2024); training fills them.
+    """
+    config = copy.deepcopy(smaller.config)
+    config.num_hidden_layers = shape.layers
+    model, times = LlamaForCausalLM(config), shape.layers // smaller.config.num_hidden_layers
+    model.load_state_dict({k: w for k, w in smaller.state_dict().items() if ".layers." not in k}, strict=False)
+    for number, layer in enumerate(model.model.layers):
+        layer.load_state_dict(smaller.model.layers[number // times].state_dict())
+        if number % times:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+    return model.float()
+
+
 def optimizers(model: nn.Module, shape: Shape) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices of the layers, AdamW for embeddings and norms."""
     matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
@@ -214,8 +249,9 @@ def next_token_loss(model: LlamaForCausalLM, batch: torch.Tensor) -> torch.Tenso
 
 
 @torch.no_grad()
-def held_out_loss(model: LlamaForCausalLM, batches: torch.Tensor) -> float:
+def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> float:
     """Mean nats a token on pages of another seed."""
+    batches = tokenise(tokenizer, pages(HELD_OUT_SEED), 400 * CONTEXT).view(-1, CONTEXT)
     return float(np.mean([next_token_loss(model, rows).item() for rows in batches.split(16)]))
 
 
