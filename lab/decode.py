@@ -5,9 +5,10 @@
 
 Everything that decoding does not need is folded away beforehand: the adapter into its layer, each norm's weight and
 1/sqrt(D) into the matrix that follows, q, k and v into one matrix, gate and up into another. Rows of q and k are put in
-an order in which the two halves of a rotation lie side by side, so that it is one complex product. In float32 the
-result is the model's own but for rounding. The copies live as long as the call: weights that change meanwhile do not
-mix in.
+an order in which the two halves of a rotation lie side by side, so that it is one complex product. In float64 the result
+is the model's own to 1e-9, in float32 it is as far from that as the model's own float32. States, rotations and norms are
+in float32 where products are in bfloat16. The copies live as long as the call: weights that change meanwhile do not mix
+in.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ LINEARS += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A folded layer: matrices that stand on the right of a product: [h, (H+2K)D], [HD, h], [h, 2f], [f, h]."""
+    """A folded layer: matrices that stand on the right of a product: [h, (H+2K)D], [HD, h], [h, 2f], [f, h].
+
+    They lie in memory as [out, in], since for one to three rows a product over [in, out] has twice the rounding error;
+    gate_up alone lies as [in, out], which is faster and, being summed over h only, does no harm.
+    """
 
     qkv: Tensor
     bias: Tensor | None
@@ -41,10 +46,10 @@ class Layer:
     down: Tensor
 
     def heads(self, states: Tensor, folded: Folded, rotations: Tensor) -> Tensor:
-        """Queries, keys and values [N, H+2K, D] in float32, rotated."""
+        """Queries, keys and values [N, H+2K, D], rotated."""
         normed = _norm(states, folded, self.qkv.dtype)
         qkv = normed @ self.qkv if self.bias is None else torch.addmm(self.bias, normed, self.qkv)
-        qkv = qkv.float().unflatten(1, (-1, folded.size))
+        qkv = qkv.to(folded.wide).unflatten(1, (-1, folded.size))
         torch.view_as_complex(qkv[:, : folded.heads + folded.groups].unflatten(-1, (-1, 2))).mul_(rotations)
         return qkv
 
@@ -83,10 +88,9 @@ class Borrowed:
     down: Product
 
     def heads(self, states: Tensor, folded: Folded, rotations: Tensor) -> Tensor:
-        """Queries, keys and values [N, H+2K, D] in float32, rotated; the halves of a head lie apart."""
-        qkv = (
-            self.qkv(_norm(states, folded, self.qkv.weight.dtype, self.before)).float().unflatten(1, (-1, folded.size))
-        )
+        """Queries, keys and values [N, H+2K, D], rotated; the halves of a head lie apart."""
+        qkv = self.qkv(_norm(states, folded, self.qkv.weight.dtype, self.before))
+        qkv = qkv.to(folded.wide).unflatten(1, (-1, folded.size))
         low, high = qkv[:, : folded.heads + folded.groups].chunk(2, -1)
         turned = torch.complex(low, high).mul_(rotations)
         low.copy_(turned.real)
@@ -115,6 +119,11 @@ class Folded:
     heads: int
     groups: int
     size: int
+
+    @property
+    def wide(self) -> torch.dtype:
+        """Of all that is no product."""
+        return _wide(self.head.dtype)
 
 
 def suits(model: Any, role: str, largest: int = LARGEST) -> bool:
@@ -145,11 +154,15 @@ def _bias(linear: nn.Module) -> Tensor | None:
     return getattr(linear, "base_layer", linear).bias
 
 
-def _weight(linear: nn.Module, role: str) -> Tensor:
-    """[out, in] float32, the role's adapter added."""
-    weight = getattr(linear, "base_layer", linear).weight.float()
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _weight(linear: nn.Module, role: str, dtype: torch.dtype) -> Tensor:
+    """[out, in] in at least float32, the role's adapter added."""
+    weight = getattr(linear, "base_layer", linear).weight.to(_wide(dtype))
     if role in getattr(linear, "lora_A", {}):
-        weight = weight + linear.get_delta_weight(role).float()
+        weight = weight + linear.get_delta_weight(role).to(_wide(dtype))
     return weight
 
 
@@ -160,10 +173,10 @@ def fold(model: Any, role: str, dtype: torch.dtype = torch.float32) -> Folded:
     heads, groups = config.num_attention_heads, config.num_key_value_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     layers = tuple(_fold_layer(layer, role, size, dtype) for layer in causal.model.layers)
-    head = _weight(causal.lm_head, role) * causal.model.norm.weight.float()
+    head = _weight(causal.lm_head, role, dtype) * causal.model.norm.weight.to(_wide(dtype))
     embed = causal.model.embed_tokens.weight
-    turns = causal.model.rotary_emb.inv_freq.float()
-    return Folded(layers, embed, _right(head, dtype), None, turns, config.rms_norm_eps, heads, groups, size)
+    turns = causal.model.rotary_emb.inv_freq.to(_wide(dtype))
+    return Folded(layers, embed, head.to(dtype).t(), None, turns, config.rms_norm_eps, heads, groups, size)
 
 
 @torch.no_grad()
@@ -173,8 +186,8 @@ def borrow(model: Any, role: str, dtype: torch.dtype) -> Folded:
     heads, groups = config.num_attention_heads, config.num_key_value_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     layers = tuple(_borrow_layer(layer, role, dtype) for layer in causal.model.layers)
-    head, norm = causal.lm_head.weight.to(dtype).t(), causal.model.norm.weight.float()
-    turns = causal.model.rotary_emb.inv_freq.float()
+    head, norm = causal.lm_head.weight.to(dtype).t(), causal.model.norm.weight.to(_wide(dtype))
+    turns = causal.model.rotary_emb.inv_freq.to(_wide(dtype))
     embed = causal.model.embed_tokens.weight
     return Folded(layers, embed, head, norm, turns, config.rms_norm_eps, heads, groups, size)
 
@@ -188,34 +201,31 @@ def _borrow_layer(layer: nn.Module, role: str, dtype: torch.dtype) -> Borrowed:
         (mlp.down_proj,),
     )
     products = [Product(*trunk.parts_of(linears, role, dtype)) for linears in groups]
-    norms = layer.input_layernorm.weight.float(), layer.post_attention_layernorm.weight.float()
+    norms = (norm.weight.to(_wide(dtype)) for norm in (layer.input_layernorm, layer.post_attention_layernorm))
     return Borrowed(*norms, *products)
 
 
 def _fold_layer(layer: nn.Module, role: str, size: int, dtype: torch.dtype) -> Layer:
-    attention, mlp = layer.self_attn, layer.mlp
+    attention, mlp, wide = layer.self_attn, layer.mlp, _wide(dtype)
     scale = size**-0.5
     parts = (attention.q_proj, attention.k_proj, attention.v_proj)
-    query, key, value = (_weight(each, role) for each in parts)
-    qkv = torch.cat([_paired(query, size) * scale, _paired(key, size), value]) * layer.input_layernorm.weight.float()
+    query, key, value = (_weight(each, role, dtype) for each in parts)
+    qkv = torch.cat([_paired(query, size) * scale, _paired(key, size), value]) * layer.input_layernorm.weight.to(wide)
     bias = None
     if _bias(attention.q_proj) is not None:
-        query, key, value = (_bias(each).float() for each in parts)
+        query, key, value = (_bias(each).to(wide) for each in parts)
         bias = torch.cat([_paired(query, size) * scale, _paired(key, size), value]).to(dtype)
-    gate_up = torch.cat([_weight(mlp.gate_proj, role), _weight(mlp.up_proj, role)])
-    gate_up = gate_up * layer.post_attention_layernorm.weight.float()
-    out, down = _weight(attention.o_proj, role), _weight(mlp.down_proj, role)
-    return Layer(_right(qkv, dtype), bias, _right(out, dtype), _right(gate_up, dtype), _right(down, dtype))
+    gate_up = torch.cat([_weight(mlp.gate_proj, role, dtype), _weight(mlp.up_proj, role, dtype)])
+    gate_up = gate_up * layer.post_attention_layernorm.weight.to(wide)
+    out, down = _weight(attention.o_proj, role, dtype), _weight(mlp.down_proj, role, dtype)
+    gate_up = gate_up.t().to(dtype).contiguous()
+    return Layer(qkv.to(dtype).t(), bias, out.to(dtype).t(), gate_up, down.to(dtype).t())
 
 
 def _paired(weight: Tensor, size: int) -> Tensor:
     """Rows of each head in the order 0, D/2, 1, D/2 + 1, ...: what a rotation mixes stands side by side."""
     halves = weight.unflatten(0, (-1, 2, size // 2))
     return halves.transpose(1, 2).flatten(0, 2)
-
-
-def _right(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    return weight.t().to(dtype).contiguous()
 
 
 class Decoder:
@@ -231,7 +241,7 @@ class Decoder:
         shape = (len(prompts), 2, folded.groups, columns, folded.size)
         self.cache = [torch.empty(shape, device=self.device, dtype=folded.head.dtype) for _ in folded.layers]
         self.position = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
-        angles = torch.arange(columns, device=self.device).float()[:, None] * folded.turns
+        angles = torch.arange(columns, device=self.device).to(folded.wide)[:, None] * folded.turns
         self.rotations = torch.polar(torch.ones_like(angles), angles)  # [S, D/2]
         masked = torch.arange(columns, device=self.device) < self.width - self.position[:, None]
         self.mask = _blocked(masked, self.cache[0].dtype)[:, None, None]  # [B, 1, 1, S]
@@ -253,7 +263,7 @@ class Decoder:
         mask = _blocked(masked, self.cache[0].dtype).repeat_interleave(folded.heads // folded.groups, 1)[:, None]
         rotations = self.rotations[(columns - padding[:, None]).clamp(min=0)].flatten(0, 1)[:, None]
         rows = ((self.which >= chunk[0]) & (self.which <= chunk[-1])).nonzero().flatten()
-        states = folded.embed[ids].flatten(0, 1).float()
+        states = folded.embed[ids].flatten(0, 1).to(folded.wide)
         for layer, cache in zip(folded.layers, self.cache, strict=True):
             new = cache.new_empty(len(prompts), 2, folded.groups, width, folded.size)
             states = _layer(folded, layer, states, rotations, new, 0, mask)
@@ -262,7 +272,7 @@ class Decoder:
 
     def say(self, ids: Tensor) -> Tensor:
         """Logits [B, V] after one more token a row, ids [B]."""
-        states = self.folded.embed[ids].float()
+        states = self.folded.embed[ids].to(self.folded.wide)
         rotations = self.rotations[self.position][:, None]
         mask = self.mask[..., : self.column + 1]
         for layer, cache in zip(self.folded.layers, self.cache, strict=True):
@@ -292,7 +302,7 @@ def _norm(states: Tensor, folded: Folded, dtype: torch.dtype, weight: Tensor | N
 
 
 def _logits(folded: Folded, states: Tensor) -> Tensor:
-    return (_norm(states, folded, folded.head.dtype, folded.norm) @ folded.head).float()
+    return (_norm(states, folded, folded.head.dtype, folded.norm) @ folded.head).to(folded.wide)
 
 
 def _layer(

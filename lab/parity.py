@@ -1,0 +1,96 @@
+"""Checks once, when a base is loaded, that what the lab computes is what the model computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from lab import trunk
+from lab.errors import SelfCheck
+from lab.losses import positions
+from lab.models import BASE, Roles
+from lab.text import Batch, batch_of
+
+ROUNDINGS = (
+    2 * torch.finfo(torch.bfloat16).eps
+)  # of a number's size: a cap on the logits rounds three times in bfloat16
+SAME = 1e-4  # of the largest state: float32 over 30 layers keeps 1e-5; one rounding to bfloat16 would leave 4e-3
+
+
+class _Wide(TorchFunctionMode):
+    """Products and embeddings in float32, whatever their weights are in, one layer's weights at a time."""
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if function is F.linear:
+            args = tuple(each.float() if isinstance(each, Tensor) else each for each in args)
+        found = function(*args, **(kwargs or {}))
+        return found.float() if function is F.embedding else found
+
+
+@torch.no_grad()
+def check(roles: Roles) -> None:
+    """Raises SelfCheck where log-probs would be wrong: another output layer, or another pass, than the model's own."""
+    ids = [roles.text.eos_ids[0], 0, 1, 2]
+    batch = batch_of([ids[:2]], [ids[2:]], roles.text.pad_id).to(roles.device)
+    with _given_to(roles.model.get_output_embeddings()) as given:
+        with roles.using(BASE) as model, roles.autocast():
+            logits = model(batch.ids, attention_mask=batch.attention, position_ids=positions(batch.attention)).logits
+    if len(given) != 1:
+        raise SelfCheck(f"This model's output layer is used {len(given)} times in a pass, not once. {_SUPPORTED}")
+    _check_output_layer(roles.logits(given[0]), logits.float())
+    if roles.lean(BASE):
+        _check_trunk(roles, batch)
+    else:
+        _check_states(roles.hidden(BASE, batch), given[0][:, batch.width - 1 :])
+
+
+@contextmanager
+def _given_to(layer: torch.nn.Module) -> Iterator[list[Tensor]]:
+    """What a layer is given to read while the block runs."""
+    given: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda module, args: given.append(args[0]))
+    try:
+        yield given
+    finally:
+        handle.remove()
+
+
+_SUPPORTED = "Every log-prob would be wrong, so this architecture is not supported; Llama, Qwen, Gemma, Mistral, Phi and GPT-2 are."
+
+
+def _check_output_layer(ours: Tensor, theirs: Tensor) -> None:
+    """Of the same states, number by number: some architectures scale or cap their logits on the way."""
+    gap = (ours - theirs).abs()
+    if not bool((gap <= ROUNDINGS * theirs.abs() + 1e-6).all()):
+        raise SelfCheck(
+            f"This model's own logits differ by {gap.max():.2g} from its output layer applied to its last states, more than "
+            f"rounding explains. {_SUPPORTED}"
+        )
+
+
+def _check_states(ours: Tensor, theirs: Tensor) -> None:
+    gap, size = (ours.float() - theirs.float()).abs().max().item(), theirs.float().abs().max().item()
+    if not gap <= ROUNDINGS * size:
+        raise SelfCheck(
+            f"This model's last states, up to {size:.2g}, differ by {gap:.2g} where it is cut. {_SUPPORTED}"
+        )
+
+
+def _check_trunk(roles: Roles, batch: Batch) -> None:
+    """The lean pass and the library's, both in float32, so that no rounding hides an error."""
+    where = positions(batch.attention)
+    with roles.using(BASE) as model, torch.autocast(roles.device.type, enabled=False):
+        ours = trunk.states(roles.model, BASE, batch.ids, batch.attention, where)
+        with _Wide():
+            theirs = model.base_model(
+                input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
+            ).last_hidden_state
+    gap, size = (ours - theirs).abs().max().item(), theirs.abs().max().item()
+    if not gap <= SAME * size:
+        raise SelfCheck(f"The lean pass differs by {gap:.2g} from this model's own, whose states go up to {size:.2g}.")
