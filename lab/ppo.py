@@ -11,12 +11,12 @@ import torch
 from lab import logprobs, losses
 from lab.config import Ppo
 from lab.diagnose import Diagnosis
-from lab.errors import NoRows, NotFound, SelfCheck
+from lab.errors import NoRows, NotFound
 from lab.events import Event, Finished, Progress, Sample, Started, Step, Warned
 from lab.generate import sample
 from lab.models import Roles
 from lab.peak import cut, with_smaller_microbatches
-from lab.rollout import Cast, Part, Rollout, measure, values_of
+from lab.rollout import Cast, Part, Rollout, check_same_as_reference, measure, values_of
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked
@@ -70,7 +70,7 @@ def ppo(
         yield Progress("rollout", 1, 2)
         rollout = measure(state.roles, cast, state.beta, [each.ids for each in asked], responses, config)
         if state.step == 0:
-            check_same_as_reference(rollout)
+            check_same_as_reference(rollout.kl_exact)
         shown, scored = rollout_samples(state, cast, asked[:4], rollout), monotonic()
         yield Progress("scored", 2, 2)
         learned = yield from _learn(state, cast, rollout, config)
@@ -99,16 +99,6 @@ def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo) ->
     ids = [each.ids for each in asked]
     responses = sample(state.roles, cast.policy, ids, tokens=config.tokens, temperature=config.temperature, seed=seed)
     return asked, responses
-
-
-def check_same_as_reference(rollout: Rollout) -> None:
-    """Before the first update the KL is exactly 0, or something between the two passes is not the same."""
-    largest = rollout.kl_exact.abs().max().item()
-    if largest > 1e-6:
-        raise SelfCheck(
-            f"Before anything was learned, policy and reference differ by {largest:.2g} nats. They must be equal, so every KL "
-            "would be wrong. Start again from the SFT adapter; if it happens again, this device computes unsteadily."
-        )
 
 
 def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[Event]:

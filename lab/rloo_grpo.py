@@ -15,7 +15,7 @@ from lab.errors import BadNumber, NoRows, NotFound
 from lab.events import Event, Finished, Progress, Started, Step
 from lab.generate import sample
 from lab.models import Roles
-from lab.rollout import Cast, Part, parts_of
+from lab.rollout import Cast, Part, check_same_as_reference, parts_of
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked, batch_of
@@ -86,7 +86,7 @@ def begin(roles: Roles, cast: Cast, config: Group) -> State:
 
 
 def rloo_grpo(state: State, cast: Cast, prompts: Sequence[Asked], live: Callable[[], Group]) -> Iterator[Event]:
-    """Steps from where the state stands; `live` is read once a step."""
+    """Steps from where the state stands; `live` is read once a step. Raises SelfCheck as PPO does."""
     if not prompts:
         raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
     config = live()
@@ -102,6 +102,8 @@ def rloo_grpo(state: State, cast: Cast, prompts: Sequence[Asked], live: Callable
         rolled = monotonic()
         yield Progress("rollout", 1, 2)
         answers, scored = measure(state.roles, cast, asked, said, config), monotonic()
+        if state.step == 0:
+            check_same_as_reference(answers.kl)
         yield Progress("scored", 2, 2)
         learned = [_update(state, cast, answers, config) for _ in range(config.epochs)]
         state.step += 1

@@ -9,6 +9,7 @@ import torch
 
 from lab import logprobs, losses
 from lab.config import Ppo
+from lab.errors import SelfCheck
 from lab.models import Roles
 from lab.steps import finite
 from lab.text import Batch, batch_of
@@ -125,6 +126,16 @@ def measure(
     advantages, returns = losses.gae(rewards, values, batch.mask, gamma=config.gamma, lam=config.lam)
     whitened = losses.whiten(advantages, batch.mask)
     return Rollout(batch, minibatches, logp, reference, kl, entropy, values, score, raw, ended, whitened, returns)
+
+
+def check_same_as_reference(kl: torch.Tensor) -> None:
+    """SelfCheck unless the exact KL is 0 everywhere, as it must be before the first update."""
+    largest = kl.abs().max().item()
+    if largest > 1e-6:
+        raise SelfCheck(
+            f"Before anything was learned, policy and reference differ by {largest:.2g} nats. They must be equal, so every KL "
+            "would be wrong. Start again from the SFT adapter; if it happens again, this device computes unsteadily."
+        )
 
 
 def _read(roles: Roles, cast: Cast, batch: Batch, config: Ppo) -> tuple[torch.Tensor, ...]:
