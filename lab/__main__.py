@@ -52,9 +52,6 @@ def _verb(verbs: Any, name: str, does: str, help: str, *, workspace: bool = True
 
 
 def _training_verbs(verbs: Any) -> None:
-    from lab.dpo import Dpo
-    from lab.rloo_grpo import Group
-
     sft = _verb(verbs, "sft", "sft", "teach the base to answer, on instruction pairs")
     _add_base(sft)
     sft.add_argument("--data", type=Path, help="instruction pairs of your own (json, jsonl, csv, parquet)")
@@ -75,11 +72,11 @@ def _training_verbs(verbs: Any) -> None:
         group.set_defaults(stage=name)
         _add_base(group)
         group.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
-        _add_knobs(group, Group, skip=("method",))
+        _add_knobs(group, knobs.Group, skip=("method",))
     dpo = _verb(verbs, "dpo", "dpo", "tune the policy on the rankings directly, without a reward model")
     _add_base(dpo)
     dpo.add_argument("--raters", default="", help="person, all, or one simulated rater's name")
-    _add_knobs(dpo, Dpo)
+    _add_knobs(dpo, knobs.Dpo)
     compare = _verb(verbs, "compare", "compare", "which of two policies a judge prefers, on unseen prompts")
     _add_base(compare)
     compare.add_argument("a")
@@ -92,6 +89,10 @@ def _training_verbs(verbs: Any) -> None:
     loop.add_argument("--rater", default="simulated:helpful", help="whose taste is simulated")
     loop.add_argument("--count", type=int, default=60, help="how many prompts the rater ranks")
     loop.add_argument("--candidates", type=int, default=4, help="answers to each prompt")
+    loop.add_argument("--sft-steps", type=int, default=knobs.Sft().steps, help="optimizer steps of SFT")
+    loop.add_argument(
+        "--larger", default="", help="another base, untuned, to answer the same prompts at the end: small"
+    )
     _add_knobs(loop, knobs.Ppo)
     resume = _verb(verbs, "resume", "resume", "go on with a run that was stopped or interrupted")
     _add_base(resume)
@@ -164,7 +165,11 @@ def _add_base(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--base", default="", help="tiny, small, a model folder or a Hugging Face id; the workspace's unless said"
     )
-    verb.add_argument("--four-bit", action="store_true", default=None, help="load the base in NF4")
+    text = "what the base's weights are kept in; the workspace's unless said"
+    verb.add_argument("--precision", choices=knobs.PRECISIONS, default="", help=text)
+    short = {"action": "store_const", "dest": "precision"}
+    verb.add_argument("--four-bit", const="4-bit", help="short for --precision 4-bit (NF4)", **short)
+    verb.add_argument("--eight-bit", const="8-bit", help="short for --precision 8-bit (LLM.int8)", **short)
     verb.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves the choice to torch")
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
 from typing import Any
 
 from lab.compare import Answers, answers, win_rate
-from lab.config import TEMPERATURE, Compare, Ppo
+from lab.config import TEMPERATURE, Compare, Ppo, Sft
 from lab.events import Event, Finished, Progress, Started
 from lab.generate import sample
+from lab.loading import load
 from lab.losses import pairs_of
 from lab.models import BASE
 from lab.rater import MARK, Rater, rater
 from lab.reward import Ranked, score_all
+from lab.rollout import Cast
 from lab.runner import drive
 from lab.steps import peak_bytes, step_seed
 from lab.store import Candidate
@@ -30,19 +32,24 @@ Watch = Callable[[Iterator[Event]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run of the loop does; every stage takes the seed of PPO."""
+    """What one run of the loop does; every stage takes the seed of PPO.
+
+    `larger` names another base, which answers the last prompts untuned.
+    """
 
     ppo: Ppo
     rater: str = MARK + "helpful"
     rankings: int = 60
     candidates: int = 4
+    sft_steps: int = Sft().steps
+    larger: str = ""
 
 
 def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
     """Every stage in turn, each a run of the workspace; the result is what --json prints."""
     began, seed, judge = monotonic(), plan.ppo.seed, rater(plan.rater)
     knobs = {name: getattr(plan.ppo, name) for name in Ppo.__dataclass_fields__}
-    watch(drive(studio.start("sft", {"seed": seed}, {})))
+    watch(drive(studio.start("sft", {"seed": seed, "steps": plan.sft_steps}, {})))
     watch(rank_prompts(studio, judge, "sft", plan.rankings, plan.candidates, seed))
     watch(drive(studio.start("reward", {"seed": seed, "tokens": plan.ppo.tokens}, {"raters": plan.rater})))
     accuracy = pair_accuracy(studio, judge, plan)
@@ -110,7 +117,7 @@ def pair_accuracy(studio: Studio, judge: Rater, plan: Plan) -> float:
 
 
 def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
-    """Base, SFT, best of 4 and PPO against the SFT policy on unseen prompts, judged by the rater's noise-free utility."""
+    """Base, SFT, best of 4 and PPO against SFT on unseen prompts, judged by the rater's noise-free utility."""
     policy = studio.workspace.newest("ppo").name
     cast, reference = studio.cast(policy=policy), studio.reference()
     config = Compare(tokens=plan.ppo.tokens, seed=plan.ppo.seed)
@@ -129,4 +136,16 @@ def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
             "kl": ours.kl,
             "score": ours.scores.mean().item(),
         }
+    if plan.larger:
+        rows[f"untuned {plan.larger}"] = yield from untuned(plan.larger, judge, prompts, theirs, config)
     yield Finished(5, "done", rows)
+
+
+def untuned(
+    larger: str, judge: Rater, prompts: Sequence[Asked], theirs: Answers, config: Compare
+) -> Generator[Event, None, dict[str, float | None]]:
+    """How another base does on the same prompts with no tuning at all; KL and score mean nothing between two models."""
+    roles = load(larger)
+    asked = roles.text.asked([prompt.text for prompt in prompts], room=config.tokens)
+    ours = yield from answers(roles, Cast(BASE, BASE, ""), BASE, asked, config, seed=6)
+    return win_rate(ours, theirs, prompts, judge.utility) | {"kl": None, "score": None}

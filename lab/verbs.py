@@ -78,7 +78,7 @@ def loop(options: Options) -> Result:
     from lab.loop import Plan, run_loop
 
     config = _knobs(options, knobs.Ppo)
-    plan = Plan(config, options.rater, options.count, options.candidates)
+    plan = Plan(config, options.rater, options.count, options.candidates, options.sft_steps, options.larger)
     with tempfile.TemporaryDirectory() as nowhere:
         options.workspace = options.workspace or Path(nowhere)
         with _studio(options) as studio:
@@ -88,10 +88,11 @@ def loop(options: Options) -> Result:
 
 
 def _print_loop(result: Result) -> None:
-    print(f"{'policy':<10} {'win rate vs SFT':>20} {'KL, nats':>9} {'score':>7}")
+    print(f"{'policy':<14} {'win rate vs SFT':>20} {'KL, nats':>9} {'score':>7}")
     for name, row in result["policies"].items():
         interval = f"{row['win_rate']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-        print(f"{name:<10} {interval:>20} {row['kl']:>9.2f} {row['score']:>7.2f}")
+        kl, score = ("-" if row[each] is None else f"{row[each]:.2f}" for each in ("kl", "score"))
+        print(f"{name:<14} {interval:>20} {kl:>9} {score:>7}")
     print(
         f"reward model: {result['pair_accuracy']:.2f} of unseen pairs as the simulated rater's noise-free utility orders them; "
         f"{result['seconds']:.0f} s, {result['peak_bytes'] / 1e9:.2f} GB at most"
@@ -237,7 +238,7 @@ def _studio(options: Options) -> Iterator[Studio]:
     workspace = Workspace(options.workspace)
     lock = taken(workspace.lock(), f"The workspace {options.workspace}")
     try:
-        yield open_studio(workspace, options.base, options.threads, options.four_bit)
+        yield open_studio(workspace, options.base, options.threads, options.precision)
     finally:
         lock.release()
 
