@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lab.errors import NotFinite
@@ -48,7 +48,10 @@ class Step(Event):
 
 @dataclass(frozen=True, slots=True)
 class Sample(Event):
-    """One response of the policy, to be read; `length` in tokens, `kl` in nats, `pinned` prompts return every time."""
+    """One response of the policy, to be read; `length` in tokens, `kl` in nats, `pinned` prompts return every time.
+
+    `tokens`: lists over the response's tokens where the stage has them, see tokens.py.
+    """
 
     step: int
     prompt: str
@@ -58,6 +61,7 @@ class Sample(Event):
     length: int
     pinned: bool
     policy: str
+    tokens: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,8 @@ def _fields(event: Event) -> dict:
 
 def _checked(record: dict, field: dataclasses.Field) -> object:
     if field.name not in record:
+        if field.default_factory is not dataclasses.MISSING:
+            return field.default_factory()
         raise ValueError(f"{record['event']} without {field.name!r}")
     value, accepts = record[field.name], _ACCEPTS[field.type]
     misplaced = isinstance(value, bool) and bool not in accepts and object not in accepts

@@ -20,6 +20,7 @@ from lab.rollout import Cast, Part, Rollout, check_same_as_reference, measure, v
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked
+from lab.tokens import figures
 
 Live = Callable[[], Ppo]
 _MAXIMUM = "policy/ratio_first"
@@ -191,7 +192,8 @@ def rollout_samples(
     for row, prompt in enumerate(asked):
         ids = batch.responses[row][batch.mask[row]].tolist()
         score, kl = rollout.score[row].item(), rollout.kl_exact[row].sum().item()
-        found.append(Sample(state.step, prompt.text, text.decode(ids), score, kl, len(ids), pinned, cast.policy))
+        said, tokens = text.decode(ids), figures(rollout, row, text)
+        found.append(Sample(state.step, prompt.text, said, score, kl, len(ids), pinned, cast.policy, tokens))
     return found
 
 

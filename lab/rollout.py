@@ -63,6 +63,7 @@ class Rollout:
     score: torch.Tensor  # [B]
     raw: torch.Tensor  # [B]
     ended: torch.Tensor  # [B]
+    rewards: torch.Tensor
     advantages: torch.Tensor
     returns: torch.Tensor
 
@@ -125,7 +126,9 @@ def measure(
     rewards = losses.token_rewards(score, losses.k1(logp, reference), batch.mask, beta)
     advantages, returns = losses.gae(rewards, values, batch.mask, gamma=config.gamma, lam=config.lam)
     whitened = losses.whiten(advantages, batch.mask)
-    return Rollout(batch, minibatches, logp, reference, kl, entropy, values, score, raw, ended, whitened, returns)
+    return Rollout(
+        batch, minibatches, logp, reference, kl, entropy, values, score, raw, ended, rewards, whitened, returns
+    )
 
 
 def check_same_as_reference(kl: torch.Tensor) -> None:

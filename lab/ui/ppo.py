@@ -36,6 +36,7 @@ def page(office: Office) -> None:
     Curves("ppo", elem_id="ppo-curves")
     timeline.Timeline(elem_id="ppo-timeline")
     timeline.Samples(elem_id="ppo-samples")
+    timeline.Heat(elem_id="ppo-heat")
 
 
 def hindrance(office: Office) -> str:

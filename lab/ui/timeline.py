@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
+import zlib
 from bisect import bisect_right
 from collections import OrderedDict, deque
+from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -21,6 +24,24 @@ from lab.workspace import Run
 NEWEST, KEPT, LOOK_EVERY = 100, 16, 0.2
 _WORD = re.compile(r"\S+\s*|\s+")
 Pieces = list[tuple[str, str]]
+HEAT = (
+    (
+        "kl",
+        "KL",
+        "How far the policy is from SFT where it chose this token, in nats: what the token costs.",
+    ),
+    (
+        "reward",
+        "Reward",
+        "What it earned: minus beta times its KL, and at the end the score of the whole answer.",
+    ),
+    ("value", "Value", "What the policy expected still to come, just before it chose this token."),
+    (
+        "advantage",
+        "Advantage",
+        "Better or worse than expected. By this PPO makes the token likelier or less likely.",
+    ),
+)
 
 
 class Timeline(Live):
@@ -37,6 +58,14 @@ class Samples(Live):
         super().__init__(("samples.js",), stage=stage, **more)
 
 
+class Heat(Live):
+    """One answer token by token, coloured by KL, reward, value or advantage."""
+
+    def __init__(self, stage: str = "ppo", **more: Any) -> None:
+        metrics = [{"name": name, "label": label, "help": meaning} for name, label, meaning in HEAT]
+        super().__init__(("heat.js",), stage=stage, metrics=metrics, **more)
+
+
 class SampleLog:
     """A run's samples, read as they are written; what was rolled back is forgotten."""
 
@@ -44,6 +73,8 @@ class SampleLog:
         self.run = run
         self.guard = threading.RLock()
         self.pinned: dict[str, dict[int, Sample]] = {}
+        # A long run answers its pinned prompts thousands of times, so their figures are kept packed.
+        self.packed: dict[tuple[str, int], bytes] = {}
         self.newest: deque[Sample] = deque(maxlen=NEWEST)
         self.count = 0
         self._last = 0
@@ -70,9 +101,18 @@ class SampleLog:
         self._last = sample.step
         self.count += 1
         if sample.pinned:
-            self.pinned.setdefault(sample.prompt, {})[sample.step] = sample
+            self.packed[sample.prompt, sample.step] = zlib.compress(json.dumps(sample.tokens).encode())
+            self.pinned.setdefault(sample.prompt, {})[sample.step] = replace(sample, tokens={})
         else:
             self.newest.append(sample)
+
+    def tokens(self, prompt: str, step: int, response: str | None) -> dict[str, Any]:
+        """One sample's figures: of the pinned answer of a step, or of the newest with this response; {} without."""
+        if response is None:
+            packed = self.packed.get((prompt, step)) if step in self.pinned.get(prompt, {}) else None
+            return json.loads(zlib.decompress(packed)) if packed else {}
+        wanted = (step, prompt, response)
+        return next((each.tokens for each in self.newest if (each.step, each.prompt, each.response) == wanted), {})
 
     def _go_back(self, step: int) -> None:
         for answers in self.pinned.values():
@@ -105,6 +145,7 @@ def serve(office: Office, tracks: Tracks) -> None:
     logs = SampleLogs()
     office.action("timeline", lambda body, _: timeline(office, logs, tracks, body))
     office.action("samples", lambda body, _: samples(office, logs, body))
+    office.action("tokens", lambda body, _: tokens(office, logs, body))
 
 
 def timeline(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
@@ -172,6 +213,16 @@ def samples(office: Office, logs: SampleLogs, body: dict[str, Any]) -> dict[str,
         if body.get("have") == [run.name, log.count]:
             return found
         return found | {"rows": [_sample(each) for each in reversed(log.newest)]}
+
+
+def tokens(office: Office, logs: SampleLogs, body: dict[str, Any]) -> dict[str, Any]:
+    """The figures of one answer, for the heat map; none for a run that was made before there were any."""
+    run, step, response = _run(office, body), body.get("step"), body.get("response")
+    if run is None or type(step) is not int:
+        return {"tokens": {}}
+    log = logs.of(run)
+    with log.guard:
+        return {"tokens": log.tokens(str(body.get("prompt")), step, response if isinstance(response, str) else None)}
 
 
 def _sample(each: Sample) -> dict[str, Any]:

@@ -122,6 +122,41 @@ def test_samples_are_sorted_by_a_click_on_a_column(run, visit):
     assert table.locator("th", has_text="Score").get_attribute("aria-sort") == "descending"
 
 
+def figures(*texts: str) -> dict:
+    numbers = [round(0.5 - i, 1) for i in range(len(texts))]
+    return {"text": list(texts)} | {name: numbers for name in ("kl", "reward", "value", "advantage")}
+
+
+def test_an_answer_of_the_table_is_read_token_by_token_by_keys_and_stays_text(run, visit):
+    tokens = figures("the ", HOSTILE, "")
+    run.write(Sample(5, "Why?", f"the {HOSTILE}", 0.1, 0.2, 3, False, "policy", tokens))
+    page = visit("ppo")
+    heat = page.locator("#ppo-heat")
+    heat.get_by_text("Choose Tokens beside an answer").wait_for()
+    page.get_by_role("button", name="Show the answer of step 5 token by token").press("Enter")
+    heat.locator(".heat-piece").first.wait_for()
+    assert heat.locator(".heat-text .heat-piece").all_inner_texts() == ["the ", HOSTILE, "end"]
+    assert page.evaluate("() => document.activeElement.className") == "heat-text"
+    heat.get_by_role("button", name="Advantage").click()
+    signs = heat.locator(".heat-text .heat-piece").evaluate_all("nodes => nodes.map(each => each.dataset.sign)")
+    assert signs == ["plus", "minus", "minus"]
+    heat.locator(".heat-text").press("ArrowRight")
+    heat.locator(".heat-text").press("ArrowRight")
+    assert heat.locator(".heat-line").inner_text().startswith(f"Token 2 of 3, “{HOSTILE}”: KL -0.5, Reward -0.5")
+    assert heat.locator("img, script").count() == 0 and page.evaluate("() => window.__x === undefined")
+
+
+def test_a_pinned_answer_is_read_token_by_token_and_an_old_run_says_that_it_has_no_figures(run, visit):
+    run.write(Sample(5, "Why?", "so it is", 0.1, 0.2, 3, True, "policy", figures("so ", "it is", "")))
+    run.write(Sample(5, "Old?", "as it was", 0.1, 0.2, 3, True, "policy"))
+    page = visit("ppo")
+    cards = page.locator("#ppo-timeline .pinned")
+    cards.filter(has_text="Why?").get_by_role("button", name="Tokens").click()
+    page.locator("#ppo-heat .heat-text .heat-piece").nth(2).wait_for()
+    cards.filter(has_text="Old?").get_by_role("button", name="Tokens").click()
+    page.get_by_text("This answer has no figures by token").wait_for()
+
+
 def test_at_most_eight_knobs_stand_in_the_open_and_each_has_a_name(run, visit):
     page = visit("ppo")
     state(page, "running")

@@ -138,6 +138,11 @@ function onChoice(page, then) {
   if (window.labChosen?.[page]) then(window.labChosen[page]);
 }
 
+// One answer token by token: asked for by a table or the timeline, shown by heat.js.
+function showTokens(answer) {
+  window.dispatchEvent(new CustomEvent("lab-tokens", { detail: answer }));
+}
+
 const STATES = {
   queued: "waiting for its turn", running: "running", paused: "paused", interrupted: "interrupted", done: "done", stopped: "stopped",
   failed: "failed", damaged: "damaged",

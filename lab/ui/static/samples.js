@@ -10,7 +10,7 @@ const heads = COLUMNS.map(([key, words, numeric]) => {
   cell.append(node);
   return cell;
 });
-fill(line, heads);
+fill(line, heads, make("td", ""));
 fill(table, fill(make("thead", ""), line), body);
 fill(scroll, table);
 fill(part, fill(make("div", "part-head"), make("h3", "", "Newest answers")), scroll);
@@ -46,7 +46,14 @@ function show() {
     cell.setAttribute("aria-sort", mine ? (up ? "ascending" : "descending") : "none");
     write(cell.firstChild, COLUMNS[index][1] + (mine ? (up ? " ↑" : " ↓") : ""));
   });
-  fill(body, sorted.map(([row]) => fill(make("tr", ""), COLUMNS.map(([name, , numeric]) => cell(name, row[name], numeric)))));
+  fill(body, sorted.map(([row]) => fill(make("tr", ""), COLUMNS.map(([name, , numeric]) => cell(name, row[name], numeric)), tokens(row))));
+}
+
+// Opens the answer token by token, in the part below.
+function tokens(row) {
+  const { step, prompt, response } = row, node = button("Tokens", () => showTokens({ run: have[0], step, prompt, response }), "lab-link");
+  node.setAttribute("aria-label", `Show the answer of step ${step} token by token`);
+  return fill(make("td", ""), row.kl === null ? null : node);
 }
 
 function cell(name, value, numeric) {

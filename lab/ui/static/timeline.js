@@ -11,7 +11,7 @@ fill(part, head, rows, note);
 fill(root, part);
 part.hidden = true;
 
-let chosen = "", steps = [], step = null, asked = 0;
+let chosen = "", run = "", steps = [], step = null, asked = 0;
 const round = poll(look);
 onChoice(props.stage, ([name]) => { chosen = name; step = null; round(); });
 slider.addEventListener("input", () => {
@@ -24,6 +24,7 @@ async function look() {
   const mine = ++asked, found = await post("timeline", { run: chosen, stage: props.stage, step });
   if (mine !== asked) return 300;
   steps = found.steps;
+  run = found.run;
   part.hidden = !found.rows.length;
   if (part.hidden) return 1500;
   slider.max = steps.length - 1;
@@ -42,13 +43,15 @@ async function look() {
 
 function row({ prompt, first, now }) {
   const sides = make("div", "pinned-sides"), same = first.step === now.step;
-  fill(sides, side(`Before ${props.stage.toUpperCase()}`, first), same ? make("div", "pinned-side pinned-about", "The answers of later steps will stand here.") : side(`At step ${now.step}`, now));
+  const open = (said) => said.kl !== null && button("Tokens", () => showTokens({ run, step: said.step, prompt }), "lab-link");
+  fill(sides, side(`Before ${props.stage.toUpperCase()}`, first, open(first)), same ? make("div", "pinned-side pinned-about", "The answers of later steps will stand here.") : side(`At step ${now.step}`, now, open(now)));
   return fill(make("article", "pinned"), make("div", "pinned-prompt", prompt), sides);
 }
 
-function side(words, { pieces, score, kl, length }) {
+function side(words, { pieces, score, kl, length }, link) {
   const node = make("div", "pinned-side"), facts = [score !== null && `score ${number(score)}`, kl !== null && kl > 0 && `${number(kl)} nats`, `${length} tokens`];
   node.append(make("span", "pinned-about", [words, ...facts.filter(Boolean)].join(" · ")));
   for (const [kind, text] of pieces) node.append(kind === "same" ? document.createTextNode(text) : make(kind, "", text));
+  if (link) node.append(" ", link);
   return node;
 }
