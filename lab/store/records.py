@@ -15,7 +15,9 @@ ANSWER_CHARACTERS = 200_000
 NOTE_CHARACTERS = 10_000
 NAME_CHARACTERS = 64
 KEY_CHARACTERS = 200
-POOLS = ("rank", "duel", "import")
+# What is shown a second time, to see whether a person agrees with themselves, teaches nothing anew.
+REPEAT = "repeat"
+POOLS = ("rank", "duel", "import", REPEAT)
 SIMULATED = "simulated:"
 
 Order = tuple[tuple[int, ...], ...]

@@ -10,8 +10,9 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lab.errors import AlreadyRanked, KeyReused, NotFound
+from lab.errors import AlreadyRanked, BadInput, KeyReused, NotFound
 from lab.store.records import (
+    REPEAT,
     Turns,
     as_order,
     checked_guess,
@@ -61,21 +62,25 @@ def ranking(link: sqlite3.Connection, given: Given, at: float | None = None, und
     earlier = _sent_before(link, given)
     if earlier:
         return earlier, True
-    count = link.execute("SELECT count FROM comparison WHERE id = ?", (given.comparison_id,)).fetchone()
-    if not count:
+    found = link.execute("SELECT count, pool FROM comparison WHERE id = ?", (given.comparison_id,)).fetchone()
+    if not found:
         raise NotFound(
             f"There is no comparison {given.comparison_id[:40]!r} here: the page is older than this workspace, so this "
             "is NOT saved. Reload the page."
         )
-    order = checked_order(given.order, count[0])
-    shown, guess = checked_shown(given.shown, count[0]), checked_guess(given.guess, count[0])
+    count, pool = found
+    order = checked_order(given.order, count)
+    shown, guess = checked_shown(given.shown, count), checked_guess(given.guess, count)
     if not undone:
         _refuse_second(link, given)
-    return insert(
+    seq = insert(
         link, "ranking", given.key, given.comparison_id, _json(order), _json(shown), given.rater, given.seconds,
         given.note, _json(given.tags), None if guess is None else _json(guess), pairs_in(order),
         time.time() if at is None else at,
-    ), False  # fmt: skip
+    )  # fmt: skip
+    if pool == REPEAT:
+        exclusion(link, seq, True)
+    return seq, False
 
 
 def _sent_before(link: sqlite3.Connection, given: Given) -> int | None:
@@ -142,7 +147,11 @@ def withdrawal(link: sqlite3.Connection, key: str, seq: int) -> None:
 
 
 def exclusion(link: sqlite3.Connection, seq: int, excluded: bool) -> None:
+    """A repeat is left out from the start and stays out: its pairs are those of the first ranking."""
     _known(link, seq)
+    pool = "SELECT pool FROM comparison WHERE id = (SELECT comparison_id FROM ranking WHERE seq = ?)"
+    if not excluded and link.execute(pool, (seq,)).fetchone() == (REPEAT,):
+        raise BadInput(f"Ranking {seq} repeats an earlier one, so it would count twice in training. It stays left out.")
     kind = "exclude" if excluded else "include"
     newest = link.execute(
         "SELECT kind FROM change WHERE ranking_seq = ? AND kind != 'withdraw' ORDER BY seq DESC", (seq,)

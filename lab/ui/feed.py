@@ -67,6 +67,11 @@ class Feed:
             _remember(self._hands, tab, item, TABS)
         return item
 
+    def give(self, tab: str, item: Item) -> None:
+        """Put this one in a tab's hand, in place of what has been ranked there."""
+        with self._lock:
+            _remember(self._hands, tab, item, TABS)
+
     def put(self, tab: str, item: Item) -> None:
         """Give a tab this one now; what it had in hand is kept for the next turn."""
         with self._lock:

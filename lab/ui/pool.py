@@ -24,6 +24,7 @@ class Sampling:
     prompts: str = knob("both", "built-in prompts, your own, or both with yours first", choices=CHOICES, shown=True)
     temperature: float = knob(TEMPERATURE, "how varied the answers are", low=0.05, high=2.0, shown=True)
     tokens: int = knob(72, "longest answer in tokens", low=8, high=512, shown=True)
+    repeats: int = knob(10, "rankings until one of yours comes back unmarked, as a test; 0: never", low=0, high=1000)
 
     def __post_init__(self) -> None:
         check(self)

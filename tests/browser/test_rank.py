@@ -175,6 +175,24 @@ def test_a_screen_reader_hears_the_answers_and_a_phone_needs_no_sideways_scrolli
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_ranking_comes_back_unmarked_and_the_agreement_with_oneself_is_shown_after_the_click(app, visit):
+    page = visit()
+    ready(page)
+    page.fill(".lab-name input", "twice")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.cookie.includes('lab_rater=twice')")
+    for _ in range(10):
+        rank(page)
+    assert "ranked these answers before" not in page.inner_text(f"{BOARD} .board-reveal")
+    ready(page)
+    assert "like yourself" not in page.inner_text(f"{BOARD} .board-progress")
+    rank(page)
+    page.get_by_text("You have ranked these answers before").wait_for()
+    assert "of 6 pairs like yourself" in page.inner_text(f"{BOARD} .board-progress")
+    last = [each for each in app.rankings() if each.rater == "twice"][-1]
+    assert last.comparison.pool == "repeat" and last.excluded
+
+
 def test_a_file_of_prompts_is_asked_before_the_built_in_ones(visit, tmp_path):
     file = tmp_path / "mine.txt"
     file.write_text("Where does the first of my prompts live?\n\nWhere does the second of them live?\n")

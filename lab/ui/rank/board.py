@@ -13,7 +13,13 @@ from lab.ui.rank.desk import TAGS
 from lab.ui.theme import STATIC
 
 LABELS = MappingProxyType(
-    {"count": "Answers", "prompts": "Prompts", "temperature": "Temperature", "tokens": "Longest answer"}
+    {
+        "count": "Answers",
+        "prompts": "Prompts",
+        "temperature": "Temperature",
+        "tokens": "Longest answer",
+        "repeats": "Self-test after",
+    }
 )
 SCRIPTS = ("ranking.js", "dragging.js", "board.js")
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 from lab.errors import BadInput, BadRanking, NotFound
 from lab.store import Comparison, Ranking
 from lab.ui.feed import Item, known_policies, tab_name
 from lab.ui.office import Office
-from lab.ui.pool import MIX, read_pool
+from lab.ui.pool import MIX, Pool, read_pool
 from lab.ui.prompts import OWN
 from lab.ui.rank.guess import Agreement, agreement
+from lab.ui.rank.repeats import REPEAT, Repeats, known, reshuffled
 from lab.ui.state import ENOUGH
 
 TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
@@ -23,6 +25,7 @@ class Desk:
     def __init__(self, office: Office) -> None:
         self.office, self.feed = office, office.feed
         self.agreement = Agreement(office.store)
+        self.repeats = Repeats(office.store)
 
     def open(self) -> None:
         """Name the actions under which scripts find this desk."""
@@ -44,10 +47,20 @@ class Desk:
         comparison = self.office.store.comparison(str(body.get("comparison")))
         seq, already = self._save(body, comparison, rater)
         held = self.feed.hold(tab, pool)
-        item = self.feed.advance(tab, pool) if held.comparison == comparison.id else held
-        return {"seq": seq, "already": already, "reveal": self._reveal(body, comparison, rater)} | {
-            "next": self._view(item, rater)
-        }
+        item = self._after(tab, pool, rater) if held.comparison == comparison.id else held
+        reveal = self._reveal(body, comparison, rater) | {"again": self.repeats.of(rater, seq)}
+        return {"seq": seq, "already": already, "reveal": reveal, "next": self._view(item, rater)}
+
+    def _after(self, tab: str, pool: Pool, rater: str) -> Item:
+        """What follows a ranking: something new, or now and then a ranking of one's own as if it were new."""
+        due = self.repeats.due(rater, pool.sampling.repeats) if pool.kind == "rank" else None
+        if due is None:
+            return self.feed.advance(tab, pool)
+        store, rng = self.office.store, random.Random()
+        shuffled = reshuffled(store.comparison(due.comparison).candidates, rng)
+        item = self.feed.recall(store.add_comparison(due.prompt, shuffled, pool=REPEAT), pool)
+        self.feed.give(tab, item)
+        return item
 
     def undo(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Take a saved ranking of one's own back and show its answers again; the prompt in hand is kept for later."""
@@ -56,6 +69,7 @@ class Desk:
             raise BadInput("That ranking is not yours, so it stays.")
         self.office.store.withdraw(str(body.get("key")), found.seq)
         self.agreement.drop(rater, found.seq)
+        self.repeats.drop(rater, found.seq)
         return self._show_again(body, found, rater)
 
     def again(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
@@ -108,6 +122,8 @@ class Desk:
         )
         if comparison.pool == "rank":
             self.agreement.add(rater, seq, order, scores)
+        if comparison.pool in ("rank", REPEAT) and order:
+            self.repeats.add(rater, seq, known(comparison, order))
         return seq, already
 
     def _reveal(self, body: dict[str, Any], comparison: Comparison, rater: str) -> dict[str, Any]:
@@ -129,6 +145,7 @@ class Desk:
     def _view(self, item: Item, rater: str) -> dict[str, Any]:
         counts = self.office.store.counts()
         progress = {"mine": counts["raters"].get(rater, 0), "all": counts["by_person"], "enough": ENOUGH}
+        progress["same"], progress["again"] = self.repeats.total(rater)
         return self.feed.view(item) | {"progress": progress}
 
 

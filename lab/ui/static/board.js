@@ -279,15 +279,18 @@ function reveal(found) {
   add(`Saved: ${orderInWords(found.order)}. `, true);
   const writers = [...new Set(found.policies)];
   add(writers.length === 1 ? `All by ${writers[0]}. ` : `Written by ${found.policies.map((name, n) => `${LETTERS[n]} ${name}`).join(", ")}. `);
+  const [same, twice] = found.again;
+  if (twice) add(`You have ranked these answers before: ${same} of ${twice} pairs as then. `, true);
   if (!found.guess.length) return;
   add(`The reward model guessed ${found.guess.map((index) => LETTERS[index]).join(" > ")}: ${found.agreed} of ${found.pairs} pairs like you. `);
   if (found.total) add(`So far ${Math.round((100 * found.total_agreed) / found.total)} % of ${found.total} pairs.`, true);
 }
 
-function showProgress({ mine, all, enough }) {
+function showProgress({ mine, all, enough, same, again }) {
   const others = all > mine ? `, ${all} with others` : "";
   const goal = mine < enough ? ` of about ${enough}` : "";
-  find(".board-progress span").textContent = `${mine}${goal} rankings${others}`;
+  const self = again ? `, ${Math.round((100 * same) / again)} % of ${again} pairs like yourself` : "";
+  find(".board-progress span").textContent = `${mine}${goal} rankings${others}${self}`;
   find(".board-progress progress").max = enough;
   find(".board-progress progress").value = Math.min(mine, enough);
 }
