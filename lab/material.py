@@ -34,13 +34,31 @@ def kept(run: Run) -> dict[str, Any]:
     return found
 
 
-def for_sft(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, Any]:
-    """The given pairs, or built-in ones where there are none; the last few are held out."""
+def for_sft(text: Text, pairs: Sequence[tuple[Prompt, str]], seed: int) -> dict[str, Any]:
+    """The given pairs that the model can read whole, or built-in ones where none are given; the last few are held out.
+
+    Raises PromptTooLong when none of the given fits; `left_out` counts those that do not.
+    """
     count = SFT_PAIRS + SFT_HELD_OUT
-    found = list(pairs) or [(pair.prompt, pair.response) for pair in corpus.pairs(count, seed)]
+    given = [pair for pair in pairs if _fits(text, pair)]
+    if pairs and not given:
+        raise PromptTooLong(
+            f"None of the {len(pairs)} pairs fits in the {text.context} tokens that this model reads. Give shorter "
+            "ones."
+        )
+    found = given or [(pair.prompt, pair.response) for pair in corpus.pairs(count, seed)]
     held_out = min(SFT_HELD_OUT, len(found) // 10)
     cut = len(found) - held_out
-    return {"pairs": found[:cut], "held_out": found[cut:], "pinned": corpus.prompts(4, 0, held_out=True)}
+    pinned = corpus.prompts(4, 0, held_out=True)
+    return {"pairs": found[:cut], "held_out": found[cut:], "pinned": pinned, "left_out": len(pairs) - len(given)}
+
+
+def _fits(text: Text, pair: tuple[Prompt, str]) -> bool:
+    try:
+        text.prompt_ids(pair[0], room=len(text.response_ids(pair[1])))
+    except PromptTooLong:
+        return False
+    return True
 
 
 def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: int) -> dict[str, Any]:
@@ -51,7 +69,7 @@ def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: in
     chosen = [each for each in rankings if each.order and not each.excluded and _wanted(each, raters)]
     if not chosen:
         raise NoRows(
-            f"There are no rankings by {raters} to learn from; this workspace has {len(rankings)} in all. "
+            f"There are no rankings by {_named(raters)} to learn from; this workspace has {len(rankings)} in all. "
             "Rank some prompts on the Rank page, or import some: python -m lab import FILE"
         )
     found, cut = [], 0
@@ -60,6 +78,10 @@ def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: in
         found.append(row)
         cut += shortened
     return {"rankings": found, "prompts": corpus.prompts(SCALE_PROMPTS, 11), "cut": cut, "raters": raters}
+
+
+def _named(raters: str) -> str:
+    return {PERSON: "a person", ALL: "anybody"}.get(raters, raters)
 
 
 def _wanted(each: Ranking, raters: str) -> bool:

@@ -61,9 +61,14 @@ class Roles:
         self.changed()
 
     def changed(self) -> None:
-        """Look at the model's layers anew, after adapters came or went; nothing learns that did not before."""
+        """Look at the model's layers anew, after adapters came or went; nothing learns that did not before.
+
+        No adapter stays active between passes: when an active one is deleted, PEFT lets another one learn in its place.
+        """
         self._lean.clear()
         self._layers = [module for module in self.model.modules() if hasattr(module, "_active_adapter")]
+        for layer in self._layers:
+            layer._active_adapter = []
 
     def remove(self, role: str) -> None:
         """The adapter and head of a role go, if there are any."""

@@ -17,7 +17,7 @@ from lab.adapters import load_adapter, save_adapter
 from lab.compare import compare
 from lab.config import Compare, Ppo, Reward, Sft
 from lab.dpo import Dpo
-from lab.errors import BadNumber, Busy, NotFound
+from lab.errors import BadName, BadNumber, Busy, NotFound
 from lab.events import Event, Warned
 from lab.loading import EMBEDDED
 from lab.models import BASE, Roles, copy_weights
@@ -28,7 +28,7 @@ from lab.runner import Job, Live
 from lab.state import State
 from lab.store import Ranking
 from lab.text import Asked
-from lab.workspace import Run, Workspace
+from lab.workspace import RUN_NAME, Run, Workspace
 
 MOST_LOADED = 6
 
@@ -73,6 +73,11 @@ class Studio:
                 self.facts[name] = load_adapter(self.roles, name, shipped)
             return
         run_name, _, step = name.partition("@")
+        if not RUN_NAME.fullmatch(run_name):
+            raise BadName(
+                f"{name[:80]!r} names no policy and no reward model. Names are base, sft, a run such as 0004-ppo, or a run "
+                "at a step, 0004-ppo@20."
+            )
         run = self.workspace.run(run_name)
         if step:
             self._load_checkpoint(run, name, int(step) if step.isdigit() else -1)
@@ -174,7 +179,7 @@ class Studio:
 
     def _begin_sft(self, config: Sft, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         pairs = inputs.pop("pairs", [])
-        return inputs | {"pairs": len(pairs) or "built-in"}, material.for_sft(pairs, config.seed)
+        return inputs | {"pairs": len(pairs) or "built-in"}, material.for_sft(self.roles.text, pairs, config.seed)
 
     def _begin_reward(self, config: Reward, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         inputs, found = self._begin_dpo(config, inputs)
@@ -236,7 +241,7 @@ class Studio:
         state = sft_stage.begin(self.roles, config, run.name)
         pairs, held_out = ([tuple(pair) for pair in found[key]] for key in ("pairs", "held_out"))
         events = sft_stage.sft(state, pairs, Live(run, config), held_out=held_out, pinned=found["pinned"])
-        return state, events, {}
+        return state, _after(_left_out_warning(found), events), {}
 
     def _reward(self, run: Run, config: Reward, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         reference = self.role(inputs["reference"])
@@ -308,6 +313,13 @@ def _cut_warning(found: dict[str, Any]) -> Iterator[Event]:
     if found["cut"]:
         text = f"{found['cut']} of {len(found['rankings'])} rankings were longer than allowed and were cut."
         yield Warned(0, "W_CUT", text, "Raise the length that the reward model reads, if memory allows.")
+
+
+def _left_out_warning(found: dict[str, Any]) -> Iterator[Event]:
+    if found.get("left_out"):
+        total = found["left_out"] + len(found["pairs"]) + len(found["held_out"])
+        text = f"{found['left_out']} of {total} pairs are longer than the model reads and were left out."
+        yield Warned(0, "W_CUT", text, "Shorten them, or choose a base that reads more tokens.")
 
 
 def _after(first: Iterator[Event], events: Iterator[Event]) -> Iterator[Event]:

@@ -64,11 +64,11 @@ class Text:
         if not any(message["content"].strip() for message in messages):
             raise EmptyPrompt("The prompt is empty, so there is nothing to answer. Write at least one word.")
         rendered = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        ids = self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(rendered, add_special_tokens=False, verbose=False)["input_ids"]
         if len(ids) + room > self.context:
             raise PromptTooLong(
-                f"The prompt has {len(ids)} tokens and the answer needs room for {room}, but this model reads "
-                f"{self.context} in all. Shorten the prompt or the longest response."
+                f"The prompt {_beginning(messages)} has {len(ids)} tokens and the answer needs room for {room}, but this model "
+                f"reads {self.context} in all. Shorten the prompt or the longest response."
             )
         return ids
 
@@ -78,12 +78,17 @@ class Text:
 
     def response_ids(self, response: str, ended: bool = True) -> list[int]:
         """The ids of a response, closed by the end token if it ended."""
-        ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(response, add_special_tokens=False, verbose=False)["input_ids"]
         return [*ids, self.eos_ids[0]] if ended else ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """A response in words, without its stop token or pads."""
         return self.tokenizer.decode([i for i in ids if i not in self.eos_ids], skip_special_tokens=True)
+
+
+def _beginning(messages: Sequence[dict[str, str]]) -> str:
+    said = " ".join(messages[-1]["content"].split())
+    return f"'{said}'" if len(said) <= 40 else f"'{said[:40]}...'"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 
 from lab import config as knobs
 from lab.bars import watch
-from lab.errors import BadNumber, EmptyPrompt, NoRows, NotFound
+from lab.errors import BadFile, BadNumber, EmptyPrompt, NoRows, NotFound
 from lab.runner import Job, drive
 from lab.studio import Studio
 from lab.workspace import Workspace, taken
@@ -78,6 +77,8 @@ def loop(options: Options) -> Result:
     from lab.loop import Plan, run_loop
 
     config = _knobs(options, knobs.Ppo)
+    _within("count", options.count, 1, 100_000)
+    _within("candidates", options.candidates, 2, 8)
     plan = Plan(config, options.rater, options.count, options.candidates, options.sft_steps, options.larger)
     with tempfile.TemporaryDirectory() as nowhere:
         options.workspace = options.workspace or Path(nowhere)
@@ -102,6 +103,9 @@ def _print_loop(result: Result) -> None:
 def sample(options: Options) -> Result:
     from lab.generate import sample
 
+    _within("n", options.n, 1, 64)
+    _within("tokens", options.tokens, 1, 512)
+    _within("temperature", options.temperature, 0, 5)
     with _studio(options) as studio:
         role, text = studio.role(options.policy), studio.roles.text
         ids = text.prompt_ids(options.prompt, room=options.tokens)
@@ -122,9 +126,11 @@ def rank(options: Options) -> Result:
     from lab.loop import rank_prompts
     from lab.rater import Rater, rater
 
+    _within("count", options.count, 1, 100_000)
+    _within("candidates", options.candidates, 2, 8)
+    _within("sharpness", options.sharpness, 0, 1000)
+    _within("careless", options.careless, 0, 1)
     judge = Rater(rater(options.rater).name, options.sharpness, options.careless)
-    if not 2 <= options.candidates <= 8:
-        raise BadNumber(f"A ranking has 2 to 8 candidates, not {options.candidates}.")
     with _studio(options) as studio:
         events = rank_prompts(studio, judge, options.policy, options.count, options.candidates, options.seed)
         watch(events)
@@ -139,7 +145,8 @@ def import_file(options: Options) -> Result:
 
     with Workspace(options.workspace).store() as store:
         found = import_file(store, options.file, options.format, rater=options.rater)
-    print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out")
+    here = f", {found.already} were here already" if found.already else ""
+    print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out{here}")
     for line, reason in found.rejected[:20]:
         print(f"  line {line}: {reason}")
     return {"format": found.format, "accepted": found.accepted, "rejected": len(found.rejected)}
@@ -157,10 +164,7 @@ def export_file(options: Options) -> Result:
 def score(options: Options) -> Result:
     from lab.reward import raw_scores
 
-    rows = [json.loads(line) for line in _lines(options.file)]
-    bad = next((number for number, row in enumerate(rows, 1) if not {"prompt", "response"} <= set(row)), None)
-    if bad:
-        raise NotFound(f'Line {bad} of {options.file} has no "prompt" and "response". Give JSON lines with both.')
+    rows = _texts(options.file)
     with _studio(options) as studio:
         cast, text = studio.cast(options.reward), studio.roles.text
         responses = [text.response_ids(row["response"]) for row in rows]
@@ -170,6 +174,19 @@ def score(options: Options) -> Result:
     for row, each in zip(rows, scores, strict=True):
         print(f"{each:+.2f}  {row['response'][:100]}")
     return {"reward": cast.reward, "scores": scores}
+
+
+def _texts(path: Path) -> list[dict[str, str]]:
+    """The rows of a file of prompts and responses; BadFile names the first line that is none."""
+    from lab.formats.files import rows
+
+    found = rows(path)
+    for row in found:
+        lacking = [key for key in ("prompt", "response") if row.fault or not isinstance(row.fields.get(key), str)]
+        if lacking:
+            why = row.fault or f'no text under "{lacking[0]}"'
+            raise BadFile(f'Line {row.line} of {path}: {why}. Give JSON lines with "prompt" and "response".')
+    return [row.fields for row in found]
 
 
 def formats(options: Options) -> Result:
@@ -230,6 +247,12 @@ def bench(options: Options) -> Result:
 # Shared by the verbs
 
 
+def _within(name: str, value: float, low: float, high: float) -> None:
+    """BadNumber for a flag outside its range, or for one that is not a number."""
+    if not low <= value <= high:
+        raise BadNumber(f"--{name} is {value}, outside {low:g} to {high:g}. Choose a value in that range.")
+
+
 @contextmanager
 def _studio(options: Options) -> Iterator[Studio]:
     """The workspace with its base loaded, owned for as long as the verb runs."""
@@ -262,7 +285,7 @@ def _knobs(options: Options, config: type) -> Any:
 def _pairs(path: Path) -> list[tuple[list[dict[str, str]], str]]:
     from lab.formats import read
 
-    found = [(list(record.prompt), record.candidates[0]) for record in read(path, "auto").records if record.prompt]
+    found = [(list(record.prompt), record.best) for record in read(path, "auto").records if record.prompt]
     if not found:
         raise NoRows(
             f"{path} holds no pair of a prompt and an answer. Give instruction data, such as Alpaca's or TRL's."
@@ -271,11 +294,16 @@ def _pairs(path: Path) -> list[tuple[list[dict[str, str]], str]]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text file that hold something. Raises NotFound and EmptyPrompt."""
+    """The lines of a text file that hold something. Raises NotFound, BadFile, BadEncoding and EmptyPrompt."""
+    from lab.formats.files import text_of
+
     try:
-        found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as problem:
-        raise NotFound(f"{path} could not be read as UTF-8 text: {problem}. Check the name of the file.") from problem
+        raw = path.read_bytes()
+    except FileNotFoundError as problem:
+        raise NotFound(f"There is no file {path}. Check its name.") from problem
+    except OSError as problem:
+        raise BadFile(f"{path} cannot be read ({problem.strerror}). Give a file with one prompt a line.") from problem
+    found = [line.strip() for line in text_of(raw, path.name).splitlines() if line.strip()]
     if not found:
         raise EmptyPrompt(f"{path} has no line with text in it. Write one prompt a line.")
     return found

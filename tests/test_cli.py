@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.__main__ import main
+
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("LAB_DATA", ROOT.parent / "shared" / "data"))
 
@@ -85,14 +87,73 @@ def test_preferences_that_people_made_are_imported_and_learned_from(tmp_path):
         (["sample", "--prompt", " "], "E_EMPTY_PROMPT"),
         (["rank", "--rater", "simulated:nobody"], "E_NOT_FOUND"),
         (["rank", "--candidates", "1"], "E_BAD_NUMBER"),
+        (["rank", "--count", "0"], "E_BAD_NUMBER"),
+        (["rank", "--sharpness", "nan"], "E_BAD_NUMBER"),
+        (["rank", "--careless", "7"], "E_BAD_NUMBER"),
+        (["loop", "--count", "-3"], "E_BAD_NUMBER"),
+        (["sample", "--prompt", "x", "-n", "0"], "E_BAD_NUMBER"),
+        (["sample", "--prompt", "x", "--tokens", "0"], "E_BAD_NUMBER"),
+        (["sample", "--prompt", "x", "--temperature", "nan"], "E_BAD_NUMBER"),
+        (["sample", "--prompt", "word " * 600], "E_PROMPT_TOO_LONG"),
+        (["compare", "sft", "nobody"], "E_BAD_NAME"),
         (["import", "nowhere.jsonl"], "E_NOT_FOUND"),
+        (["import", "lab"], "E_BAD_FILE"),
+        (["sft", "--data", "nowhere.json"], "E_NOT_FOUND"),
         (["sample", "--prompt", "x", "--base", "no/such-model"], "E_MODEL_INCOMPLETE"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_with_exit_status_2(tmp_path, arguments, code):
-    done = lab(arguments[0], "-w", tmp_path / "w", *arguments[1:])
-    lines = done.stderr.strip().splitlines()
-    assert done.returncode == 2 and lines[-1].startswith(code + ":") and "Traceback" not in done.stderr
+def test_what_is_wrong_is_said_in_one_line_with_exit_status_2(tmp_path, capsys, monkeypatch, arguments, code):
+    monkeypatch.chdir(ROOT)
+    assert main([arguments[0], "-w", str(tmp_path / "w"), *arguments[1:]]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(code + ":")
+
+
+def test_a_refusal_leaves_the_process_with_status_2_and_one_line(tmp_path):
+    done = lab("resume", "-w", tmp_path / "w", "0007-ppo")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("E_NOT_FOUND:") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "content", "code"),
+    [
+        ("ppo", b"", "E_EMPTY_PROMPT"),
+        ("ppo", b"\n  \n", "E_EMPTY_PROMPT"),
+        ("ppo", b"caf\xe9\n", "E_ENCODING"),
+        ("ppo", None, "E_BAD_FILE"),
+        ("score", b"", "E_NO_ROWS"),
+        ("score", b"{bad\n", "E_BAD_FILE"),
+        ("score", b"7\n", "E_BAD_FILE"),
+        ("score", b'{"prompt": "a", "response": 5}\n', "E_BAD_FILE"),
+        ("score", b"\x80\x00\xff" * 999, "E_ENCODING"),
+        ("sft", b"\x80\x00\xff" * 999, "E_ENCODING"),
+        ("import", b"PAR1" + b"\x80\x00\xff" * 999, "E_BAD_FILE"),
+        ("import", None, "E_BAD_FILE"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, capsys, verb, content, code):
+    file = tmp_path / "given.jsonl"
+    file.mkdir() if content is None else file.write_bytes(content)
+    flag = {"ppo": ["--prompts"], "sft": ["--data"]}.get(verb, [])
+    assert main([verb, "-w", str(tmp_path / "w"), *flag, str(file)]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(code + ":") and "given.jsonl" in line
+
+
+def test_of_ranked_answers_sft_takes_the_best_and_says_which_pairs_are_too_long(tmp_path):
+    file = tmp_path / "ranked.jsonl"
+    asked = [*(f"Question {n}?" for n in range(20)), "long " * 600]
+    prompts = [[{"role": "user", "content": words}] for words in asked]
+    rows = [
+        {"prompt": prompt, "candidates": [{"text": "no"}, {"text": "yes"}], "order": [[1], [0]]} for prompt in prompts
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = lab("sft", "-w", tmp_path / "w", "--data", file, "--steps", 1, "--batch", 4, "--json")
+    run = last(done)["run"]
+    kept = json.loads((tmp_path / "w" / "runs" / run / "data.json").read_text())
+    assert {answer for _, answer in kept["pairs"] + kept["held_out"]} == {"yes"} and len(kept["pairs"]) == 18
+    assert "1 of 21 pairs" in done.stderr
 
 
 def test_the_doctor_finds_nothing_wrong_here_and_the_models_are_listed(tmp_path):

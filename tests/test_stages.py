@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from random import Random
 
@@ -167,7 +168,10 @@ def test_exactly_what_learns_takes_gradients_after_any_switching(ready):
     with ready.using("reward"), ready.using(BASE), ready.using("policy"):
         pass
     ready.add("guest", like="sft")
-    ready.remove("guest")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for role in ("guest", "sft"):
+            ready.remove(role)
     named = [*ready.model.parameters(), *ready.heads["value"].parameters()]
     assert {id(p) for p in named if p.requires_grad} == wanted
 

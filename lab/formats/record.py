@@ -35,6 +35,11 @@ class Record:
     rater: str = ""
     source_id: str = ""
 
+    @property
+    def best(self) -> str:
+        """The answer to imitate: one of the best group, or the first where nobody ranked them."""
+        return self.candidates[self.groups[0][0] if self.groups else 0]
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:

@@ -90,6 +90,5 @@ def demonstrations(path: Path) -> Imported:
 
 def pair_of(record: Record) -> tuple[str, str]:
     """The prompt in words and the best answer; a conversation's earlier turns stand before its last."""
-    best = record.groups[0][0] if record.groups else 0
     said = [message.content for message in record.prompt if message.content.strip()]
-    return "\n\n".join(said), record.candidates[best]
+    return "\n\n".join(said), record.best
