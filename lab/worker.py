@@ -7,37 +7,46 @@ import os
 import uuid
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic, sleep, time
 from typing import Any
 
 import psutil
 
-from lab.errors import LabError
+from lab.errors import Busy, LabError
 from lab.events import Failed, Step
+from lab.journal import tail_json
 from lab.runner import Job, Writer, drive
 from lab.serve import Server
 from lab.studio import Studio
-from lab.workspace import Served, Workspace, taken
+from lab.workspace import Workspace, taken
 
-POLL_SECONDS, STALE_SECONDS = 0.03, 120.0
+POLL_SECONDS = 0.03
+# How long before the worker's start something may have been asked for and still be done: a page that watches an answer
+# grow gives up after two minutes; an order to train is remembered for a day by whoever gave it.
+STALE_SECONDS, STALE_ORDER_SECONDS = 120.0, 86_400.0
+ORDERS = ("run", "resume")
 log = logging.getLogger("lab.worker")
 
 
 class Worker:
-    """Requests come from lab.db, answers go to served.jsonl, what the worker is doing to worker.json."""
+    """Requests come from lab.db, answers go to served.jsonl, what the worker is doing to worker.json.
 
-    def __init__(self, workspace: Workspace, studio: Studio, alive: Callable[[], bool]):
+    `began` is when its process did, before the base was loaded.
+    """
+
+    def __init__(self, workspace: Workspace, studio: Studio, alive: Callable[[], bool], began: float):
         self.workspace, self.studio, self.alive = workspace, studio, alive
         if not workspace.db.exists():
             workspace.store().close()
         self.server, self.store = Server(studio), workspace.store(read_only=True)
         self.waiting: deque[tuple[str, str, dict[str, Any]]] = deque()
-        self.seen, self.looked, self.started = 0, 0.0, time()
+        self.seen, self.looked, self.began, self.started = 0, 0.0, began, time()
 
     def forever(self) -> None:
         """Until `alive` says no."""
-        self._forget_what_is_old()
         self.report()
+        self.take_over()
         while self.alive():
             self.look()
             if self.waiting:
@@ -51,24 +60,38 @@ class Worker:
             return
         for seq, request_id, kind, payload, _ in self.store.requests_after(self.seen):
             self.seen = seq
-            if kind in ("run", "resume"):
-                self.waiting.append((request_id, kind, payload))
-                self.server.say(request_id, {"queued": len(self.waiting)})
-            else:
-                self._guarded(request_id, lambda k=kind, p=payload, r=request_id: self.server.answer(r, k, p))
+            self._take(request_id, kind, payload)
         self.looked = monotonic()
 
-    def _forget_what_is_old(self) -> None:
-        """Start where the last worker ended: what was answered, or asked long ago by a page that has given up, is passed over."""
-        served = Served(self.workspace.served)
-        served.refresh()
-        for seq, request_id, _, _, at in self.store.requests_after(0):
-            answered = (served.get(request_id) or {}).get("done")
-            if not answered and time() - at < STALE_SECONDS:
-                return
+    def _take(self, request_id: str, kind: str, payload: dict[str, Any]) -> None:
+        if kind in ORDERS:
+            self.waiting.append((request_id, kind, payload))
+            self.server.say(request_id, {"queued": len(self.waiting)})
+        else:
+            self._guarded(request_id, lambda: self.server.answer(request_id, kind, payload))
+
+    def take_over(self) -> None:
+        """Do what the last worker left undone, each request judged by itself.
+
+        An order that had begun is refused instead: it may be what ended that worker, and would end this one too.
+        """
+        answers = _last_answers(self.workspace.served)
+        for seq, request_id, kind, payload, at in self.store.requests_after(0):
             self.seen = seq
+            done, begun = answers.get(request_id, (False, False))
+            age = self.began - at
+            if done:
+                continue
+            if kind not in ORDERS:
+                if age < STALE_SECONDS:
+                    self._take(request_id, kind, payload)
+            elif begun or age > STALE_ORDER_SECONDS:
+                self.server.refuse(request_id, _left_behind(begun, age))
+            else:
+                self._take(request_id, kind, payload)
 
     def _run(self, request_id: str, kind: str, payload: dict[str, Any]) -> None:
+        self.server.say(request_id, {"begun": True})
         job = self._guarded(request_id, lambda: self._job(kind, payload))
         if job is None:
             return
@@ -150,7 +173,7 @@ def work(
     try:
         workspace.say(started | {"base": base})
         studio = open_studio(workspace, base, threads)
-        Worker(workspace, studio, alive or (lambda: _lives(parent))).forever()
+        Worker(workspace, studio, alive or (lambda: _lives(parent)), started["started"]).forever()
     except LabError as problem:
         workspace.say(started | {"base": base, "message": str(problem), "code": problem.code})
         raise
@@ -173,6 +196,24 @@ def open_studio(workspace: Workspace, base: str = "", threads: int = 0, four_bit
     if (known.get("base"), known.get("four_bit")) != (name, in_four):
         workspace.set_base({"base": name, "four_bit": in_four})
     return studio
+
+
+def _last_answers(path: Path) -> dict[str, tuple[bool, bool]]:
+    """Whether each request that was ever answered is done with, and whether it is an order that had begun."""
+    found, offset, before = {}, 0, -1
+    while before != offset:
+        before = offset
+        records, offset, _ = tail_json(path, before)
+        found |= {str(each.get("id")): (bool(each.get("done")), bool(each.get("begun"))) for each in records}
+    return found
+
+
+def _left_behind(begun: bool, age: float) -> Busy:
+    if begun:
+        why = "The model process ended while it began this, so it was not tried again"
+    else:
+        why = f"This was asked for {age / 3600:.0f} hours before the model process started, so it was not begun"
+    return Busy(f"{why}. If its run is in the list, resume it there; else give the order once more.")
 
 
 def _lives(parent: int) -> bool:

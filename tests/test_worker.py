@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from folders import make
 
 from lab.events import Step
+from lab.journal import append_json
 from lab.store import Candidate
+from lab.worker import Worker
 from lab.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -117,15 +120,53 @@ def test_people_are_served_by_the_policy_in_training_and_a_killed_run_goes_on(la
     assert answer["policies"][0] == run.name and answer["steps"][0] >= 1 and len(answer["scores"]) == 2
     assert run.status() == "running" and lab.workspace.worker()["busy"] == run.name
     lab.until(lambda: run.checkpoints())
+    in_line = lab.store.ask("run", {"stage": "dpo", "config": {"batch": 32}})
+    lab.until(lambda: lab.workspace.answer(in_line))
     lab.kill()
     lab.until(lambda: run.status() == "interrupted", 5)
     assert lab.workspace.worker() is None
     lab.start()
+    begun = lab.until(lambda: lab.workspace.answer(in_line).get("run"))
+    lab.until(lambda: lab.workspace.run(begun).status() == "done")
     assert lab.ask("resume", {"run": run.name})["run"] == run.name
     lab.until(lambda: run.status() == "running")
     run.set_control(order="stop")
     lab.until(lambda: run.status() == "stopped")
     assert run.adapter.is_dir()
+
+
+def left_over(tmp_path, hours=0.0):
+    """(answers by name, orders in line) of a worker that starts so many hours after four requests were made."""
+    workspace = Workspace(tmp_path / "w")
+    with workspace.store() as store:
+        asked = {name: store.ask("chat" if name == "chat" else "run", {}) for name in ("done", "begun", "chat", "new")}
+    for name, record in (("done", {"done": True, "run": "0001-sft"}), ("begun", {"begun": True, "done": False})):
+        append_json(workspace.served, {"id": asked[name], **record})
+    others = "".join(f'{{"id":"other {number}","done":true}}\n' for number in range(3000))
+    with workspace.served.open("a") as served:
+        served.write(others)
+    worker = Worker(workspace, SimpleNamespace(workspace=workspace), lambda: True, time.time() + 3600 * hours)
+    worker.server.kinds["chat"] = lambda payload: iter([{"text": "Hello", "done": True}])
+    worker.take_over()
+    names = {request: name for name, request in asked.items()}
+    found = {name: workspace.answer(request) or {} for name, request in asked.items()}
+    worker.store.close()
+    return found, [names[request] for request, *_ in worker.waiting]
+
+
+@pytest.mark.parametrize("hours", [0.0, -24.0], ids=["now", "clock set back a day"])
+def test_a_worker_does_what_the_one_before_it_left_undone_and_nothing_twice(tmp_path, hours):
+    found, in_line = left_over(tmp_path, hours)
+    assert in_line == ["new"] and found["new"]["queued"] == 1
+    assert found["chat"]["text"] == "Hello" and "done" not in in_line
+    assert found["begun"]["error"]["code"] == "E_BUSY" and "not tried again" in found["begun"]["error"]["message"]
+
+
+def test_an_order_waits_for_hours_and_is_refused_in_words_after_a_day_while_a_chat_is_passed_over(tmp_path):
+    found, in_line = left_over(tmp_path / "hours", 5.0)
+    assert in_line == ["new"] and not found["chat"]
+    found, in_line = left_over(tmp_path / "days", 30.0)
+    assert not in_line and "30 hours before" in found["new"]["error"]["message"]
 
 
 def test_a_second_worker_is_refused_with_one_sentence(lab):

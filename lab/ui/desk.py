@@ -64,15 +64,8 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
         "run": standing(track) if track else None,
         "asked": asked,
         "hindrance": stage.hindrance(),
-        "idle": _is_idle(office),
         **stage.more(track),
     }
-
-
-def _is_idle(office: Office) -> bool:
-    """Whether the model process is there and has nothing to do."""
-    facts = office.workspace.worker() or {}
-    return bool(facts.get("ready")) and not facts.get("busy")
 
 
 def standing(track: Track) -> dict[str, Any]:

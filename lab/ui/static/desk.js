@@ -1,8 +1,6 @@
 // The desk of a stage: which run is looked at, how it stands, what can be ordered, live knobs, and how a new one is started.
 // `options`: stage, start (words on the button), lead (what a run does, in a sentence), elsewhere {tab, words} for when it cannot
 // start yet, more(found, tools) called after every look, inputs() sent along with a start.
-// A worker that takes long to start passes over what was asked more than two minutes before.
-const STALE = 125_000;
 function desk(options) {
   const { stage } = options, told = teller();
   const picker = make("select", "field-input desk-picker"), state = chip("queued"), where = make("span", "desk-where"), bar = make("progress", "desk-bar");
@@ -10,7 +8,7 @@ function desk(options) {
   const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
   const settings = make("details", "desk-settings"), fieldsOf = form(props.schema);
-  let run = null, request = null, askedAt = 0, again = null, chosen = "", seen = "";
+  let run = null, request = null, chosen = "", seen = "";
 
   picker.setAttribute("aria-label", "Which run to look at");
   picker.addEventListener("change", () => { chosen = picker.value; look(); });
@@ -31,7 +29,6 @@ function desk(options) {
     const wanted = chosen, found = await post(`${stage}-desk`, { run: wanted, request });
     if (wanted !== chosen) return 0;
     settle(found.asked);
-    if (request && !found.asked.queued && found.idle && Date.now() - askedAt > STALE) await askAgain();
     run = found.run;
     box.hidden = !run;
     showRuns(found.runs);
@@ -44,18 +41,6 @@ function desk(options) {
   function settle(asked) {
     if (asked?.error) { told.tell(asked.error, true); showBegin(); request = null; }
     if (asked?.run) { chosen = asked.run; request = null; }
-  }
-
-  function wait(asked, repeat) {
-    request = asked;
-    again = repeat;
-    askedAt = Date.now();
-  }
-
-  // Whoever still has the page open has not given up: an order that was passed over is given once more.
-  async function askAgain() {
-    const repeat = again, found = await repeat();
-    if (found.run) { chosen = found.run; request = null; } else wait(found.request, repeat);
   }
 
   function showBegin() {
@@ -152,8 +137,8 @@ function desk(options) {
   }
 
   async function give(node, body) {
-    const order = { run: run.name, ...body }, found = await told.run(node, `${stage}-order`, order);
-    if (found?.request && !found.run) wait(found.request, () => post(`${stage}-order`, order));
+    const found = await told.run(node, `${stage}-order`, { run: run.name, ...body });
+    if (found?.request && !found.run) request = found.request;
     round();
   }
 
@@ -190,7 +175,7 @@ function desk(options) {
     const found = await told.run(startButton, `${stage}-start`, body);
     if (!found) return;
     if (found.run) chosen = found.run;
-    else wait(found.request, () => post(`${stage}-start`, body));
+    else request = found.request;
     begin.open = false;
     round();
   }
