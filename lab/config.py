@@ -11,6 +11,8 @@ from lab.errors import BadNumber
 # What people rank, what PPO rolls out and what is compared is sampled alike. 0.7 as in OpenAI's TL;DR and the N+ and TRL
 # reproductions: at 1 a small model's answers are too often garbled to be worth ranking.
 TEMPERATURE = 0.7
+# What a base's weights are kept in. auto: bfloat16, float32 on a CPU for shapes without a lean pass of our own.
+PRECISIONS = ("auto", "bfloat16", "float16", "float32", "8-bit", "4-bit")
 
 
 def knob(
@@ -28,6 +30,22 @@ def knob(
     return field(default=default, metadata=metadata)
 
 
+def _optimizer() -> Any:
+    return knob(
+        "adamw",
+        "adamw, or its moments in 8 bits, which a GPU may page out: less memory, a little rounding",
+        choices=("adamw", "adamw_8bit"),
+    )
+
+
+def _checkpointing() -> Any:
+    return knob(
+        "off",
+        "compute layers a second time instead of keeping them: memory, not mathematics; the lean pass needs it not",
+        choices=("off", "on"),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Sft:
     """Supervised fine-tuning on instruction pairs."""
@@ -38,6 +56,8 @@ class Sft:
     rank: int = knob(8, "LoRA rank: how much the adapter can change", low=1, high=512, shown=True)
     learning_rate: float = knob(3e-3, "how far each step moves the adapter", low=1e-8, high=1.0, live=True, shown=True)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    optimizer: str = _optimizer()
+    checkpointing: str = _checkpointing()
     seed: int = knob(0, "order of the pairs and start of the adapter", low=0)
 
     def __post_init__(self) -> None:
@@ -65,6 +85,8 @@ class Reward:
     temperature: float = knob(TEMPERATURE, "of sampling when the scale is measured", low=0.05, high=5.0)
     context: int = knob(256, "longest prompt and response in tokens; longer ones are cut", low=16, high=100_000)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    optimizer: str = _optimizer()
+    checkpointing: str = _checkpointing()
     seed: int = knob(0, "split and order of the rankings", low=0)
 
     def __post_init__(self) -> None:
@@ -111,6 +133,8 @@ class Ppo:
     )
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
     pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
+    optimizer: str = _optimizer()
+    checkpointing: str = _checkpointing()
     seed: int = knob(0, "prompts and sampling", low=0)
 
     def __post_init__(self) -> None:
@@ -119,6 +143,64 @@ class Ppo:
             raise BadNumber(
                 f"A rollout of {self.batch} cannot be cut in minibatches of {self.minibatch}. Lower minibatch."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Policy gradients with the other answers to a prompt as the baseline."""
+
+    method: str = knob(
+        "rloo", "leave one out (Ahmadian 2024), or standardised scores (Shao 2024)", choices=("rloo", "grpo")
+    )
+    steps: int = knob(60, "rollouts, each followed by its updates", low=1, high=100_000, shown=True)
+    prompts: int = knob(16, "prompts in one rollout", low=2, high=4096, shown=True)
+    group: int = knob(4, "answers to each prompt", low=2, high=64, shown=True)
+    microbatch: int = knob(16, "responses in one forward pass: memory, not mathematics", low=1, high=4096)
+    epochs: int = knob(1, "passes over each rollout", low=1, high=16)
+    tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
+    learning_rate: float = knob(1.5e-3, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
+    beta: float = knob(0.1, "the price of a nat of KL to the reference", low=0.0, high=1000.0, live=True, shown=True)
+    temperature: float = knob(TEMPERATURE, "of sampling, and of every log-probability", low=0.05, high=5.0, shown=True)
+    clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
+    grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    missing_eos: str = knob(
+        "replace", "what becomes of the score of a response that did not end", choices=("replace", "subtract", "off")
+    )
+    score_clip: float = knob(5.0, "largest shaped score", low=0.1)
+    optimizer: str = _optimizer()
+    checkpointing: str = _checkpointing()
+    seed: int = knob(0, "prompts and sampling", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.microbatch > self.minibatch:
+            raise BadNumber(
+                f"A rollout of {self.minibatch} responses cannot be cut in microbatches of {self.microbatch}: "
+                "each must be at most the whole. Lower microbatch."
+            )
+
+    @property
+    def minibatch(self) -> int:
+        """The whole rollout is one optimizer step: a ratio that has moved is fragile here."""
+        return self.prompts * self.group
+
+
+@dataclass(frozen=True, slots=True)
+class Dpo:
+    """Direct preference optimisation on rankings."""
+
+    epochs: int = knob(1, "passes over the pairs", low=1, high=1000, shown=True)
+    batch: int = knob(16, "pairs in one optimizer step", low=1, high=1024, shown=True)
+    microbatch: int = knob(8, "pairs in one forward pass: memory, not mathematics", low=1, high=1024)
+    learning_rate: float = knob(5e-4, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
+    beta: float = knob(0.1, "how closely the policy is held to the reference", low=1e-4, high=1000.0, shown=True)
+    grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    optimizer: str = _optimizer()
+    checkpointing: str = _checkpointing()
+    seed: int = knob(0, "order of the pairs", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True, slots=True)

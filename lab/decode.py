@@ -5,10 +5,10 @@
 
 Everything that decoding does not need is folded away beforehand: the adapter into its layer, each norm's weight and
 1/sqrt(D) into the matrix that follows, q, k and v into one matrix, gate and up into another. Rows of q and k are put in
-an order in which the two halves of a rotation lie side by side, so that it is one complex product. In float64 the result
-is the model's own to 1e-9, in float32 it is as far from that as the model's own float32. States, rotations and norms are
-in float32 where products are in bfloat16. The copies live as long as the call: weights that change meanwhile do not mix
-in.
+an order in which the two halves of a rotation lie side by side, so that it is one complex product. In float64 the
+result is the model's own to 1e-9, in float32 it is as near to that as the model's own float32. States, rotations and
+norms are in float32 where products are in bfloat16. The copies live as long as the call: weights that change meanwhile
+do not mix in.
 """
 
 from __future__ import annotations

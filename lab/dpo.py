@@ -10,7 +10,7 @@ from time import monotonic
 import torch
 
 from lab import logprobs, losses
-from lab.config import check, knob
+from lab.config import Dpo
 from lab.errors import TooFewRankings
 from lab.events import Event, Finished, Progress, Started, Step
 from lab.models import Roles
@@ -19,22 +19,6 @@ from lab.rollout import Cast
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite
 from lab.text import batch_of
-
-
-@dataclass(frozen=True, slots=True)
-class Dpo:
-    """Direct preference optimisation on rankings."""
-
-    epochs: int = knob(1, "passes over the pairs", low=1, high=1000, shown=True)
-    batch: int = knob(16, "pairs in one optimizer step", low=1, high=1024, shown=True)
-    microbatch: int = knob(8, "pairs in one forward pass: memory, not mathematics", low=1, high=1024)
-    learning_rate: float = knob(5e-4, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
-    beta: float = knob(0.1, "how closely the policy is held to the reference", low=1e-4, high=1000.0, shown=True)
-    grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
-    seed: int = knob(0, "order of the pairs", low=0)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +35,7 @@ class Pair:
 def begin(roles: Roles, cast: Cast, config: Dpo) -> State:
     """The policy as an exact copy of the reference; nothing else learns."""
     roles.add(cast.policy, like=cast.reference)
-    state = new_state(roles, [(cast.policy, "")])
+    state = new_state(roles, [(cast.policy, "")], config)
     state.beta = config.beta
     return state
 

@@ -23,6 +23,7 @@
       NewerWorkspace        E_NEWER_WORKSPACE     a workspace written by a later version of the lab
       KeyReused             E_KEY_REUSED          one idempotency key sent with two different rankings
       AlreadyRanked         E_ALREADY_RANKED      a rater ranking the same candidates a second time
+      Unsupported           E_UNSUPPORTED         something that this device or installation cannot do
       SelfCheck             E_SELF_CHECK          a check that the lab makes of itself at run time has failed
       DiskFull              E_DISK_FULL           no room left, so something was not saved
 
@@ -125,6 +126,10 @@ class KeyReused(LabError):
 
 class AlreadyRanked(LabError):
     code = "E_ALREADY_RANKED"
+
+
+class Unsupported(LabError):
+    code = "E_UNSUPPORTED"
 
 
 class SelfCheck(LabError):

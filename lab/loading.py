@@ -18,20 +18,21 @@ from torch import nn
 
 from lab import decode, parity, trunk
 from lab.errors import ModelIncomplete
-from lab.models import BASE, Roles, lora_config
+from lab.models import BASE, Roles, lora_config, needs_bitsandbytes
 from lab.text import Text
 
+QUANTISED = ("8-bit", "4-bit")
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 
 
-def load(name: str = "tiny", *, four_bit: bool = False, device: str | None = None, dtype: str = "auto") -> Roles:
+def load(name: str = "tiny", *, device: str | None = None, precision: str = "auto") -> Roles:
     """The base model of a name (tiny, small), a folder or a Hugging Face id, with no adapter yet but an empty `sft`.
 
-    dtype: auto (bf16; fp32 on a CPU for shapes without a pass of our own), float32, bfloat16 or float16. Raises ModelIncomplete when the folder lacks
-    something, NoEndToken when the tokenizer cannot end an answer.
+    precision: one of config.PRECISIONS. Raises ModelIncomplete when the folder lacks something, NoEndToken when the
+    tokenizer cannot end an answer, Unsupported when this device has nothing for the precision.
     """
     with quiet():
-        return _load(name, four_bit, device, dtype)
+        return _load(name, torch.device(device or default_device()), precision)
 
 
 @contextmanager
@@ -51,16 +52,17 @@ def quiet() -> Iterator[None]:
         notices.setLevel(before)
 
 
-def _load(name: str, four_bit: bool, device: str | None, dtype: str) -> Roles:
+def _load(name: str, chosen: torch.device, precision: str) -> Roles:
     from peft import get_peft_model
     from transformers import AutoTokenizer
 
     where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else name
-    chosen = torch.device(device or default_device())
+    if precision in QUANTISED:
+        needs_bitsandbytes(f"A base in {precision}", chosen)
     try:
         offline = not Path(where).exists() and not _hub_answers()
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline)
-        model = _weights(where, four_bit, chosen, dtype, offline)
+        model = _weights(where, chosen, precision, offline)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise ModelIncomplete(
             f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
@@ -73,9 +75,9 @@ def _load(name: str, four_bit: bool, device: str | None, dtype: str) -> Roles:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # an adapter's first half is random: the same in every process, or no run could be resumed
         peft = get_peft_model(model, lora_config(8), adapter_name="sft").eval()
-    if chosen.type == "cpu" and not four_bit:
-        _settle_on_cpu(peft, dtype)
-    roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), four_bit)
+    if chosen.type == "cpu" and precision not in QUANTISED:
+        _settle_on_cpu(peft, precision)
+    roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision)
     roles.changed()
     roles.freeze()
     parity.check(roles)
@@ -89,15 +91,19 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _weights(where: str | Path, four_bit: bool, device: torch.device, dtype: str, offline: bool) -> Any:
+def _weights(where: str | Path, device: torch.device, precision: str, offline: bool) -> Any:
     """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    chosen = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
+    chosen = torch.bfloat16 if precision in ("auto", *QUANTISED) else getattr(torch, precision)
     options: dict[str, Any] = {"dtype": chosen, "local_files_only": offline}
     if device.type == "cpu":
         options["attn_implementation"] = "eager"
-    if four_bit:
+    if precision == "8-bit":
+        # It warns at every product that it rounds its input to float16.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    if precision == "4-bit":
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -105,7 +111,7 @@ def _weights(where: str | Path, four_bit: bool, device: torch.device, dtype: str
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
     model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, trust_remote_code=False, **options)
-    if not four_bit:
+    if precision not in QUANTISED:
         return model.to(device)
     for module in model.modules():
         # bitsandbytes 0.50 repacks the weights of AVX512-BF16 machines in eval mode and then loses every gradient.
@@ -123,11 +129,11 @@ def _hub_answers(seconds: float = 2.0) -> bool:
     return True
 
 
-def _settle_on_cpu(peft: Any, dtype: str) -> None:
+def _settle_on_cpu(peft: Any, precision: str) -> None:
     """bf16 weights where our own pass keeps the states in fp32; in fp32 where the library's pass must do it."""
     if decode.suits(peft, BASE, largest=10**12):
         trunk.fuse(peft)
-    elif dtype == "auto":
+    elif precision == "auto":
         peft.float()
 
 

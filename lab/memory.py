@@ -1,15 +1,14 @@
-"""Memory foretold by role from a model's config alone, here and on usual cards, and what to turn to make it fit.
+"""Memory foretold by role from a model's config alone; fit.py says what to turn where it is too much.
 
 Bytes per token and per layer, from the tensors that the passes keep (ALGORITHMS.md section 2 counts the library's):
 
     lean pass (lab/trunk.py)   16 h + 4 K D + 6 f + 6 H S    h hidden, f intermediate, H heads, K groups of D, S columns
-    the library's pass         91 h, or 2 h and one layer's 91 h with gradient checkpointing
+    the library's pass         91 h, or 4 h and one layer's 91 h with gradient checkpointing
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from lab.decode import LARGEST, READ_AT_ONCE, SHAPES
 from lab.errors import ModelIncomplete
 from lab.logprobs import CHUNK, KEPT
 
-CARDS = (8, 12, 16, 24)
 GIB = 2**30
 CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
 SPARE = 1.08  # of what a GPU's allocator holds beyond what is asked for
@@ -50,7 +48,9 @@ class Facts:
 class Knobs:
     """What decides about memory. `minibatch` is the optimizer's batch: micro-batches can be no larger."""
 
-    four_bit: bool = False
+    precision: str = "auto"
+    optimizer: str = "adamw"
+    checkpointing: str = "off"
     rank: int = 8
     batch: int = 64
     minibatch: int = 32
@@ -58,6 +58,10 @@ class Knobs:
     prompt: int = 64
     tokens: int = 72
     value_model: str = "head"
+
+    @property
+    def quantised(self) -> bool:
+        return self.precision in ("8-bit", "4-bit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +118,14 @@ def facts_from(config: Any, name: str = "") -> Facts:
 
 def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> list[Row]:
     """The table of a stage: sft, reward or ppo. device: cpu or cuda."""
-    lean = facts.lean and device == "cpu"
+    lean = is_lean(facts, knobs, device)
     trained = 2 if stage == "ppo" and knobs.value_model == "adapter" else 1
     held = {"sft": 1, "reward": 2, "ppo": 2 + trained}[stage]
     adapter = facts.lora * knobs.rank
     rows = [
         _base(facts, knobs, lean or device != "cpu"),
         Row("adapters", 4 * adapter * held, "always", f"{held} adapters of {adapter:,} numbers in float32"),
-        Row("optimizer", 12 * adapter * trained, "always", "gradient and two moments for what is trained"),
+        Row("optimizer", _moments(knobs) * adapter * trained, "always", "gradient and two moments for what is trained"),
     ]
     rows += _rollout(facts, knobs, lean) if stage != "sft" else []
     rows += _score(facts, knobs) if stage == "ppo" else []
@@ -129,6 +133,16 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     if device != "cpu":
         rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
     return rows
+
+
+def is_lean(facts: Facts, knobs: Knobs, device: str) -> bool:
+    """Whether the lean pass serves: Llama shapes on a CPU, in numbers that it can read."""
+    return facts.lean and device == "cpu" and not knobs.quantised
+
+
+def _moments(knobs: Knobs) -> int:
+    """Bytes of gradient and moments for each trained number."""
+    return 12 if knobs.optimizer == "adamw" else 6
 
 
 def total(rows: list[Row], device: str = "cpu") -> int:
@@ -142,11 +156,12 @@ def total(rows: list[Row], device: str = "cpu") -> int:
 
 
 def _base(facts: Facts, knobs: Knobs, halved: bool) -> Row:
-    if knobs.four_bit:
-        size = 0.5159 * facts.linear + 2 * (facts.parameters - facts.linear)
-        return Row("base", round(size), "always", "4.13 bits a weight of linear layers, the others in bfloat16")
-    width = 2 if halved else 4
-    words = "bfloat16" if halved else "float32"
+    if knobs.quantised:
+        bits, width = ("4.13", 0.5159) if knobs.precision == "4-bit" else ("8", 1.0)
+        size = width * facts.linear + 2 * (facts.parameters - facts.linear)
+        return Row("base", round(size), "always", f"{bits} bits a weight of linear layers, the others in bfloat16")
+    words = knobs.precision if knobs.precision != "auto" else "bfloat16" if halved else "float32"
+    width = 4 if words == "float32" else 2
     return Row(
         "base", width * facts.parameters, "always", f"{facts.parameters:,} numbers in {words}, shared by all roles"
     )
@@ -154,7 +169,7 @@ def _base(facts: Facts, knobs: Knobs, halved: bool) -> Row:
 
 def _rollout(facts: Facts, knobs: Knobs, lean: bool) -> list[Row]:
     """The cache of all answers at their longest, the fast loop's copy of the weights, and sampling's logits."""
-    fast = facts.lean and not knobs.four_bit and facts.linear <= LARGEST
+    fast = facts.lean and not knobs.quantised and facts.linear <= LARGEST
     width = 4 if fast else 2
     columns = knobs.prompt + knobs.tokens
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
@@ -186,6 +201,8 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool) -> list[Row]:
     """What one micro-batch keeps for its backward pass, and the larger of what that pass starts and goes on with."""
     rows, columns = knobs.microbatch * (4 if stage == "reward" else 1), knobs.prompt + knobs.tokens
     kept = facts.layers * per_layer(facts, columns, lean) + 8 * facts.hidden
+    if knobs.checkpointing == "on" and not lean:
+        kept = 4 * facts.layers * facts.hidden + per_layer(facts, columns, lean)
     passing = rows * columns * (8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns)
     logits = 0
     if stage != "reward":
@@ -204,72 +221,6 @@ def per_layer(facts: Facts, columns: int, lean: bool) -> int:
         return 91 * facts.hidden
     attention = 4 * facts.groups * facts.size + 6 * facts.heads * columns
     return 12 * facts.hidden + 4 * facts.heads * facts.size + attention + 6 * facts.inner
-
-
-def fit(facts: Facts, stage: str, knobs: Knobs, device: str, limit: int) -> tuple[Knobs, list[str], bool]:
-    """Knobs turned in order of harm until the peak is under the limit: (knobs, what was turned, whether it fits)."""
-    turned: list[str] = []
-    for changed, words in _turns(knobs, device):
-        if total(foretell(facts, stage, knobs, device), device) <= limit:
-            break
-        knobs = replace(knobs, **changed)
-        turned = [each for each in turned if each.split(" ")[0] != words.split(" ")[0]] + [words]
-    return knobs, turned, total(foretell(facts, stage, knobs, device), device) <= limit
-
-
-def _turns(knobs: Knobs, device: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Smaller micro-batches cost time only; a shared trunk and 4 bits a little quality; then a noisier, shorter run."""
-    micro = knobs.microbatch
-    while micro > 1:
-        micro //= 2
-        yield {"microbatch": micro}, f"microbatch {micro} (slower, the same mathematics)"
-    if knobs.value_model != "head":
-        yield {"value_model": "head"}, "value_model head (value and policy share a trunk)"
-    if device != "cpu" and not knobs.four_bit:
-        yield {"four_bit": True}, "4-bit base (weights are rounded)"
-    batch = knobs.batch
-    while batch > 8:
-        batch //= 2
-        yield {"batch": batch, "minibatch": min(knobs.minibatch, batch)}, f"batch {batch} (noisier steps)"
-    rank = knobs.rank
-    while rank > 4:
-        rank //= 2
-        yield {"rank": rank}, f"rank {rank} (the adapter can change less)"
-    tokens = knobs.tokens
-    while tokens > 16:
-        tokens //= 2
-        yield {"tokens": tokens}, f"tokens {tokens} (shorter answers)"
-
-
-def foretell_request(payload: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request of the page: rows by role for PPO here, a line per usual card, and a sentence."""
-    facts = facts_of(str(payload.get("base") or "tiny"))
-    knobs = Knobs(four_bit=bool(payload.get("four_bit")), rank=int(payload.get("rank") or 8))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    rows = foretell(facts, "ppo", knobs, device)
-    peak, room = total(rows, device), room_of(device)
-    shown = [{"role": row.role, "bytes": row.bytes, "phase": row.phase, "why": row.why} for row in rows]
-    shown.append({"role": "peak here", "bytes": peak})
-    shown += [{"role": f"on a {size} GB card", "value": on_card(facts, "ppo", knobs, size)} for size in CARDS]
-    return {"rows": shown, "peak": peak, "room": room, "sentence": _sentence(facts, knobs, device, peak, room)}
-
-
-def on_card(facts: Facts, stage: str, knobs: Knobs, size: int) -> str:
-    """Fits, or what to turn, or that nothing helps; size in GB as on the box."""
-    _, turned, fits = fit(facts, stage, knobs, "cuda", size * GIB)
-    if not fits:
-        return "does not fit"
-    return "fits" if not turned else "fits with " + ", ".join(each.split(" (")[0] for each in turned)
-
-
-def _sentence(facts: Facts, knobs: Knobs, device: str, peak: int, room: int) -> str:
-    words = f"PPO with {facts.name} needs about {peak / GIB:.1f} GiB; {room / GIB:.1f} GiB are free here"
-    if peak <= room:
-        return f"{words}: it fits."
-    _, turned, fits = fit(facts, "ppo", knobs, device, room)
-    if not fits:
-        return f"{words}: it does not fit, whatever is turned. Choose a smaller model."
-    return f"{words}: it fits with {', '.join(turned)}."
 
 
 def room_of(device: str) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from lab import decode, trunk
-from lab.errors import NotFound
+from lab.errors import NotFound, Unsupported
 from lab.losses import positions
 from lab.text import Batch, Text
 
@@ -23,7 +26,8 @@ class Roles:
     """One copy of the base weights that plays every part.
 
     An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is what
-    the base was loaded as, `four_bit` whether in NF4.
+    the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `checkpointing` whether the
+    library's pass keeps only what runs between two layers.
     """
 
     model: Any
@@ -31,7 +35,8 @@ class Roles:
     heads: nn.ModuleDict
     device: torch.device
     name: str = ""
-    four_bit: bool = False
+    precision: str = "auto"
+    checkpointing: bool = False
     _layers: list[Any] = field(default_factory=list)
     _lean: dict[str, bool] = field(default_factory=dict)
 
@@ -129,10 +134,27 @@ class Roles:
             if self.lean(role):
                 states = trunk.states(self.model, role, batch.ids, batch.attention, where)
             else:
-                states = model.base_model(
-                    input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
-                ).last_hidden_state
+                with self._twice(role):
+                    states = model.base_model(
+                        input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
+                    ).last_hidden_state
         return states[:, batch.width - 1 :]
+
+    @contextmanager
+    def _twice(self, role: str) -> Iterator[None]:
+        """Where so chosen, layers of a pass that learns are computed again in the backward pass, in the same role."""
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        wanted = self.checkpointing and torch.is_grad_enabled()
+        layers = [each for each in self.model.modules() if wanted and isinstance(each, GradientCheckpointingLayer)]
+        again = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), self.using(role)))
+        try:
+            for layer in layers:  # `training` of the layer alone: what is inside it stays as it is for evaluation
+                layer.gradient_checkpointing, layer.training, layer._gradient_checkpointing_func = True, True, again
+            yield
+        finally:
+            for layer in layers:
+                layer.gradient_checkpointing = layer.training = False
 
     def lean(self, role: str) -> bool:
         """Whether our own, leaner pass computes what the model does: Llama shapes in full precision on a CPU."""
@@ -170,3 +192,14 @@ def lora_config(rank: int) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", bias="none")
+
+
+def needs_bitsandbytes(what: str, device: torch.device) -> None:
+    """Unsupported where bitsandbytes is not installed or has nothing for the device."""
+    if find_spec("bitsandbytes") is None:
+        raise Unsupported(f"{what} needs bitsandbytes, which is not installed. Install it: pip install bitsandbytes.")
+    if device.type not in ("cuda", "cpu"):
+        raise Unsupported(
+            f"{what} needs bitsandbytes, which computes on CUDA, ROCm and CPU, and this is {device.type}. Choose auto or "
+            "bfloat16 weights and the plain adamw."
+        )

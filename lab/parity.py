@@ -61,7 +61,10 @@ def _given_to(layer: torch.nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-_SUPPORTED = "Every log-prob would be wrong, so this architecture is not supported; Llama, Qwen, Gemma, Mistral, Phi and GPT-2 are."
+_SUPPORTED = (
+    "Every log-prob would be wrong, so this architecture is not supported; Llama, Qwen, Gemma, Mistral, Phi and GPT-2 "
+    "shapes are."
+)
 
 
 def _check_output_layer(ours: Tensor, theirs: Tensor) -> None:
@@ -69,8 +72,8 @@ def _check_output_layer(ours: Tensor, theirs: Tensor) -> None:
     gap = (ours - theirs).abs()
     if not bool((gap <= ROUNDINGS * theirs.abs() + 1e-6).all()):
         raise SelfCheck(
-            f"This model's own logits differ by {gap.max():.2g} from its output layer applied to its last states, more than "
-            f"rounding explains. {_SUPPORTED}"
+            f"This model's own logits differ by {gap.max():.2g} from its output layer applied to its last states, more "
+            f"than rounding explains. {_SUPPORTED}"
         )
 
 

@@ -43,7 +43,7 @@ def begin(roles: Roles, cast: Cast, config: Ppo) -> State:
             head.weight.copy_(roles.heads[cast.reward].weight * cast.scale.gain)
             head.bias.copy_(roles.heads[cast.reward].bias * cast.scale.gain + cast.scale.bias)
             groups = [(cast.policy, ""), ("value", "value")]
-    state = new_state(roles, groups, eps=1e-5)
+    state = new_state(roles, groups, config, eps=1e-5)
     state.beta = config.beta
     return state
 

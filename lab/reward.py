@@ -48,7 +48,7 @@ def begin(roles: Roles, config: Reward, role: str = "reward", reference: str = "
     """A copy of the reference's adapter with a fresh head."""
     roles.add(role, like=reference)
     roles.head(role, seed=config.seed)
-    return new_state(roles, [(role, role)], weight_decay=config.weight_decay)
+    return new_state(roles, [(role, role)], config, weight_decay=config.weight_decay)
 
 
 def reward(

@@ -10,8 +10,8 @@ from time import monotonic
 import torch
 
 from lab import logprobs, losses
-from lab.config import TEMPERATURE, check, knob
-from lab.errors import BadNumber, NoRows, NotFound
+from lab.config import Group
+from lab.errors import NoRows, NotFound
 from lab.events import Event, Finished, Progress, Started, Step
 from lab.generate import sample
 from lab.models import Roles
@@ -19,44 +19,6 @@ from lab.rollout import Cast, Part, check_same_as_reference, parts_of
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked, batch_of
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Policy gradients with the other answers to a prompt as the baseline."""
-
-    method: str = knob(
-        "rloo", "leave one out (Ahmadian 2024), or standardised scores (Shao 2024)", choices=("rloo", "grpo")
-    )
-    steps: int = knob(60, "rollouts, each followed by its updates", low=1, high=100_000, shown=True)
-    prompts: int = knob(16, "prompts in one rollout", low=2, high=4096, shown=True)
-    group: int = knob(4, "answers to each prompt", low=2, high=64, shown=True)
-    microbatch: int = knob(16, "responses in one forward pass: memory, not mathematics", low=1, high=4096)
-    epochs: int = knob(1, "passes over each rollout", low=1, high=16)
-    tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
-    learning_rate: float = knob(1.5e-3, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
-    beta: float = knob(0.1, "the price of a nat of KL to the reference", low=0.0, high=1000.0, live=True, shown=True)
-    temperature: float = knob(TEMPERATURE, "of sampling, and of every log-probability", low=0.05, high=5.0, shown=True)
-    clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
-    grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
-    missing_eos: str = knob(
-        "replace", "what becomes of the score of a response that did not end", choices=("replace", "subtract", "off")
-    )
-    score_clip: float = knob(5.0, "largest shaped score", low=0.1)
-    seed: int = knob(0, "prompts and sampling", low=0)
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.microbatch > self.minibatch:
-            raise BadNumber(
-                f"A rollout of {self.minibatch} responses cannot be cut in microbatches of {self.microbatch}: "
-                "each must be at most the whole. Lower microbatch."
-            )
-
-    @property
-    def minibatch(self) -> int:
-        """The whole rollout is one optimizer step: a ratio that has moved is fragile here."""
-        return self.prompts * self.group
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +42,7 @@ def begin(roles: Roles, cast: Cast, config: Group) -> State:
     if cast.reward not in roles.heads:
         raise NotFound("There is no reward model yet, so there is nothing to follow. Train one on rankings first.")
     roles.add(cast.policy, like=cast.reference)
-    state = new_state(roles, [(cast.policy, "")], eps=1e-5)
+    state = new_state(roles, [(cast.policy, "")], config, eps=1e-5)
     state.beta = config.beta
     return state
 

@@ -15,7 +15,7 @@ from lab.journal import append_json
 from lab.studio import Studio
 
 PARTIAL_SECONDS = 0.08
-MOST_CANDIDATES, MOST_TOKENS = 8, 512
+MOST_CANDIDATES, MOST_TOKENS, MOST_RESCORED = 8, 512, 256
 Answer = Iterator[dict[str, Any]]
 
 
@@ -28,6 +28,7 @@ class Server:
             "candidates": self._candidates,
             "chat": self._chat,
             "score": self._score,
+            "rescore": self._rescore,
             "foretell": self._foretell,
         }
 
@@ -122,8 +123,21 @@ class Server:
         percentiles = [100 * bisect(quantiles, each) / len(quantiles) for each in scores] if quantiles else None
         yield {"scores": scores, "percentiles": percentiles, "reward": cast.reward, "done": True}
 
+    def _rescore(self, payload: dict[str, Any]) -> Answer:
+        """What a reward model thinks of answers to different prompts, which another one may have trained."""
+        text, samples = self.studio.roles.text, payload.get("samples")
+        if not isinstance(samples, list) or not 1 <= len(samples) <= MOST_RESCORED:
+            raise BadInput(f"Scoring again takes 1 to {MOST_RESCORED} answers.")
+        responses = [text.response_ids(_clean(response)) for _, response in samples]
+        prompts = [
+            text.prompt_ids(_clean(prompt), room=len(ids)) for (prompt, _), ids in zip(samples, responses, strict=True)
+        ]
+        cast = self.studio.cast(str(payload.get("reward") or ""))
+        raw = reward_stage.raw_scores(self.studio.roles, cast.reward, prompts, responses)
+        yield {"scores": (cast.scale.gain * raw + cast.scale.bias).tolist(), "reward": cast.reward, "done": True}
+
     def _foretell(self, payload: dict[str, Any]) -> Answer:
-        from lab.memory import foretell_request
+        from lab.fit import foretell_request
 
         yield foretell_request(payload) | {"done": True}
 

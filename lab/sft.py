@@ -36,7 +36,7 @@ def begin(roles: Roles, config: Sft, role: str = "sft") -> State:
                 parameter.copy_(drawn.to(parameter))
             else:
                 parameter.zero_()
-    return new_state(roles, [(role, "")])
+    return new_state(roles, [(role, "")], config)
 
 
 def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned: Sequence[str] = ()) -> Iterator[Event]:

@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from lab.errors import Damaged
-from lab.models import Roles, copy_weights
+from lab.models import Roles, copy_weights, needs_bitsandbytes
 
 
 @dataclass
@@ -47,7 +47,8 @@ class State:
             tensors |= {f"adapter/{role}/{name}": weight for name, weight in self.roles.weights(role).items()}
         for name in self.heads:
             tensors |= {f"head/{name}/{key}": weight for key, weight in self.roles.heads[name].state_dict().items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
+        for index, parameter in enumerate(self._learning()):
+            moments = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in moments.items()}
         kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
         return kept, {"step": self.step, "beta": self.beta}
@@ -67,26 +68,49 @@ class State:
                 "from it. Choose an earlier checkpoint, or start a new run."
             ) from problem
 
+    def _learning(self) -> list[torch.nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
     def _unpack_optimizer(self, tensors: dict[str, torch.Tensor]) -> None:
-        moments: dict[int, dict[str, torch.Tensor]] = {}
+        """Each moment in the precision that it was kept in; 8-bit AdamW counts its steps in plain numbers."""
+        plain = not isinstance(self.optimizer, torch.optim.AdamW)
+        learning = self._learning()
+        self.optimizer.state.clear()
         for name, tensor in tensors.items():
             index, _, key = name.partition("/")
-            moments.setdefault(int(index), {})[key] = tensor.clone()
-        self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
+            parameter = learning[int(index)]
+            value = tensor.item() if plain and tensor.ndim == 0 else tensor.to(parameter.device, copy=True)
+            self.optimizer.state[parameter][key] = value
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def new_state(roles: Roles, groups: Sequence[tuple[str, str]], **options: float) -> State:
+def new_state(roles: Roles, groups: Sequence[tuple[str, str]], config: Any, **options: float) -> State:
     """A state whose (adapter, head) pairs learn under one AdamW, each with a gradient clip of its own; nothing else learns.
 
-    A head of '' is none. The options are the optimizer's.
+    A head of '' is none. The config says in how many bits the moments are and whether layers are computed twice; the
+    options are the optimizer's.
     """
     roles.freeze()
+    roles.checkpointing = config.checkpointing == "on"
     found = []
     for role, head in groups:
         found.append({"params": [*roles.trainable(role), *(roles.heads[head].parameters() if head else ())]})
-    optimizer = torch.optim.AdamW(found, fused=True, **({"weight_decay": 0.0} | options))
+    optimizer = _adamw(found, config.optimizer, roles.device, {"weight_decay": 0.0} | options)
     return State(roles, tuple(role for role, _ in groups), tuple(head for _, head in groups if head), optimizer)
+
+
+def _adamw(
+    groups: list[dict[str, Any]], name: str, device: torch.device, options: dict[str, float]
+) -> torch.optim.Optimizer:
+    """In 8 bits by bitsandbytes (Dettmers 2022): paged on a GPU; a CPU has no other memory to page to."""
+    if name == "adamw":
+        return torch.optim.AdamW(groups, fused=True, **options)
+    needs_bitsandbytes("8-bit AdamW", device)
+    import bitsandbytes
+
+    if device.type == "cuda":
+        return bitsandbytes.optim.PagedAdamW8bit(groups, **options)
+    return bitsandbytes.optim.AdamW8bit(groups, **options)

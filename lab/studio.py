@@ -15,14 +15,12 @@ from lab import rloo_grpo as group_stage
 from lab import sft as sft_stage
 from lab.adapters import load_adapter, save_adapter
 from lab.compare import compare
-from lab.config import Compare, Ppo, Reward, Sft
-from lab.dpo import Dpo
+from lab.config import Compare, Dpo, Group, Ppo, Reward, Sft
 from lab.errors import BadName, BadNumber, Busy, NotFound
 from lab.events import Event, Warned
 from lab.loading import EMBEDDED
 from lab.models import BASE, Roles, copy_weights
 from lab.rater import MARK, rater
-from lab.rloo_grpo import Group
 from lab.rollout import Cast, Scale
 from lab.runner import Job, Live
 from lab.state import State
@@ -164,7 +162,7 @@ class Studio:
             return store.rankings()
 
     def base(self) -> dict[str, Any]:
-        return {"base": self.roles.name, "four_bit": self.roles.four_bit}
+        return {"base": self.roles.name, "precision": self.roles.precision}
 
     def _beginnings(self) -> dict[str, Callable[[Any, dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]]:
         return {

@@ -150,7 +150,7 @@ class Worker:
                 "pid": os.getpid(),
                 "started": self.started,
                 "base": roles.name,
-                "four_bit": roles.four_bit,
+                "precision": roles.precision,
                 "ready": True,
                 "busy": busy,
                 "device": str(roles.device),
@@ -181,8 +181,8 @@ def work(
         lock.release()
 
 
-def open_studio(workspace: Workspace, base: str = "", threads: int = 0, four_bit: bool | None = None) -> Studio:
-    """The workspace's base, loaded; the first base that a workspace is opened with stays its base."""
+def open_studio(workspace: Workspace, base: str = "", threads: int = 0, precision: str = "") -> Studio:
+    """The workspace's base, loaded; the first base that a workspace is opened with stays its base, in its precision."""
     import torch
 
     from lab.loading import load
@@ -191,10 +191,10 @@ def open_studio(workspace: Workspace, base: str = "", threads: int = 0, four_bit
         torch.set_num_threads(threads)
     known = workspace.base() or {}
     name = base or known.get("base") or "tiny"
-    in_four = bool(known.get("four_bit")) if four_bit is None else four_bit
-    studio = Studio(workspace, load(name, four_bit=in_four))
-    if (known.get("base"), known.get("four_bit")) != (name, in_four):
-        workspace.set_base({"base": name, "four_bit": in_four})
+    precision = precision or known.get("precision") or ("4-bit" if known.get("four_bit") else "auto")
+    studio = Studio(workspace, load(name, precision=precision))
+    if (known.get("base"), known.get("precision")) != (name, precision):
+        workspace.set_base({"base": name, "precision": precision})
     return studio
 
 

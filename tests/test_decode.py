@@ -60,7 +60,7 @@ PROMPTS = [[5, 6, 7], [9] * 11, [300, 40, 5, 6], [5, 6, 7], [1]]
 
 def roles_of(config, folder, role="policy"):
     """Random weights, norms and biases too, and an adapter that changes them."""
-    roles = load(str(save(config, folder)), device="cpu", dtype="float32")
+    roles = load(str(save(config, folder)), device="cpu", precision="float32")
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in roles.model.named_parameters():
@@ -130,7 +130,7 @@ def test_greedy_tokens_are_the_models_own_and_log_probs_agree_to_a_hundred_thous
 
 @pytest.mark.parametrize("ready", [decode.fold, borrowed])
 def test_the_embedded_model_with_an_adapter_decodes_as_its_own_forward(ready):
-    roles = load("tiny", device="cpu", dtype="float32")
+    roles = load("tiny", device="cpu", precision="float32")
     prompts = [roles.text.prompt_ids(text) for text in ("What does a penguin eat?", "Say hello.", "Name a fruit.")]
     check_against_model(roles, "sft", prompts, 24, ready)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from folders import make
+from scipy.stats import chisquare
 
 from lab.errors import NotFinite, NotFound
 from lab.generate import Plain, draw, sample, stream, survivors
@@ -12,7 +14,7 @@ from lab.loading import load
 
 @pytest.fixture(scope="module")
 def roles():
-    return load("tiny", device="cpu", dtype="float32")
+    return load("tiny", device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,32 @@ def test_survivors_stay_and_fill_holes_from_the_end():
     assert survivors([True, False, True, False, True]) == [0, 4, 2]
     assert survivors([True, True]) == [0, 1]
     assert survivors([False, False]) == []
+
+
+HOSTILE = {"top_k": 20, "top_p": 0.8, "repetition_penalty": 1.5, "temperature": 0.7, "no_repeat_ngram_size": 1}
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_the_share_of_each_first_token_is_the_models_softmax_whatever_settings_ship_with_it(tmp_path, name):
+    roles = load(str(make(tmp_path, name, spread=0.3)), device="cpu", precision="float32")
+    model, prompt = roles.model.base_model.model, [72, 105, 63, 72]
+    for key, value in HOSTILE.items():
+        setattr(model.generation_config, key, value)
+    with torch.no_grad(), roles.using("base"):
+        logits = model(torch.tensor([prompt])).logits[0, -1].float()
+        library = model.generate(
+            torch.tensor([prompt]), do_sample=True, max_new_tokens=1, output_scores=True, return_dict_in_generate=True
+        ).scores[0][0]
+    assert library.isinf().any()  # the settings do bite where they are consulted
+    for temperature in (1.0, 0.7):
+        drawn = [sample(roles, "base", [prompt] * 1000, tokens=1, temperature=temperature, seed=n) for n in range(20)]
+        count = torch.tensor([response[0] for part in drawn for response in part]).bincount(minlength=len(logits))
+        expected = (logits / temperature).softmax(-1).double() * 20_000
+        common = expected >= 5
+        seen, wanted = ([*x[common].tolist(), float(x[~common].sum())] for x in (count, expected))
+        assert chisquare(seen, wanted, sum_check=False).pvalue > 1e-3
+    said = sample(roles, "base", [prompt] * 8, tokens=24, seed=1)
+    assert any(len(set(response)) < len(response) for response in said)
 
 
 def test_nobody_to_ask_says_nothing_and_an_unknown_role_is_refused(roles, prompts):

@@ -10,9 +10,11 @@ import torch
 from lab import logprobs
 from lab.bench.isolated import job
 from lab.bench.shapes import llama, save
-from lab.errors import ModelIncomplete
+from lab.config import Ppo, Sft
+from lab.errors import BadInput, ModelIncomplete
+from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
-from lab.memory import GIB, Knobs, Row, facts_from, facts_of, fit, foretell, foretell_request, on_card, total
+from lab.memory import GIB, Knobs, Row, facts_from, facts_of, foretell, total
 from lab.peak import cut, measured, with_smaller_microbatches
 from lab.rollout import parts_of
 from lab.text import batch_of
@@ -45,7 +47,7 @@ def test_parameters_are_counted_from_the_config_without_memory():
 
 def test_the_table_of_the_reference_is_met_for_known_sizes():
     facts = facts_from(SEVEN)
-    rows = {row.role: row.bytes for row in foretell(facts, "ppo", Knobs(four_bit=True, rank=16), "cuda")}
+    rows = {row.role: row.bytes for row in foretell(facts, "ppo", Knobs(precision="4-bit", rank=16), "cuda")}
     assert rows["base"] / GIB == pytest.approx(5.17, abs=0.02)
     cache = foretell(facts, "ppo", Knobs(batch=1, prompt=1, tokens=0), "cuda")
     assert next(row.bytes for row in cache if row.role == "cache") == 56 * 1024
@@ -71,31 +73,64 @@ def test_more_of_anything_needs_more_memory():
 
 
 def test_knobs_are_turned_least_harm_first_and_only_as_far_as_needed():
-    facts = facts_from(SEVEN)
-    knobs = Knobs(prompt=256, tokens=128)
+    facts, knobs = facts_from(SEVEN), Knobs(prompt=256, tokens=128)
     before = total(foretell(facts, "ppo", knobs, "cuda"), "cuda")
-    same, turned, fits = fit(facts, "ppo", knobs, "cuda", before)
-    assert same == knobs and turned == [] and fits
-    smaller, turned, fits = fit(facts, "ppo", knobs, "cuda", before - 1)
-    assert fits and turned == ["microbatch 8 (slower, the same mathematics)"] and smaller.microbatch == 8
-    found, turned, fits = fit(facts, "ppo", knobs, "cuda", 12 * GIB)
-    assert fits and found.four_bit and found.batch == 64 and found.tokens == 128
-    assert [each.split()[0] for each in turned] == ["microbatch", "4-bit"]
+    assert fit(facts, "ppo", knobs, "cuda", before) == (knobs, [], True)
+    smaller, turns, fits = fit(facts, "ppo", knobs, "cuda", before - 1)
+    assert fits and [turn.words for turn in turns] == ["microbatch 8 (slower, the same mathematics)"]
+    assert smaller.microbatch == 8
     assert not fit(facts, "ppo", knobs, "cuda", GIB)[2]
+
+
+@pytest.mark.parametrize("size", [12, 16, 24])
+def test_a_knob_that_went_further_than_it_had_to_goes_back(size):
+    facts, knobs = facts_from(SEVEN), Knobs(prompt=256, tokens=128)
+    found, turns, fits = fit(facts, "ppo", knobs, "cuda", size * GIB)
+    assert fits and found == turned(knobs, turns)
+    assert found.batch == 64 and found.tokens == 128 and found.rank == 8, "time and precision go before what is learned"
+    for turn in turns:
+        without = turned(knobs, [each for each in turns if each is not turn])
+        assert total(foretell(facts, "ppo", without, "cuda"), "cuda") > size * GIB, f"{turn.words} was not needed"
+
+
+def test_layers_are_computed_twice_only_where_no_lean_pass_serves():
+    for device, expected in (("cuda", True), ("cpu", False)):
+        _, turns, fits = fit(facts_of("tiny"), "ppo", Knobs(), device, 1)
+        assert not fits and ("checkpointing" in {turn.knob for turn in turns}) == expected, turns
+
+
+def test_turned_knobs_make_a_config_that_its_stage_accepts():
+    config = turned(
+        Ppo(batch=64, minibatch=32), [Turn("batch", 16, ""), Turn("rank", 4, ""), Turn("microbatch", 2, "")]
+    )
+    assert (config.batch, config.minibatch, config.microbatch) == (16, 16, 2)
+    known = knobs_of(config)
+    assert (known.batch, known.minibatch, known.microbatch, known.tokens) == (16, 16, 2, config.tokens)
+    assert knobs_of(Sft(batch=8, rank=4)).rank == 4
 
 
 def test_usual_cards_are_answered_in_words():
     small, large = facts_of("tiny"), facts_from(SEVEN)
     assert on_card(small, "ppo", Knobs(), 8) == "fits"
-    assert "4-bit" in on_card(large, "ppo", Knobs(), 12)
+    assert "precision 8-bit" in on_card(large, "ppo", Knobs(), 12)
+    assert "precision 4-bit" in on_card(large, "ppo", Knobs(), 8)
     assert on_card(facts_from(llama(152064, 8192, 29568, 80, 64, 8)), "ppo", Knobs(), 8) == "does not fit"
 
 
 def test_a_request_is_answered_with_rows_cards_and_a_sentence():
-    answer = foretell_request({"base": "tiny", "four_bit": False, "rank": 8})
+    answer = foretell_request({"base": "tiny", "precision": "auto", "rank": 8})
     roles = [row["role"] for row in answer["rows"]]
     assert {"base", "adapters", "optimizer", "cache", "activations", "on a 8 GB card"} <= set(roles)
-    assert "fits" in answer["sentence"] and answer["peak"] > 0
+    assert "fits" in answer["sentence"] and answer["peak"] > 0 and answer["turns"] == []
+
+
+def test_a_request_to_make_it_fit_answers_with_the_rows_after_the_turns(monkeypatch):
+    monkeypatch.setattr("lab.fit.room_of", lambda device: 150_000_000)
+    plain, fitted = (foretell_request({"base": "tiny", "fit": each}) for each in (False, True))
+    assert plain["peak"] > 150_000_000 >= fitted["peak"] and fitted["turns"]
+    assert all(f"{turn['knob']} {turn['value']}" in fitted["sentence"] for turn in fitted["turns"])
+    with pytest.raises(BadInput, match="precision"):
+        foretell_request({"base": "tiny", "precision": "3-bit"})
 
 
 def test_a_model_that_is_not_there_is_named():
@@ -134,7 +169,7 @@ def test_a_cpu_says_in_words_that_memory_ran_out_and_other_errors_pass():
 
 
 def test_smaller_parts_are_the_same_rows_and_give_the_same_gradient():
-    roles = load("tiny", device="cpu", dtype="float32")
+    roles = load("tiny", device="cpu", precision="float32")
     batch = batch_of([[5, 6, 7], [9] * 6, [40]] * 2, [[10, 2], [11, 12, 2], [13, 14, 15, 16]] * 2, 0)
     (parts,) = parts_of(batch, Namespace(minibatch=6, microbatch=4))
     parameters, count = roles.trainable("sft"), int(batch.mask.sum())

@@ -36,7 +36,7 @@ def batch(roles, rows=3):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_states_and_output_layer_are_the_models_own_logits_whatever_the_padding(folders, name):
-    roles = load(str(folders[name]), device="cpu", dtype="float32")
+    roles = load(str(folders[name]), device="cpu", precision="float32")
     together = batch(roles)
     alone = together.rows(torch.tensor([0]))
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
@@ -48,10 +48,11 @@ def test_states_and_output_layer_are_the_models_own_logits_whatever_the_padding(
     assert (theirs - whole).abs().max() < 2e-5
 
 
-@pytest.mark.parametrize("four_bit", [False, True], ids=["plain", "nf4"])
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "8-bit", "4-bit"])
 @pytest.mark.parametrize("name", ["qwen2", "llama", "gpt2", "gemma"])
-def test_the_whole_loop_runs_on_a_folder_that_is_not_ours(folders, name, four_bit):
-    roles = load(str(folders[name]), device="cpu", four_bit=four_bit, dtype="bfloat16")
+def test_the_whole_loop_runs_on_a_folder_that_is_not_ours(folders, name, precision):
+    roles = load(str(folders[name]), device="cpu", precision=precision)
+    check_kept_in(roles, precision)
     taught = Sft(steps=2, batch=4)
     list(sft.sft(sft.begin(roles, taught), [("a", "b"), ("c", "d e"), ("f", "g"), ("h", "i")], lambda: taught))
     state = reward.begin(roles, Reward())
@@ -63,9 +64,16 @@ def test_the_whole_loop_runs_on_a_folder_that_is_not_ours(folders, name, four_bi
     assert isinstance(events[-1], Finished) and len(steps) == 2
 
 
+def check_kept_in(roles, precision):
+    """Frozen weights of linear layers and all others are in what was asked for."""
+    kept = {p.dtype for n, p in roles.model.named_parameters() if "lora" not in n}
+    quantised = {"8-bit": torch.int8, "4-bit": torch.uint8}.get(precision)
+    assert kept == ({quantised, torch.bfloat16} if quantised else {getattr(torch, precision)})
+
+
 def test_the_gradient_of_a_four_bit_base_after_an_evaluation_is_that_of_a_fresh_one(folders):
     def gradient(looked_first):
-        roles = load(str(folders["llama"]), device="cpu", four_bit=True)
+        roles = load(str(folders["llama"]), device="cpu", precision="4-bit")
         sft.begin(roles, Sft())
         if looked_first:
             with torch.no_grad():

@@ -32,9 +32,9 @@ def in_float32(monkeypatch):
     monkeypatch.setattr(Roles, "autocast", lambda self: torch.autocast("cpu", enabled=False))
 
 
-def stirred(folder, dtype="float32"):
+def stirred(folder, precision="float32"):
     """Roles with every part in them, each with random weights of its own."""
-    roles = load(str(folder), device="cpu", dtype=dtype)
+    roles = load(str(folder), device="cpu", precision=precision)
     generator = torch.Generator().manual_seed(5)
     for role in ("policy", "reward", "value"):
         roles.add(role)
@@ -115,10 +115,10 @@ def test_log_probs_are_bitwise_equal_with_and_without_gradients_in_training_and_
     assert all(module.p == 0 for module in roles.model.modules() if isinstance(module, torch.nn.Dropout))
 
 
-@pytest.mark.parametrize("four_bit", [False, True], ids=["plain", "nf4"])
+@pytest.mark.parametrize("precision", ["bfloat16", "8-bit", "4-bit"])
 @pytest.mark.parametrize("name", NAMES)
-def test_adapters_and_heads_stay_in_float32_on_a_bfloat16_base(folders, name, four_bit):
-    roles = load(str(folders[name]), device="cpu", dtype="bfloat16", four_bit=four_bit)
+def test_adapters_and_heads_stay_in_float32_on_a_bfloat16_base(folders, name, precision):
+    roles = load(str(folders[name]), device="cpu", precision=precision)
     reward.begin(roles, Reward())
     ppo.begin(roles, Cast(), Ppo(value_model="adapter"))
     kinds = {p.dtype for role in ("sft", "policy", "reward", "value") for p in roles.weights(role).values()}
@@ -128,7 +128,7 @@ def test_adapters_and_heads_stay_in_float32_on_a_bfloat16_base(folders, name, fo
 
 def alone(folder, roles, role, batch, weights):
     """The gradient by the library's own pass, of a model that has this adapter and no other."""
-    single = load(str(folder), device="cpu", dtype="float32")
+    single = load(str(folder), device="cpu", precision="float32")
     copy_weights(roles.weights(role), single.weights("sft"))
     learning = single.trainable("sft")
     with single.using("sft") as model:

@@ -18,7 +18,7 @@ RESPONSES = [[10, 11, 12, 2], [13, 2], [14, 15, 16, 17, 18], [19, 20, 2]]
 
 @pytest.fixture(params=["grouped heads, tied", "plain heads, wide head", "qwen2 with bias"])
 def roles(request, tmp_path):
-    found = load(str(save(SHAPES[request.param], tmp_path)), device="cpu", dtype="float32")
+    found = load(str(save(SHAPES[request.param], tmp_path)), device="cpu", precision="float32")
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in found.model.named_parameters():

@@ -40,9 +40,9 @@ def run_gpu(quick: bool) -> dict[str, Any]:
     for shape in SHAPES[:1] if quick else SHAPES:
         with tempfile.TemporaryDirectory() as folder:
             save(config_of(shape), folder, dtype="bfloat16")
-            for four_bit in (False, True):
-                name = f"{shape} {'NF4' if four_bit else 'bf16'}"
-                found[name] = job("gpu", {"model": folder, "four_bit": four_bit}, threads=4)
+            for precision in ("bfloat16", "8-bit", "4-bit"):
+                name = f"{shape} {precision}"
+                found[name] = job("gpu", {"model": folder, "precision": precision}, threads=4)
                 print(line(name, found[name]), flush=True)
     return found
 
@@ -68,12 +68,12 @@ def line(name: str, each: dict[str, Any]) -> str:
     )
 
 
-def measure_gpu(model: str, four_bit: bool, steps: int = 2) -> dict[str, Any]:
+def measure_gpu(model: str, precision: str, steps: int = 2) -> dict[str, Any]:
     """One model: PPO, its peak beside the foretold one, decoding beside the bandwidth's limit, an OOM survived."""
-    roles = load(model, four_bit=four_bit, device="cuda", dtype="bfloat16")
+    roles = load(model, device="cuda", precision=precision)
     roles.add("reward", like="sft")
     roles.head("reward")
-    knobs = memory.Knobs(four_bit=four_bit, **SETTINGS)
+    knobs = memory.Knobs(precision=precision, **SETTINGS)
     facts = memory.facts_of(model)
     torch.cuda.reset_peak_memory_stats()
     metrics = list(islice(_steps(roles, steps + 1), steps + 1))

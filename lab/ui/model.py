@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from lab.config import Sft
+from lab.config import PRECISIONS, Sft
 from lab.errors import BadInput, Busy, EmptyPrompt
 from lab.ui.feed import known_policies
 from lab.ui.notes import lead, told
@@ -54,6 +54,7 @@ class Base(gr.HTML):
             js_on_load=(STATIC / "model.js").read_text(encoding="utf-8"),
             apply_default_css=False,
             known=list(KNOWN),
+            precisions=list(PRECISIONS),
             rank={"value": rank.default, "high": rank.metadata["high"]},
             **more,
         )
@@ -65,7 +66,7 @@ def load(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     busy = (office.workspace.worker() or {}).get("busy")
     if busy:
         raise Busy(f"{busy} is being trained. Stop it first, then load another model.")
-    office.workspace.set_base({"base": name, "four_bit": body.get("four_bit") is True})
+    office.workspace.set_base({"base": name, "precision": precision(body), "fit": body.get("fit") is True})
     office.worker.restart()
     return {"base": name}
 
@@ -75,9 +76,17 @@ def foretell(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     rank = body.get("rank")
     if type(rank) is not int or not 1 <= rank <= 512:
         raise BadInput("The LoRA rank is a whole number from 1 to 512.")
-    asked = {"base": base_name(body.get("base")), "four_bit": body.get("four_bit") is True, "rank": rank}
+    asked = {"base": base_name(body.get("base")), "precision": precision(body), "rank": rank}
+    asked["fit"] = body.get("fit") is True
     answer = office.wait(office.ask("foretell", asked), timeout=60)
     return {key: value for key, value in answer.items() if key not in ("id", "at", "done")}
+
+
+def precision(body: dict[str, Any]) -> str:
+    found = body.get("precision") or PRECISIONS[0]
+    if found not in PRECISIONS:
+        raise BadInput(f"The weights are kept in one of {', '.join(PRECISIONS)}.")
+    return str(found)
 
 
 def base_name(value: object) -> str:

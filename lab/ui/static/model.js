@@ -2,8 +2,14 @@
 const find = (selector) => element.querySelector(selector);
 const form = find("form");
 const said = find(".model-said");
+const PRECISION = {
+  "auto": "as suits the device",
+  "8-bit": "8-bit: half of bfloat16's memory",
+  "4-bit": "4-bit: a quarter of it",
+};
 
 find("datalist").append(...props.known.map((name) => new Option(name)));
+form.precision.append(...props.precisions.map((name) => new Option(PRECISION[name] || name, name)));
 form.rank.value = props.rank.value;
 form.rank.max = props.rank.high;
 
@@ -11,7 +17,8 @@ function facts(state) {
   const rows = [
     ["Model", state.base || "–"],
     ["Runs on", state.device || "–"],
-    ["Weights", state.four_bit ? "4-bit" : "full precision"],
+    ["Weights", state.precision || "–"],
+    ["Made to fit", state.fit ? "yes, knobs turn before each run" : "no"],
     ["Longest text", state.context ? `${state.context} tokens` : "–"],
     ["State", state.sentence],
   ];
@@ -25,7 +32,12 @@ function facts(state) {
 window.addEventListener("lab-state", (event) => facts(event.detail));
 lab.post("state").then(facts, () => {});
 
-const wanted = () => ({ base: form.base.value, four_bit: form.four_bit.checked, rank: Number(form.rank.value) });
+const wanted = () => ({
+  base: form.base.value,
+  precision: form.precision.value,
+  rank: Number(form.rank.value),
+  fit: form.fit.checked,
+});
 
 async function attempt(action, words, seconds) {
   said.textContent = words;
@@ -50,6 +62,18 @@ find("[data-do=foretell]").addEventListener("click", async () => {
   if (found) table(found);
 });
 
+// Turn the knobs: those of the base at once in this form, those of a run before each run starts.
+find("[data-do=fit]").addEventListener("click", async () => {
+  form.fit.checked = true;
+  const found = await attempt("model-foretell", "Looking for what to turn.", 70);
+  if (!found) return;
+  for (const { knob, value } of found.turns) {
+    if (knob === "precision") form.precision.value = value;
+    if (knob === "rank") form.rank.value = value;
+  }
+  table(found);
+});
+
 function size(bytes) {
   const steps = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]];
   const [unit, name] = steps.find(([least]) => bytes >= least) || [1, "B"];
@@ -68,5 +92,8 @@ function table(found) {
   });
   find(".model-memory tbody").replaceChildren(...rows);
   find(".model-memory").hidden = !rows.length;
+  const turns = found.turns.map(({ knob, value, cost }) => lab.make("li", "", `${knob} ${value}: ${cost}`));
+  find(".model-turns ol").replaceChildren(...turns);
+  find(".model-turns").hidden = !turns.length || !found.fits;
   said.textContent = found.sentence || "";
 }
