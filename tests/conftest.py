@@ -1,4 +1,4 @@
-"""What every test shares: one torch thread, so that two processes of a test do not fight over two cores."""
+"""What tests share: one torch thread, so that two processes do not fight over two cores, and published files."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Finds a published file, or writes its stand-in."""
+    from published import published
+
+    return lambda name: published(name, tmp_path)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,52 +12,8 @@ from lab.exchange import export_file, exported, import_file
 from lab.formats import FORMATS, read
 from lab.store import Candidate, Store
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 WRITTEN = [name for name, line in FORMATS.items() if line.writes]
-MARK = "\n\nAssistant: "
 TURNS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}]
-
-
-def turn(role, words):
-    return {"role": role, "content": [{"type": "text", "value": words}]}
-
-
-STAND_INS = {
-    "dpo_en_demo.json": [
-        {
-            "conversations": [{"from": "system", "value": "S"}, {"from": "human", "value": f"Question {n}?"}],
-            "chosen": {"from": "gpt", "value": "Yes."},
-            "rejected": {"from": "gpt", "value": "No."},
-        }
-        for n in range(3)
-    ],
-    "v1_dpo_demo.jsonl": [
-        {
-            "chosen_messages": [turn("user", "a"), turn("assistant", "b")],
-            "rejected_messages": [turn("user", "a"), turn("assistant", "c")],
-        }
-    ],
-    "alpaca_en_demo.json": [{"instruction": "Add.", "input": "1, 2", "output": "3"}],
-    "hh_harmless_test.jsonl.gz": [
-        {"chosen": f"\n\nHuman: a{MARK}b\n\nHuman: c{MARK}{x}", "rejected": f"\n\nHuman: a{MARK}b\n\nHuman: c{MARK}no"}
-        for x in ("yes", "maybe", "well", "fine")
-    ],
-}
-
-
-@pytest.fixture
-def source(tmp_path):
-    """Finds the published file, or writes a small one of the same shape."""
-
-    def find(name):
-        if (DATA / name).exists():
-            return DATA / name
-        rows = STAND_INS[name]
-        words = json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows)
-        (tmp_path / name).write_bytes(gzip.compress(words.encode()) if name.endswith(".gz") else words.encode())
-        return tmp_path / name
-
-    return find
 
 
 @pytest.fixture

@@ -1,63 +1,15 @@
-"""Reading files that others published, held against counts taken from the raw rows by simpler means.
-
-The files live outside the project; where they are absent, small rows of the same shape are written and read instead.
-"""
+"""Reading files that others published, held against counts taken from the raw rows by simpler means."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os.path
-from pathlib import Path
 
 import pytest
+from published import MARK
 
 from lab.formats import read, write
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
-MARK = "\n\nAssistant: "
-
-
-def turn(role, words):
-    return {"role": role, "content": [{"type": "text", "value": words}], "loss_weight": 0.0}
-
-
-STAND_INS = {
-    "dpo_en_demo.json": [
-        {
-            "conversations": [{"from": "system", "value": "S"}, {"from": "human", "value": f"Question {n}?"}],
-            "chosen": {"from": "gpt", "value": "Yes."},
-            "rejected": {"from": "gpt", "value": "No."},
-        }
-        for n in range(3)
-    ],
-    "v1_dpo_demo.jsonl": [
-        {
-            "chosen_messages": [turn("user", "a"), turn("assistant", "b")],
-            "rejected_messages": [turn("user", "a"), turn("assistant", "c")],
-        }
-    ],
-    "alpaca_en_demo.json": [{"instruction": "Add.", "input": "1, 2", "output": "3"}],
-    "hh_harmless_test.jsonl.gz": [
-        {"chosen": f"\n\nHuman: a{MARK}b\n\nHuman: c{MARK}{x}", "rejected": f"\n\nHuman: a{MARK}b\n\nHuman: c{MARK}no"}
-        for x in ("yes", "maybe", "well", "so", "", "fine")
-    ],
-}
-
-
-@pytest.fixture
-def source(tmp_path):
-    """Finds the published file, or writes its stand-in."""
-
-    def find(name):
-        if (DATA / name).exists():
-            return DATA / name
-        rows = STAND_INS[name]
-        words = json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows)
-        (tmp_path / name).write_bytes(gzip.compress(words.encode()) if name.endswith(".gz") else words.encode())
-        return tmp_path / name
-
-    return find
 
 
 def test_sharegpt_pairs_keep_every_turn_and_both_answers(source):
