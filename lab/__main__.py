@@ -53,15 +53,15 @@ def _verb(verbs: Any, name: str, does: str, help: str, *, workspace: bool = True
 
 def _training_verbs(verbs: Any) -> None:
     sft = _verb(verbs, "sft", "sft", "teach the base to answer, on instruction pairs")
-    _add_base(sft)
+    _add_base(sft, run=True)
     sft.add_argument("--data", type=Path, help="instruction pairs of your own (json, jsonl, csv, parquet)")
     _add_knobs(sft, knobs.Sft)
     reward = _verb(verbs, "reward", "reward", "train a reward model on the workspace's rankings")
-    _add_base(reward)
+    _add_base(reward, run=True)
     reward.add_argument("--raters", default="", help="person, all, or one simulated rater's name")
     _add_knobs(reward, knobs.Reward)
     ppo = _verb(verbs, "ppo", "ppo", "tune the policy with PPO against a reward model")
-    _add_base(ppo)
+    _add_base(ppo, run=True)
     ppo.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
     ppo.add_argument("--prompts", type=Path, help="a text file with one prompt a line, instead of the built-in ones")
     _add_knobs(ppo, knobs.Ppo)
@@ -70,11 +70,11 @@ def _training_verbs(verbs: Any) -> None:
             verbs, name, "group", f"tune the policy without a value model: {does} within each prompt's answers"
         )
         group.set_defaults(stage=name)
-        _add_base(group)
+        _add_base(group, run=True)
         group.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
         _add_knobs(group, knobs.Group, skip=("method",))
     dpo = _verb(verbs, "dpo", "dpo", "tune the policy on the rankings directly, without a reward model")
-    _add_base(dpo)
+    _add_base(dpo, run=True)
     dpo.add_argument("--raters", default="", help="person, all, or one simulated rater's name")
     _add_knobs(dpo, knobs.Dpo)
     compare = _verb(verbs, "compare", "compare", "which of two policies a judge prefers, on unseen prompts")
@@ -140,7 +140,13 @@ def _machine_verbs(verbs: Any) -> None:
     work.add_argument("folder", type=Path, nargs="?", default=Path("workspace"))
     _add_base(work)
     work.add_argument("--parent", type=int, default=0, help="end when this process is gone")
-    _verb(verbs, "models", "models", "the bases known here, and what fits this machine", workspace=False)
+    models = _verb(verbs, "models", "models", "the bases known here, and what fits this machine", workspace=False)
+    models.add_argument(
+        "name", nargs="?", default="", help="a base, whose memory is told by role, here and on usual cards"
+    )
+    models.add_argument("--precision", choices=knobs.PRECISIONS, default="auto", help="what its weights are kept in")
+    models.add_argument("--rank", type=int, default=8, help="LoRA rank")
+    models.add_argument("--fit", action="store_true", help="turn knobs in order of harm until it fits, and say which")
     _verb(verbs, "doctor", "doctor", "what this machine can run, and what is wrong with it")
     quality = _verb(
         verbs, "quality", "quality", "how well the base and its SFT answer, read by the world's parser", workspace=False
@@ -161,7 +167,11 @@ def _machine_verbs(verbs: Any) -> None:
     bench.add_argument("--threads", type=int, default=0, help="threads of each measurement; 0: half of the cores")
 
 
-def _add_base(verb: argparse.ArgumentParser) -> None:
+def _add_base(verb: argparse.ArgumentParser, run: bool = False) -> None:
+    """The base and what it runs on; run: also whether a run's knobs may be turned so that it fits."""
+    if run:
+        text = "turn knobs in order of harm until the run fits the free memory, and say which"
+        verb.add_argument("--fit", action="store_true", help=text)
     verb.add_argument(
         "--base", default="", help="tiny, small, a model folder or a Hugging Face id; the workspace's unless said"
     )

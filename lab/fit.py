@@ -29,18 +29,20 @@ class Turn:
         return f"{self.knob} {self.value} ({self.cost})"
 
 
-def fit(facts: Facts, stage: str, knobs: Knobs, device: str, limit: int) -> tuple[Knobs, list[Turn], bool]:
+def fit(
+    facts: Facts, stage: str, knobs: Knobs, device: str, limit: int, only: frozenset[str] | None = None
+) -> tuple[Knobs, list[Turn], bool]:
     """Knobs with a peak under the limit: (knobs, what was turned, whether it fits).
 
     Knobs are turned in order of harm until it fits; then each that turns out not to be needed, the most harmful first,
-    goes back.
+    goes back. `only` are the knobs that may be turned; all unless said.
     """
 
     def peak(turns: list[Turn]) -> int:
         return total(foretell(facts, stage, turned(knobs, turns), device), device)
 
     turns: list[Turn] = []
-    for turn in _turns(facts, stage, knobs, device):
+    for turn in (each for each in _turns(facts, stage, knobs, device) if only is None or each.knob in only):
         if peak(turns) <= limit:
             break
         turns.append(turn)
@@ -91,7 +93,7 @@ def _halves(number: int, least: int) -> Iterator[int]:
 def knobs_of(config: Any, precision: str = "auto", rank: int = 8) -> Knobs:
     """What decides about memory, from a stage's config; knobs that it has not stay at their defaults."""
     known = {each.name: getattr(config, each.name) for each in fields(config) if each.name in RUN}
-    batch = getattr(config, "minibatch", getattr(config, "batch", Knobs.batch))
+    batch = getattr(config, "minibatch", getattr(config, "batch", Knobs().batch))
     known |= {"batch": known.get("batch", batch), "minibatch": min(batch, known.get("batch", batch))}
     known["microbatch"] = min(known.get("microbatch", batch), known["minibatch"])
     return Knobs(**known, precision=precision, rank=getattr(config, "rank", rank))

@@ -72,7 +72,10 @@ class _Sampler(threading.Thread):
 
 
 def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
-    """Measured bytes of each phase with one micro-batch of random tokens at the longest: what foretell only reckons."""
+    """Measured bytes of each phase with one micro-batch of random tokens at the longest: what foretell only reckons.
+
+    Nothing is learned, and no random number is drawn that a run would draw.
+    """
     device, rng = roles.device.type, Random(0)
     prompts = [[rng.randrange(8, 500) for _ in range(knobs.prompt)] for _ in range(max(knobs.batch, knobs.microbatch))]
     answers = [[rng.randrange(8, 500) for _ in range(knobs.tokens)] for _ in range(knobs.microbatch)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
-from lab import checkpoint, material
+from lab import calibrate, checkpoint, material
 from lab import dpo as dpo_stage
 from lab import ppo as ppo_stage
 from lab import reward as reward_stage
@@ -129,16 +130,31 @@ class Studio:
 
     # Runs
 
-    def start(self, stage: str, knobs: dict[str, Any], inputs: dict[str, Any], by: str = "") -> Job:
-        """A new run of a stage: its folder, its material, its state. The run is refused before a folder is made."""
+    def start(self, stage: str, knobs: dict[str, Any], inputs: dict[str, Any], by: str = "", fit: bool = False) -> Job:
+        """A new run of a stage: its folder, its material, its state. The run is refused before a folder is made.
+
+        fit: turn knobs until it fits the memory; so does a workspace that was told to on the Model page.
+        """
         begin = self._beginnings().get(stage)
         if begin is None:
             raise NotFound(f"There is no stage {stage!r}. Stages: {', '.join(self._beginnings())}.")
         config = _config(_CONFIGS[stage], knobs | ({"method": stage} if stage in ("rloo", "grpo") else {}))
+        turns, fits = [], True
+        if stage in calibrate.LIKE and (fit or (self.workspace.base() or {}).get("fit")):
+            config, turns, fits = calibrate.make_fit(self.roles, stage, config)
         inputs, found = begin(config, dict(inputs))
         run = self.workspace.new_run(stage, _as_dict(config), base=self.base(), inputs=inputs, by=by)
         material.keep(run, found)
-        return self._job(run, config, inputs, found, fresh=True)
+        job = self._job(run, config, inputs, found, fresh=True)
+        first = chain(calibrate.told(turns, fits), self._calibrated(job, stage, config, found))
+        return replace(job, events=chain(first, job.events))
+
+    def _calibrated(self, job: Job, stage: str, config: Any, found: dict[str, Any]) -> Iterator[Event]:
+        """The forecast held against one micro-batch, for the stages that roll out."""
+        if calibrate.LIKE.get(stage) == "ppo" and job.state is not None:
+            asked = self.roles.text.asked(found["prompts"], room=config.tokens)
+            longest = max(len(each.ids) for each in asked)
+            yield from calibrate.check(self.roles, job.state.adapters[0], stage, config, longest)
 
     def resume(self, name: str, step: int | None = None) -> Job:
         """Go on from the newest whole checkpoint of a run, or from a step; from its beginning when it has none yet."""

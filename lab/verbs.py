@@ -213,10 +213,25 @@ def work(options: Options) -> Result:
 def models(options: Options) -> Result:
     from lab.doctor import known_bases
 
+    if options.name:
+        return _memory_of(options)
     found = known_bases()
     for row in found:
         print(f"{row['name']:<28} {row['parameters'] / 1e6:>8.1f} M  {row['fits']}")
     return {"bases": found}
+
+
+def _memory_of(options: Options) -> Result:
+    """PPO's memory by role, from the model's config alone."""
+    from lab.fit import foretell_request
+
+    asked = {"base": options.name, "precision": options.precision, "rank": options.rank, "fit": options.fit}
+    found = foretell_request(asked)
+    for row in found["rows"]:
+        said = f"{row['bytes'] / 2**20:>10,.0f} MiB" if "bytes" in row else f"  {row['value']}"
+        print(f"{row['role']:<22}{said}  {row.get('why', '')}".rstrip())
+    print(found["sentence"])
+    return found
 
 
 def doctor(options: Options) -> Result:
@@ -269,7 +284,7 @@ def _studio(options: Options) -> Iterator[Studio]:
 def _run(options: Options, stage: str, config: type, inputs: Result) -> Result:
     with _studio(options) as studio:
         taken_knobs = {each.name: getattr(options, each.name) for each in fields(config) if hasattr(options, each.name)}
-        return _finished(studio.start(stage, taken_knobs, inputs, "command line"))
+        return _finished(studio.start(stage, taken_knobs, inputs, "command line", options.fit))
 
 
 def _finished(job: Job, show: Callable = watch) -> Result:

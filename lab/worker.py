@@ -194,7 +194,7 @@ def open_studio(workspace: Workspace, base: str = "", threads: int = 0, precisio
     precision = precision or known.get("precision") or ("4-bit" if known.get("four_bit") else "auto")
     studio = Studio(workspace, load(name, precision=precision))
     if (known.get("base"), known.get("precision")) != (name, precision):
-        workspace.set_base({"base": name, "precision": precision})
+        workspace.set_base(known | {"base": name, "precision": precision})
     return studio
 
 

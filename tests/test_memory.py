@@ -7,17 +7,20 @@ from argparse import Namespace
 import pytest
 import torch
 
-from lab import logprobs
+from lab import calibrate, logprobs
 from lab.bench.isolated import job
 from lab.bench.shapes import llama, save
 from lab.config import Ppo, Sft
 from lab.errors import BadInput, ModelIncomplete
+from lab.events import Warned
 from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
 from lab.memory import GIB, Knobs, Row, facts_from, facts_of, foretell, total
-from lab.peak import cut, measured, with_smaller_microbatches
+from lab.peak import cut, measured, rehearse, with_smaller_microbatches
 from lab.rollout import parts_of
+from lab.studio import Studio
 from lab.text import batch_of
+from lab.workspace import Workspace
 
 SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
 
@@ -207,3 +210,70 @@ def test_the_measured_peak_sees_what_is_freed_again():
         block = torch.ones(50_000_000)
         del block
     assert peak.bytes > 150_000_000
+
+
+def test_a_run_that_is_to_fit_says_what_was_turned_and_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 120_000_000)
+    studio = Studio(Workspace(tmp_path), load("tiny", device="cpu"))
+    job = studio.start("sft", {"steps": 1, "batch": 64, "microbatch": 64}, {}, fit=True)
+    events = list(job.events)
+    kept = job.run.facts()["config"]
+    assert events[0].code == "W_FIT" and f"microbatch {kept['microbatch']} (" in events[0].message
+    assert kept["microbatch"] < 64 and kept["batch"] == 64
+    assert not [event for event in studio.start("sft", {"steps": 1}, {}).events if isinstance(event, Warned)]
+
+
+def roles_with_reward():
+    roles = load("tiny", device="cpu")
+    roles.add("reward", like="sft")
+    roles.head("reward")
+    return roles
+
+
+def test_a_forecast_that_one_micro_batch_proves_wrong_is_reported_with_both_numbers(monkeypatch):
+    roles, config = roles_with_reward(), Ppo(batch=8, minibatch=8, microbatch=4)
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 2 * 10**8)
+    true = foretell(facts_of("tiny"), "ppo", knobs_of(config))
+    phases = {phase: sum(row.bytes for row in true if row.phase == phase) for phase in ("rollout", "score", "update")}
+    found = phases
+    monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: found)
+    assert list(calibrate.check(roles, "sft", "ppo", config, 64)) == []
+    found = phases | {"update": phases["update"] + 2 * calibrate.LEAST}
+    (event,) = calibrate.check(roles, "sft", "ppo", config, 64)
+    assert event.code == "W_FORECAST" and "update" in event.message and "rollout" not in event.message
+    assert f"{found['update'] / 1e6:,.0f} MB instead of {phases['update'] / 1e6:,.0f} MB" in event.message
+
+
+def test_a_run_that_is_foretold_not_to_fit_is_warned_of_and_a_small_one_is_not_rehearsed(monkeypatch):
+    roles, config = roles_with_reward(), Ppo()
+    monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: 1 / 0)
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**12)
+    assert list(calibrate.check(roles, "sft", "ppo", config, 64)) == []
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**8)
+    assert next(calibrate.check(roles, "sft", "ppo", config, 64)).code == "W_MEMORY_SHORT"
+
+
+def test_a_rehearsal_that_runs_out_of_memory_names_the_micro_batch_that_fits(monkeypatch):
+    def rehearse(roles, role, knobs):
+        if knobs.microbatch > 4:
+            raise torch.OutOfMemoryError("no room")
+        return {}
+
+    monkeypatch.setattr("lab.peak.rehearse", rehearse)
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**9)
+    (event,) = calibrate.check(roles_with_reward(), "sft", "ppo", Ppo(), 64)
+    assert event.code == "W_MEMORY_SHORT" and event.remedy == "Start again with microbatch 4."
+
+
+def test_a_rehearsal_leaves_weights_flags_and_chance_as_they_were():
+    roles = roles_with_reward()
+    learning = {id(parameter) for parameter in roles.trainable("reward")}
+    before = {name: weight.clone() for name, weight in roles.model.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    found = rehearse(roles, "sft", Knobs(batch=2, minibatch=2, microbatch=2, prompt=8, tokens=8))
+    assert set(found) == {"rollout", "score", "update"} and torch.equal(torch.rand(1), expected)
+    assert {id(p) for p in roles.model.parameters() if p.requires_grad} == learning
+    assert all(torch.equal(weight, before[name]) for name, weight in roles.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in roles.model.parameters())

@@ -1,0 +1,91 @@
+"""Before a run: its knobs turned until it fits, where so chosen, and the forecast held against one micro-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import Any
+
+from lab import peak
+from lab.events import Event, Warned
+from lab.fit import Turn, fit, knobs_of, turned
+from lab.memory import GIB, Facts, Knobs, facts_from, foretell, room_of, total
+from lab.models import Roles
+
+LIKE = MappingProxyType({"sft": "sft", "reward": "reward", "dpo": "reward", "ppo": "ppo", "rloo": "ppo", "grpo": "ppo"})
+WORTH_IT = 1 / 8  # of the free memory: a run that takes less cannot run out of it, whatever the forecast is worth
+OFF, LEAST = 0.15, 64 * 2**20  # what counts as another number than the one foretold
+
+
+def make_fit(roles: Roles, stage: str, config: Any) -> tuple[Any, list[Turn], bool]:
+    """The config that fits what is free on this device, what was turned for it, and whether that was enough."""
+    facts, knobs, device = facts_from(roles.model.config, roles.name), _knobs(roles, config), roles.device.type
+    of_config = frozenset(each.name for each in fields(config))
+    _, turns, fits = fit(facts, LIKE[stage], knobs, device, _limit(roles, facts, knobs), of_config)
+    return turned(config, turns), turns, fits
+
+
+def _knobs(roles: Roles, config: Any, prompt: int = 64) -> Knobs:
+    return replace(knobs_of(config, roles.precision), prompt=max(1, prompt))
+
+
+def _limit(roles: Roles, facts: Facts, knobs: Knobs) -> int:
+    """What is free, and what the base holds already."""
+    rows = foretell(facts, "sft", knobs, roles.device.type)
+    return room_of(roles.device.type) + sum(row.bytes for row in rows if row.role in ("base", "CUDA itself"))
+
+
+def told(turns: list[Turn], fits: bool) -> Iterator[Event]:
+    """What was turned, as the run's first event."""
+    if turns:
+        text = f"So that it fits the memory that is free: {', '.join(turn.words for turn in turns)}."
+        text += "" if fits else " Even so it is foretold not to fit."
+        yield Warned(0, "W_FIT", text, "Choose a smaller base or fewer bits, if the run should keep its own settings.")
+
+
+def check(roles: Roles, role: str, stage: str, config: Any, prompt: int) -> Iterator[Event]:
+    """Warns where the run is foretold not to fit, or where one micro-batch takes other memory than was foretold.
+
+    `prompt` is the longest prompt in tokens. On a CPU memory that was freed before is used again unseen, so there only
+    a larger peak says something.
+    """
+    facts, knobs, device = facts_from(roles.model.config, roles.name), _knobs(roles, config, prompt), roles.device.type
+    rows, limit = foretell(facts, LIKE[stage], knobs, device), _limit(roles, facts, knobs)
+    foretold = total(rows, device)
+    if foretold < WORTH_IT * limit:
+        return
+    if foretold > limit:
+        yield Warned(
+            0, "W_MEMORY_SHORT", _short(foretold, limit), "Stop, press Make it fit on the Model page, start anew."
+        )
+    phases = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in ("rollout", "score", "update")}
+    measured, size = peak.with_smaller_microbatches(
+        lambda size: peak.rehearse(roles, role, replace(knobs, microbatch=size)), knobs.microbatch
+    )
+    if size < knobs.microbatch:
+        yield Warned(0, "W_MEMORY_SHORT", _too_large(knobs.microbatch, size), f"Start again with microbatch {size}.")
+        return
+    apart = [phase for phase in phases if _differs(measured[phase], phases[phase], device)]
+    if apart:
+        yield Warned(0, "W_FORECAST", _off(apart, measured, phases), "Leave some room to the forecast for this model.")
+
+
+def _differs(measured: int, foretold: int, device: str) -> bool:
+    gap = measured - foretold if device == "cpu" else abs(measured - foretold)
+    return gap > max(LEAST, OFF * foretold)
+
+
+def _short(foretold: int, limit: int) -> str:
+    return (
+        f"This run is foretold to need {foretold / GIB:.2f} GiB, and {limit / GIB:.2f} GiB are there: it may break off."
+    )
+
+
+def _too_large(microbatch: int, fitted: int) -> str:
+    return f"Memory ran out in a trial with {microbatch} responses at a time, and was enough for {fitted}."
+
+
+def _off(phases: list[str], measured: dict[str, int], foretold: dict[str, int]) -> str:
+    each = (f"{phase} {measured[phase] / 1e6:,.0f} MB instead of {foretold[phase] / 1e6:,.0f} MB" for phase in phases)
+    return f"One micro-batch took other memory than foretold: {', '.join(each)}."
