@@ -21,7 +21,7 @@ class Metric:
     unit: str = ""
     low: float | None = None
     high: float | None = None
-    stages: tuple[str, ...] = ("ppo",)
+    stages: tuple[str, ...] = ("ppo", "rloo", "grpo")
     shown: bool = False
     source: str = ""
 
@@ -50,6 +50,7 @@ _ALL = (
         "The reward model's own number before it is put on the scale of the score. Only differences between answers "
         "mean anything.",
         source="mean of the reward head's output at the last token",
+        stages=("ppo",),
     ),
     Metric(
         "reward/std",
@@ -85,6 +86,7 @@ _ALL = (
         "A third estimate of the same distance that is never below 0. The three should tell one story.",
         unit="nats",
         source="mean over responses of the sum of expm1(-r) + r, r = log policy - log reference (k3, Schulman 2020)",
+        stages=("ppo",),
     ),
     Metric(
         "kl/update",
@@ -151,6 +153,7 @@ _ALL = (
         "Updates in the step",
         "How many optimiser steps were taken. Fewer than planned: the step had moved far enough and ended early.",
         source="minibatches over all epochs until the limit of kl/update",
+        stages=("ppo",),
     ),
     Metric(
         "loss/policy",
@@ -164,6 +167,7 @@ _ALL = (
         "Value loss",
         "How wrong the value head's forecast of the score is. It falls at first and is noisy later.",
         source="half the squared error, the worse of plain and clipped",
+        stages=("ppo",),
     ),
     Metric(
         "value/explained_variance",
@@ -175,6 +179,7 @@ _ALL = (
         high=1.0,
         shown=True,
         source="1 - Var(return - value) / Var(return) over response tokens",
+        stages=("ppo",),
     ),
     Metric(
         "value/clip_fraction",
@@ -184,6 +189,7 @@ _ALL = (
         low=0.0,
         high=0.5,
         source="share of tokens whose value moved further than value_clip from the rollout's",
+        stages=("ppo",),
     ),
     Metric(
         "response/length",
@@ -222,7 +228,7 @@ _ALL = (
         "How surprised the model is by what it is being taught: lower is better, and it is noisy from step to step. "
         "On the Reward page 0.69 is a coin toss.",
         unit="nats",
-        stages=("sft", "reward"),
+        stages=("sft", "reward", "dpo"),
         shown=True,
         source="sft: mean -log p of a response token; reward: mean -log sigmoid(score difference) over pairs",
     ),
@@ -251,7 +257,7 @@ _ALL = (
         unit="share",
         low=0.5,
         high=1.0,
-        stages=("reward",),
+        stages=("reward", "dpo"),
         shown=True,
         source="share of pairs scored in the person's order, equal scores count one half",
     ),
@@ -301,7 +307,7 @@ _ALL = (
         "gradient/norm",
         "Gradient size",
         "How hard this step pulls on the weights, before the pull is limited. Sudden spikes come before trouble.",
-        stages=("sft", "reward"),
+        stages=("sft", "reward", "dpo"),
         source="Euclidean norm over the trained parameters, before clipping",
     ),
     # Time and memory.
@@ -310,7 +316,7 @@ _ALL = (
         "Time of a step",
         "How long one step takes from end to end.",
         unit="seconds",
-        stages=("sft", "reward", "ppo"),
+        stages=("sft", "reward", "ppo", "rloo", "grpo", "dpo"),
     ),
     Metric("time/rollout", "Time to answer", "How long the model takes to write the answers of a step.", "seconds"),
     Metric("time/score", "Time to score", "How long scoring the answers takes, in every role.", "seconds"),
@@ -327,7 +333,7 @@ _ALL = (
         "Memory at most",
         "The most memory that the run has held so far.",
         unit="bytes",
-        stages=("sft", "reward", "ppo"),
+        stages=("sft", "reward", "ppo", "rloo", "grpo"),
     ),
 )
 
@@ -347,6 +353,18 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "PPO": (
             "Proximal policy optimisation: answers are sampled and scored, and what scored well is made likelier, "
             "in small steps."
+        ),
+        "RLOO": (
+            "REINFORCE, leave one out: several answers to each prompt, each judged against the mean of the others. It "
+            "needs no value head."
+        ),
+        "GRPO": (
+            "Group relative policy optimisation: several answers to each prompt, each judged by how far its score is "
+            "above or below its group's."
+        ),
+        "DPO": (
+            "Direct preference optimisation: the policy learns from ranked pairs at once, without a reward model and "
+            "without writing answers."
         ),
         "policy": "The model that answers, and that PPO changes.",
         "reference": "The model as it was before PPO. It never changes, and distance is measured from it.",

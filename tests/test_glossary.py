@@ -27,6 +27,14 @@ def test_every_key_that_the_code_emits_is_in_the_glossary():
     assert found - RESULTS <= set(GLOSSARY)
 
 
+@pytest.mark.parametrize("stage, file", [("rloo", "rloo_grpo.py"), ("grpo", "rloo_grpo.py"), ("dpo", "dpo.py")])
+def test_a_stage_has_a_curve_for_each_number_that_it_measures_and_for_no_other(stage, file):
+    nodes = ast.walk(ast.parse((LAB / file).read_text()))
+    emitted = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert {metric.key for metric in measured(stage)} == {each for each in emitted if KEY.fullmatch(each)}
+    assert any(metric.shown for metric in measured(stage)) and stage.upper() in WORDS
+
+
 @pytest.mark.parametrize("metric", GLOSSARY.values(), ids=lambda metric: metric.key)
 def test_every_metric_has_a_title_and_a_meaning_in_whole_sentences(metric: Metric):
     assert metric.title and metric.title[0].isupper() and "_" not in metric.title and len(metric.title) <= 45
@@ -39,7 +47,7 @@ def test_every_healthy_range_has_its_ends_in_order(metric: Metric):
 
 
 def test_a_stage_shows_at_most_eight_curves_and_they_come_first():
-    for stage in ("sft", "reward", "ppo"):
+    for stage in ("sft", "reward", "ppo", "rloo", "grpo", "dpo"):
         shown = [metric.shown for metric in measured(stage)]
         assert 1 <= sum(shown) <= 8 and shown == sorted(shown, reverse=True)
 
