@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import socket
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,30 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from lab import decode, parity, trunk
+from lab import decode, hub, parity, trunk
 from lab.errors import ModelIncomplete
 from lab.models import BASE, Roles, lora_config, needs_bitsandbytes
 from lab.text import Text
 
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 QUANTISED = ("8-bit", "4-bit")
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 
 
-def load(name: str = "tiny", *, device: str | None = None, precision: str = "auto") -> Roles:
+def load(
+    name: str = "tiny",
+    *,
+    device: str | None = None,
+    precision: str = "auto",
+    say: Callable[[str], None] | None = None,
+) -> Roles:
     """The base model of a name (tiny, small), a folder or a Hugging Face id, with no adapter yet but an empty `sft`.
 
-    precision: one of config.PRECISIONS. Raises ModelIncomplete when the folder lacks something, NoEndToken when the
+    precision: one of config.PRECISIONS. say: told how far a download is. Raises ModelIncomplete when the folder lacks something, NoEndToken when the
     tokenizer cannot end an answer, Unsupported when this device has nothing for the precision.
     """
     with quiet():
-        return _load(name, torch.device(device or default_device()), precision)
+        return _load(name, torch.device(device or default_device()), precision, say)
 
 
 @contextmanager
@@ -52,17 +59,16 @@ def quiet() -> Iterator[None]:
         notices.setLevel(before)
 
 
-def _load(name: str, chosen: torch.device, precision: str) -> Roles:
+def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], None] | None) -> Roles:
     from peft import get_peft_model
     from transformers import AutoTokenizer
 
-    where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else name
     if precision in QUANTISED:
         needs_bitsandbytes(f"A base in {precision}", chosen)
+    where = folder_of(name, say)
     try:
-        offline = not Path(where).exists() and not _hub_answers()
-        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline)
-        model = _weights(where, chosen, precision, offline)
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
+        model = _weights(where, chosen, precision)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise ModelIncomplete(
             f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
@@ -84,6 +90,17 @@ def _load(name: str, chosen: torch.device, precision: str) -> Roles:
     return roles
 
 
+def folder_of(name: str, say: Callable[[str], None] | None = None) -> Path:
+    """Where a base is: among the embedded ones, a folder, or brought from Hugging Face. Raises ModelIncomplete."""
+    if (EMBEDDED / name / "config.json").exists():
+        return EMBEDDED / name
+    if Path(name).exists():
+        return Path(name)
+    if not HUB_ID.fullmatch(name):
+        raise ModelIncomplete(f"There is no folder {name}. Check the name; the embedded model is called tiny.")
+    return hub.fetch(name, say)
+
+
 def default_device() -> str:
     """cuda (or ROCm) where there is one, then Apple's mps, then the CPU."""
     if torch.cuda.is_available():
@@ -91,12 +108,12 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _weights(where: str | Path, device: torch.device, precision: str, offline: bool) -> Any:
+def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
     """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     chosen = torch.bfloat16 if precision in ("auto", *QUANTISED) else getattr(torch, precision)
-    options: dict[str, Any] = {"dtype": chosen, "local_files_only": offline}
+    options: dict[str, Any] = {"dtype": chosen, "local_files_only": True}
     if device.type == "cpu":
         options["attn_implementation"] = "eager"
     if precision == "8-bit":
@@ -118,15 +135,6 @@ def _weights(where: str | Path, device: torch.device, precision: str, offline: b
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
-
-
-def _hub_answers(seconds: float = 2.0) -> bool:
-    """Whether Hugging Face can be reached; its own client would retry for minutes before it says no."""
-    try:
-        socket.create_connection(("huggingface.co", 443), seconds).close()
-    except OSError:
-        return False
-    return True
 
 
 def _settle_on_cpu(peft: Any, precision: str) -> None:

@@ -9,6 +9,7 @@ Bytes per token and per layer, from the tensors that the passes keep (ALGORITHMS
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,11 +79,13 @@ def facts_of(name: str) -> Facts:
     """From the config of a name, folder or Hugging Face id alone: no weights are read. Raises ModelIncomplete."""
     from transformers import AutoConfig
 
+    from lab import hub
     from lab.loading import EMBEDDED
 
-    where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else name
+    where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else Path(name)
     try:
-        config = AutoConfig.from_pretrained(where)
+        offline = not where.exists() and not hub.answers()
+        config = AutoConfig.from_pretrained(where if where.exists() else name, local_files_only=offline)
     except (OSError, ValueError, KeyError) as problem:
         raise ModelIncomplete(
             f"The model {name} could not be looked at: {str(problem).splitlines()[0]} "

@@ -172,7 +172,9 @@ def work(
     started = {"pid": os.getpid(), "started": time(), "ready": False, "busy": None, "device": "", "message": ""}
     try:
         workspace.say(started | {"base": base})
-        studio = open_studio(workspace, base, threads)
+        studio = open_studio(
+            workspace, base, threads, say=lambda text: workspace.say(started | {"base": base, "message": text})
+        )
         Worker(workspace, studio, alive or (lambda: _lives(parent)), started["started"]).forever()
     except LabError as problem:
         workspace.say(started | {"base": base, "message": str(problem), "code": problem.code})
@@ -181,7 +183,13 @@ def work(
         lock.release()
 
 
-def open_studio(workspace: Workspace, base: str = "", threads: int = 0, precision: str = "") -> Studio:
+def open_studio(
+    workspace: Workspace,
+    base: str = "",
+    threads: int = 0,
+    precision: str = "",
+    say: Callable[[str], None] | None = None,
+) -> Studio:
     """The workspace's base, loaded; the first base that a workspace is opened with stays its base, in its precision."""
     import torch
 
@@ -192,7 +200,7 @@ def open_studio(workspace: Workspace, base: str = "", threads: int = 0, precisio
     known = workspace.base() or {}
     name = base or known.get("base") or "tiny"
     precision = precision or known.get("precision") or ("4-bit" if known.get("four_bit") else "auto")
-    studio = Studio(workspace, load(name, precision=precision))
+    studio = Studio(workspace, load(name, precision=precision, say=say))
     if (known.get("base"), known.get("precision")) != (name, precision):
         workspace.set_base(known | {"base": name, "precision": precision})
     return studio
