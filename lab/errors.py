@@ -19,6 +19,7 @@
       NoEndToken            E_NO_EOS              a tokenizer that cannot say that an answer has ended
       WrongBase             E_WRONG_BASE          an adapter that was made for another base model
       Damaged               E_DAMAGED             a file on disk that is not what was written there
+      Forbidden             E_FORBIDDEN           something that only the host of a workshop or demo may do
       Busy                  E_BUSY                something that only one process may do, and one is doing it
       NewerWorkspace        E_NEWER_WORKSPACE     a workspace written by a later version of the lab
       KeyReused             E_KEY_REUSED          one idempotency key sent with two different rankings
@@ -110,6 +111,10 @@ class WrongBase(LabError):
 
 class Damaged(LabError):
     code = "E_DAMAGED"
+
+
+class Forbidden(LabError):
+    code = "E_FORBIDDEN"
 
 
 class Busy(LabError):

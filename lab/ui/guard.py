@@ -13,6 +13,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lab.ui.roles import COOKIE as HOST
+from lab.ui.roles import UPLOADS
+
 BODY, UPLOAD = 2_000_000, 52_000_000
 CLOSED = (
     "/gradio_api/runs",
@@ -32,10 +35,12 @@ COOKIE = "lab_key"
 class Rules:
     """`hosts`: names under which the app may be asked for, without port; '*.x' allows what ends in .x.
     `key`: the word that a browser must bring once (?key=...), '' where only this machine can reach the app.
+    `host_key`: the word that makes a browser the host's, '' where there is no difference.
     `frames`: origins that may show the page inside their own."""
 
     hosts: frozenset[str]
     key: str = ""
+    host_key: str = ""
     frames: tuple[str, ...] = ("'self'",)
 
 
@@ -71,17 +76,27 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit(path):
             return problem(413, "E_BODY_TOO_LARGE", f"A request may have {limit(path):,} bytes.")
-        return self._unknown(scope, headers)
+        return self._unknown(scope, headers) or self._guest(path, headers)
+
+    def _guest(self, path: str, headers: Headers) -> Any:
+        """Files come from the host alone, for Gradio takes them before any handler of ours is asked."""
+        if self.rules.host_key and path.rstrip("/") in UPLOADS and not has_cookie(headers, HOST, self.rules.host_key):
+            return problem(403, "E_FORBIDDEN", "Only the host may send files.")
+        return None
 
     def _unknown(self, scope: Scope, headers: Headers) -> Any:
-        """Where a key is needed: the cookie lets pass, the right ?key= sets the cookie, all else is turned away."""
-        if not self.rules.key or scope["path"] in OPEN or has_key(headers, self.rules.key):
-            return None
-        offered = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[0]
-        if scope.get("method") == "GET" and hmac.compare_digest(offered.encode(), self.rules.key.encode()):
+        """The right ?key= or ?host= sets its cookie. Where a key is needed, nobody else passes without that cookie."""
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        found = {COOKIE: self.rules.key} if offers(query, "key", self.rules.key) else {}
+        if offers(query, "host", self.rules.host_key):
+            found = {COOKIE: self.rules.key, HOST: self.rules.host_key}
+        if scope.get("method") == "GET" and found:
             answer = RedirectResponse(scope["path"] or "/", 303)
-            answer.set_cookie(COOKIE, self.rules.key, httponly=True, samesite="lax", max_age=7 * 86400)
+            for name, value in filter(lambda each: each[1], found.items()):
+                answer.set_cookie(name, value, httponly=True, samesite="lax", max_age=7 * 86400)
             return answer
+        if not self.rules.key or scope["path"] in OPEN or has_cookie(headers, COOKIE, self.rules.key):
+            return None
         return problem(401, "E_KEY", "Open the link with its key, as it was printed when the app started.")
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
@@ -159,9 +174,13 @@ def limit(path: str) -> int:
     return UPLOAD if path.rstrip("/") == "/gradio_api/upload" else BODY
 
 
-def has_key(headers: Headers, key: str) -> bool:
+def offers(query: dict[str, list[str]], name: str, key: str) -> bool:
+    return bool(key) and hmac.compare_digest(query.get(name, [""])[0].encode(), key.encode())
+
+
+def has_cookie(headers: Headers, name: str, key: str) -> bool:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return False
     return found is not None and hmac.compare_digest(found.value.encode(), key.encode())

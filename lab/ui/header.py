@@ -16,6 +16,7 @@ TEMPLATE = """
   <div class="lab-right">
     <div class="lab-worker" role="status" aria-live="polite"><i></i><span>Starting</span>
       <button type="button" class="lab-plain" hidden>Start it again</button></div>
+    <span class="lab-guest">Guest: the host starts and stops runs</span>
     <form class="lab-name"><label>Ranking as <input type="text" maxlength="64" autocomplete="off"></label></form>
   </div>
 </header>
@@ -36,7 +37,14 @@ def header(office: Office) -> None:
         office.worker.restart()
         return {"ok": True}
 
-    office.action("state", lambda _, rater: {**snapshot(office), "rater": rater})
+    office.action("state", lambda body, rater: seen_by(office, body["host"], rater))
     office.action("restart", restart)
     office.action("name", lambda body, _: {"name": checked_name(str(body.get("name", "")))})
     Header(elem_id="header")
+
+
+def seen_by(office: Office, host: bool, rater: str) -> dict[str, Any]:
+    """How the work stands; a guest is led to ranking and not to what only the host may start."""
+    state = snapshot(office)
+    step = state["next"] if host or not (state["next"] or {}).get("start") else None
+    return {**state, "next": step, "rater": rater, "host": host}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import Busy, LabError
+from lab.ui.roles import SHARED_MODES
 
 PORT, TRIES = 7860, 20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -69,9 +70,13 @@ def serve(options: Options, *, block: bool) -> Any:
     from lab.ui.office import Office
     from lab.ui.supervisor import Supervisor
 
-    # The office makes the database, which the worker only reads; Gradio is imported while the model loads.
-    office = Office(root, mode=options.mode, worker=Supervisor(root, inline=options.inline))
+    url = address(options, port)
     with ExitStack() as ending:
+        ending.callback(only_one(root, url).release)
+        # The office makes the database, which the worker only reads; Gradio is imported while the model loads.
+        host_key = secrets.token_urlsafe(12) if options.mode in SHARED_MODES else ""
+        worker = Supervisor(root, inline=options.inline)
+        office = Office(root, mode=options.mode, host_key=host_key, worker=worker)
         ending.callback(office.close)
         office.worker.start()
         demo = _open(office, options, port)
@@ -90,9 +95,33 @@ def _open(office: Any, options: Options, port: int) -> Any:
 
     key = secrets.token_urlsafe(12) if needs_key(options) else ""
     demo = start(office, options, port, key)
-    name = options.host if options.host not in ("0.0.0.0", "::") else socket.gethostname()
-    print(f"RLHF Lab is open at http://{name}:{port}/{f'?key={key}' if key else ''}", flush=True)
+    url = address(options, port)
+    print(f"RLHF Lab is open at {url}{f'?key={key}' if key else ''}", flush=True)
+    if office.host_key:
+        print(f"Keep this link: it alone can start, stop and delete runs: {url}?host={office.host_key}", flush=True)
     return demo
+
+
+def address(options: Options, port: int) -> str:
+    name = options.host if options.host not in ("0.0.0.0", "::") else socket.gethostname()
+    return f"http://{name}:{port}/"
+
+
+def only_one(root: Path, url: str) -> Any:
+    """The lock of the app on its workspace; Busy, with the address of the other one, where there is one."""
+    from lab.journal import read_json, replace_json
+    from lab.workspace import Lock
+
+    lock = Lock(root / "app.lock", thread_local=False)
+    try:
+        lock.acquire()
+    except Busy:
+        there = (read_json(root / "app.json") or {}).get("url") or "another address"
+        raise Busy(
+            f"This workspace is open already, at {there}. Use that page, end that app, or give another --workspace."
+        ) from None
+    replace_json(root / "app.json", {"url": url})
+    return lock
 
 
 def needs_key(options: Options) -> bool:

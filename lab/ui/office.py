@@ -13,6 +13,7 @@ from lab.errors import BadName, Busy
 from lab.store import Store
 from lab.ui.feed import Feed
 from lab.ui.refusal import refuse
+from lab.ui.roles import is_host
 from lab.ui.supervisor import Supervisor
 from lab.workspace import Served, Workspace
 
@@ -25,11 +26,11 @@ Download = Callable[[dict[str, str], Path], Path]
 class Office:
     """One for each app. Open it before the first page is built, close it when the server has stopped."""
 
-    def __init__(self, root: Path, *, mode: str = "solo", worker: Supervisor) -> None:
+    def __init__(self, root: Path, *, mode: str = "solo", host_key: str = "", worker: Supervisor) -> None:
         self.workspace = Workspace(root)
         self.store: Store = self.workspace.store()
         self.served = Served(self.workspace.served)
-        self.mode = mode
+        self.mode, self.host_key = mode, host_key
         self.worker = worker
         self.actions: dict[str, Action] = {}
         self.downloads: dict[str, Download] = {}
@@ -88,6 +89,10 @@ class Office:
             found = make()
             self._memory[name] = (time.monotonic(), found)
         return found
+
+    def is_host(self, request: Any) -> bool:
+        """Whether this browser may start, stop and delete; `request` has `cookies`."""
+        return is_host(self.mode, self.host_key, dict(getattr(request, "cookies", None) or {}))
 
     def rater(self, request: Any) -> str:
         """The name under which this browser ranks: its cookie, else one for the whole app. `request` has `cookies`."""

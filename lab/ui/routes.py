@@ -18,10 +18,12 @@ from starlette.routing import Route
 
 from lab.errors import LabError
 from lab.ui.office import Office
+from lab.ui.roles import check
 
 STATUS = MappingProxyType(
     {
         "E_NOT_FOUND": 404,
+        "E_FORBIDDEN": 403,
         "E_KEY_REUSED": 409,
         "E_ALREADY_RANKED": 409,
         "E_BUSY": 503,
@@ -51,7 +53,11 @@ def routes(office: Office) -> list[Route]:
             do = office.actions.get(name)
             if do is None:
                 return refusal("E_NOT_FOUND", f"There is no action {name[:64]!r}.")
-            result = await run_in_threadpool(do, await body(request), office.rater(request))
+            host = office.is_host(request)
+            check(host, name)
+            # Over whatever the page claims to be.
+            given = await body(request) | {"host": host}
+            result = await run_in_threadpool(do, given, office.rater(request))
         except LabError as error:
             return refusal(error.code, str(error))
         return JSONResponse(result, headers={"cache-control": "no-store"})
@@ -60,6 +66,8 @@ def routes(office: Office) -> list[Route]:
         make = office.downloads.get(request.path_params["name"])
         if make is None:
             return refusal("E_NOT_FOUND", "There is no such file to take away.")
+        if not office.is_host(request):
+            return refusal("E_FORBIDDEN", "Only the host may take files away.")
         folder = Path(tempfile.mkdtemp(prefix="lab-export-"))
         away = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
         try:

@@ -24,7 +24,7 @@ def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
     """Returns as soon as the page answers."""
     demo = build(office)
     demo.queue(max_size=100, api_open=False)
-    rules = Rules(hosts(options), key, frames(options))
+    rules = Rules(hosts(options), key, office.host_key, frames(options))
     demo.launch(
         server_name=options.host,
         server_port=port,

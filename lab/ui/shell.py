@@ -12,6 +12,7 @@ from lab.ui.header import header
 from lab.ui.office import Office
 from lab.ui.theme import STATIC
 
+GUEST = "guest.css"
 TABS = MappingProxyType(
     {
         "model": "Model",
@@ -45,10 +46,12 @@ def page(name: str, office: Office) -> None:
 
 
 def head() -> str:
-    """The helpers that all scripts of the page use, before any component is mounted."""
-    return f"<script>{(STATIC / 'lab.js').read_text(encoding='utf-8')}</script>"
+    """The helpers that all scripts of the page use, before any component is mounted, and what hangs on the body."""
+    script, style = ((STATIC / name).read_text(encoding="utf-8") for name in ("lab.js", GUEST))
+    return f"<script>{script}</script><style>{style}</style>"
 
 
 def styles() -> str:
     """The app's own style sheets, one after another."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.css")))
+    found = (path for path in sorted(STATIC.glob("*.css")) if path.name != GUEST)
+    return "\n".join(path.read_text(encoding="utf-8") for path in found)

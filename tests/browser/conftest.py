@@ -9,15 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from lab.store import Store
+from lab.rater import Rater
+from lab.store import Candidate, Store
+from lab.workspace import Workspace
+from lab.world import questions, writers
 
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = (
@@ -82,6 +86,49 @@ def app(tmp_path_factory) -> Iterator[App]:
 
 
 @pytest.fixture(scope="session")
+def tuned(tmp_path_factory) -> Iterator[App]:
+    """Another app, with rankings by "me", two reward models and a short run of PPO, all real."""
+    running = start(tmp_path_factory.mktemp("tuned") / "workspace")
+    with Store(running.workspace / "lab.db") as store:
+        rank_by_taste(store, 25, "me")
+        quick = {"epochs": 1, "normalise_over": 16, "tokens": 12}
+        train(running, store, "reward", quick, {})
+        train(running, store, "reward", quick | {"seed": 1}, {})
+        small = {"steps": 12, "batch": 8, "minibatch": 8, "microbatch": 8, "tokens": 24}
+        train(running, store, "ppo", small, {"reward": "0001-reward", "reference": "sft"})
+    yield running
+    stop(running)
+
+
+def rank_by_taste(store: Store, count: int, rater: str) -> None:
+    """Rankings of answers that really differ, by a simulated taste, as if a person had clicked."""
+    rng, taste = Random(3), Rater("helpful")
+    for number in range(count):
+        question = questions.draw(rng)
+        texts = list(dict.fromkeys(writers.write(question, writers.pick(rng), rng) for _ in range(8)))[:4]
+        prompt = store.add_prompts([question.text], "built-in")[0]
+        comparison = store.add_comparison(prompt, [Candidate(text, "sft") for text in texts])
+        order = taste.rank(question.text, texts, rng, [True] * len(texts))
+        store.rank(f"made {rater} {number}", comparison, order, rater=rater)
+
+
+def train(app: App, store: Store, stage: str, config: dict, inputs: dict) -> None:
+    """One run from its order to its end."""
+    request, workspace = (
+        store.ask("run", {"stage": stage, "config": config, "inputs": inputs}),
+        Workspace(app.workspace),
+    )
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        answer = workspace.answer(request) or {}
+        assert "error" not in answer, answer
+        if answer.get("run") and workspace.run(answer["run"]).status() == "done":
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"{stage} did not end in 240 s")
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -117,6 +164,16 @@ def visit(app, chromium, cached):
 
     A script error or a request to anywhere else fails the test at its end.
     """
+    yield from windows(app, chromium, cached)
+
+
+@pytest.fixture
+def visit_tuned(tuned, chromium, cached):
+    """The same for the app that has been through all stages."""
+    yield from windows(tuned, chromium, cached)
+
+
+def windows(app: App, chromium: Browser, cached: BrowserContext) -> Iterator[Callable[..., Page]]:
     cached.clear_cookies()
     opened: list[tuple[Page, list[str]]] = []
 

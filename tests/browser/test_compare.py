@@ -49,6 +49,51 @@ def test_two_policies_answer_one_prompt_side_by_side(visit):
     assert page.locator(".arena-sides h4").all_inner_texts() == ["sft", "base"]
 
 
+def test_a_checkpoint_is_talked_to_under_the_plot_and_what_is_said_stays_text(visit_tuned):
+    page = visit_tuned("compare")
+    part = page.locator("#frontier")
+    part.locator(".main-svg").first.wait_for()
+    part.get_by_label("Checkpoint", exact=True).select_option("0003-ppo@10")
+    part.get_by_role("button", name="Chat with it").click()
+    assert part.locator("h4").inner_text() == "0003-ppo at step 10"
+    for number, said in enumerate(("Why is the sky <b>blue</b>?", "And the sea?")):
+        part.get_by_label("Write to the checkpoint").fill(said)
+        page.keyboard.press("Enter")
+        page.wait_for_function(
+            "n => { const all = [...document.querySelectorAll('.frontier-turn.is-assistant')];"
+            " return all.length === n && all.at(-1).textContent.length > 1 }",
+            arg=number + 1,
+        )
+        page.wait_for_timeout(1500)
+    assert part.locator(".frontier-turn.is-user").first.inner_text() == "Why is the sky <b>blue</b>?"
+    assert part.locator("b").count() == 0
+
+
+def test_a_point_that_is_clicked_opens_the_chat_with_its_checkpoint(visit_tuned):
+    page = visit_tuned("compare")
+    part = page.locator("#frontier")
+    part.locator(".main-svg").first.wait_for()
+    part.scroll_into_view_if_needed()
+    tenth = part.locator(".scatterlayer .point").nth(9).bounding_box()
+    x, y = tenth["x"] + tenth["width"] / 2, tenth["y"] + tenth["height"] / 2
+    page.mouse.move(x - 2, y)
+    page.mouse.move(x, y, steps=3)
+    page.mouse.click(x, y)
+    part.get_by_label("Write to the checkpoint").wait_for()
+    assert part.locator("h4").inner_text() == "0003-ppo at step 10"
+
+
+def test_a_second_reward_model_gives_its_opinion_of_a_run_that_followed_another(visit_tuned):
+    page = visit_tuned("compare")
+    part = page.locator("#frontier")
+    part.locator(".main-svg").first.wait_for()
+    other = part.get_by_label("Second reward model")
+    assert other.locator("option").all_inner_texts() == ["0002-reward"]
+    part.get_by_role("button", name="Ask it").click()
+    part.get_by_text("the model that PPO followed raised these answers by").wait_for()
+    part.locator(".legendtext", has_text="0003-ppo by 0002-reward").wait_for()
+
+
 def test_the_rankings_are_downloaded_in_the_chosen_format(visit):
     page = visit("compare")
     decide(page, "ArrowLeft")

@@ -128,6 +128,16 @@ def test_with_a_key_nobody_passes_without_it_and_the_link_sets_the_cookie():
     assert client.get("/").text == "hello"
 
 
+def test_the_hosts_link_opens_the_app_and_makes_the_host_and_the_guests_link_does_not():
+    client = guarded(key="secret", host_key="mine")
+    assert client.get("/?host=wrong").status_code == 401
+    assert client.get("/?key=secret").text == "hello"
+    assert client.post("/gradio_api/upload").status_code == 403
+    assert client.get("/?host=mine").text == "hello"
+    # The tiny app's own answer to a method that it does not know, behind the guard.
+    assert client.post("/gradio_api/upload").status_code == 405
+
+
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [

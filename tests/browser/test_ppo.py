@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from random import Random
 
 import pytest
 
 from lab.events import Finished, Sample, Step, Warned
-from lab.rater import Rater
-from lab.store import Candidate, Store
+from lab.store import Store
 from lab.workspace import Workspace
-from lab.world import questions, writers
 
+from .conftest import rank_by_taste
 from .made import made, ppo_metrics
 
 DESK = "#ppo-desk"
@@ -171,16 +169,9 @@ def test_at_most_eight_knobs_stand_in_the_open_and_each_has_a_name(run, visit):
 
 @pytest.fixture(scope="module")
 def ranked(app):
-    """Twenty-five rankings of answers that really differ, by a simulated taste, as if a person had clicked."""
-    rng, taste = Random(3), Rater("helpful")
+    """Twenty-five rankings, enough to train on."""
     with Store(app.workspace / "lab.db") as store:
-        for number in range(25):
-            question = questions.draw(rng)
-            texts = list(dict.fromkeys(writers.write(question, writers.pick(rng), rng) for _ in range(8)))[:4]
-            prompt = store.add_prompts([question.text], "built-in")[0]
-            comparison = store.add_comparison(prompt, [Candidate(text, "sft") for text in texts])
-            order = taste.rank(question.text, texts, rng, [True] * len(texts))
-            store.rank(f"made {number}", comparison, order, rater="ana")
+        rank_by_taste(store, 25, "ana")
 
 
 def test_a_run_with_the_real_model_is_killed_in_its_middle_and_goes_on(app, ranked, visit):

@@ -10,6 +10,7 @@ from lab.config import Compare
 from lab.errors import BadInput
 from lab.events import Finished, Step
 from lab.ui.compare.export import adapter_file, formats, rankings_file
+from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import tally
 from lab.ui.desk import tracks_of
 from lab.ui.feed import known_policies
@@ -17,11 +18,12 @@ from lab.ui.office import Office
 from lab.ui.pool import POLICY
 from lab.ui.rank.desk import label
 from lab.ui.refusal import refuse
+from lab.ui.runs import facts_of
 from lab.ui.tracks import Track
 from lab.workspace import Run
 
 JUDGES = ("simulated:helpful",)
-SHOWN, POINTS = 12, 100
+SHOWN, POINTS, TOKENS, LONGEST = 12, 100, 120, 20_000
 
 
 class Arena:
@@ -31,7 +33,8 @@ class Arena:
         self.office = office
 
     def open(self) -> None:
-        for name in ("choices", "tally", "judge", "results", "side", "side_look", "frontier"):
+        names = ("choices", "tally", "judge", "results", "side", "side_look", "frontier", "chat", "chat_look")
+        for name in (*names, "second"):
             self.office.action(f"compare-{name.replace('_', '-')}", getattr(self, name))
         self.office.download("rankings", lambda query, folder: rankings_file(self.office, query, folder))
         self.office.download("adapter", lambda query, folder: adapter_file(self.office, query, folder))
@@ -81,7 +84,7 @@ class Arena:
             "prompt": prompt,
             "policies": [a, b],
             "temperature": 0.7,
-            "tokens": 120,
+            "tokens": TOKENS,
             "seed": 0,
             "guess": self._newest(),
         }
@@ -95,7 +98,30 @@ class Arena:
     def frontier(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Score against KL along every PPO run, thinned; `kept` points are checkpoints that can still answer."""
         runs = [run for run in self.office.workspace.runs() if run.stage == "ppo"][-SHOWN:]
-        return {"runs": [path(tracks_of(self.office).of(run)) for run in runs]}
+        rewards = [run for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
+        return {
+            "runs": [path(tracks_of(self.office).of(run)) for run in runs],
+            "rewards": [{"value": run.name, "label": run.title()} for run in reversed(rewards[-SHOWN:])],
+        }
+
+    def chat(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """One more turn with a policy or a checkpoint of a run."""
+        policy, messages = body.get("policy"), body.get("messages")
+        if not isinstance(policy, str) or not POLICY.fullmatch(policy):
+            raise BadInput("Choose a checkpoint to talk to.")
+        if not isinstance(messages, list) or not messages or not all(map(is_turn, messages)):
+            raise BadInput("Write something first.")
+        return {"request": self.office.ask("chat", {"policy": policy, "messages": messages, "tokens": TOKENS})}
+
+    def chat_look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        found = self.office.answer(str(body.get("request", ""))) or {}
+        refuse(found)
+        return {"text": found.get("text") or "", "done": bool(found.get("done"))}
+
+    def second(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """What a reward model that PPO did not follow thinks of a run's answers."""
+        workspace = self.office.workspace
+        return opinion(self.office, workspace.run(body.get("run")), workspace.run(body.get("reward")))
 
     def _newest(self) -> str:
         run = self.office.workspace.newest("reward")
@@ -116,7 +142,14 @@ def path(track: Track) -> dict[str, Any]:
     chosen = [row for place, row in enumerate(rows) if place % every == 0 or row[0] in kept]
     known = [row for row in chosen if math.isfinite(row[1]) and math.isfinite(row[2])]
     points = [{"step": step, "kl": nats, "score": points, "kept": step in kept} for step, nats, points in known]
-    return {"run": track.run.name, "title": track.run.title(), "points": points}
+    followed = (facts_of(track.run).get("inputs") or {}).get("reward")
+    return {"run": track.run.name, "title": track.run.title(), "reward": followed, "points": points}
+
+
+def is_turn(message: Any) -> bool:
+    """One message of a conversation, as a page may send it."""
+    known = isinstance(message, dict) and message.get("role") in ("user", "assistant")
+    return known and isinstance(message.get("content"), str) and 0 < len(message["content"].strip()) <= LONGEST
 
 
 def pair(body: dict[str, Any]) -> tuple[str, str]:

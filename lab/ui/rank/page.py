@@ -11,20 +11,22 @@ from lab.ui.office import Office
 from lab.ui.prompts import OWN, from_file
 from lab.ui.rank.board import Board
 from lab.ui.rank.desk import Desk
+from lab.ui.roles import check
 
 
 def page(office: Office) -> None:
     Desk(office).open()
 
     @told
-    def upload(path: str) -> str:
+    def upload(path: str, request: gr.Request) -> str:
+        check(office.is_host(request), "prompts from a file")
         texts = from_file(path)
         office.store.add_prompts(texts, f"{OWN}:{Path(path).name[:80]}")
         return f"{len(texts)} prompts added. They come next."
 
     lead("Which answer is better?", "Order the answers from best to worst. Who wrote them is hidden until you submit.")
     Board("rank", elem_id="board")
-    with gr.Accordion("Prompts from a file", open=False):
+    with gr.Accordion("Prompts from a file", open=False, elem_classes="host-only"):
         gr.Markdown("A .txt file with one prompt a line, or JSON lines with a field `prompt`.")
         with gr.Row():
             pick = gr.UploadButton("Choose a file", file_types=[".txt", ".jsonl", ".json", ".csv"], scale=0)

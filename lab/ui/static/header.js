@@ -52,6 +52,7 @@ const write = (node, words) => node.textContent !== words && (node.textContent =
 
 function show(state) {
   worker.dataset.state = state.worker;
+  document.body.classList.toggle("is-guest", !state.host);
   write(says, state.sentence);
   again.hidden = state.worker !== "gone";
   if (document.activeElement !== name && name.checkValidity()) name.value = state.rater ?? name.value;

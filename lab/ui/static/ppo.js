@@ -48,7 +48,7 @@ function showAfter(run) {
 }
 
 function card(warning, run, told) {
-  const node = make("article", "warning"), sign = make("span", "warning-sign", "▲"), text = make("div", "warning-text"), row = make("div", "lab-line");
+  const node = make("article", "warning"), sign = make("span", "warning-sign", "▲"), text = make("div", "warning-text"), row = make("div", "lab-line host-only");
   sign.setAttribute("aria-hidden", "true");
   for (const offer of warning.offers) {
     const does = offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {

@@ -88,6 +88,7 @@ function disagreement(row) {
   const out = button(row.excluded ? "Take in again" : "Leave out", async () => {
     if (await told.run(out, "reward-exclude", { seq: row.seq, excluded: !row.excluded })) round();
   });
+  out.classList.add("host-only");
   fill(line, again, out, make("span", "pinned-about", row.excluded ? "Left out of the next training." : about));
   node.classList.toggle("is-excluded", row.excluded);
   return fill(node, make("div", "pinned-prompt", row.prompt), sides, line);

@@ -1,0 +1,60 @@
+"""A second opinion on a PPO run: some of its answers, scored by a reward model that it did not follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from lab.errors import BadInput, NoRows
+from lab.events import Sample
+from lab.ui.office import Office
+from lab.workspace import Run
+
+# Answers that are scored anew, and the points that they are averaged to.
+MOST, POINTS, SECONDS = 192, 8, 90.0
+
+
+def opinion(office: Office, run: Run, reward: Run) -> dict[str, Any]:
+    """Both scores along the run, each point the mean over the same answers. Waits for the worker."""
+    if reward.stage != "reward" or reward.status() != "done":
+        raise BadInput(f"{reward.name} is no finished reward model. Choose another one.")
+    if reward.name == run.facts()["inputs"].get("reward"):
+        raise BadInput(f"{run.name} was trained on {reward.name}, so it is no second opinion. Choose another one.")
+    samples = chosen([event for event, _ in run.samples().events if isinstance(event, Sample)])
+    if not samples:
+        raise NoRows(f"{run.name} has no finished answers to score yet. Wait for a few steps.")
+    asked = {"reward": reward.name, "samples": [[each.prompt, each.response] for each in samples]}
+    return {"points": along(samples, office.wait(office.ask("rescore", asked), SECONDS)["scores"])}
+
+
+def chosen(samples: Sequence[Sample]) -> list[Sample]:
+    """Answers to the run's own prompts, evenly over its steps; none that was cut short, whose score is a rule's."""
+    known = [each for each in samples if None not in (each.score, each.kl)]
+    kept = [each for each in known if not each.pinned and _ended(each)]
+    every = max(1, -(-len(kept) // MOST))
+    return kept[::every]
+
+
+def _ended(sample: Sample) -> bool:
+    """The stop token has no text of its own. Runs from before there were tokens are taken to have ended."""
+    pieces = sample.tokens.get("text")
+    return not pieces or pieces[-1] == ""
+
+
+def along(samples: Sequence[Sample], scores: Sequence[float]) -> list[dict[str, float]]:
+    """Neighbouring answers averaged to a few points, from the first step to the last."""
+    rows = sorted(zip(samples, scores, strict=True), key=lambda row: row[0].step)
+    width = max(1, -(-len(rows) // POINTS))
+    parts = [rows[start : start + width] for start in range(0, len(rows), width)]
+    return [_mean(part) for part in parts]
+
+
+def _mean(part: Sequence[tuple[Sample, float]]) -> dict[str, float]:
+    return {
+        "step": part[-1][0].step,
+        "kl": fmean(sample.kl for sample, _ in part),
+        "own": fmean(sample.score for sample, _ in part),
+        "second": fmean(score for _, score in part),
+        "count": len(part),
+    }

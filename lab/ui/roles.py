@@ -1,0 +1,36 @@
+"""Who may do what: in a workshop or demo everybody ranks and watches; only the host changes runs and files."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+
+from lab.errors import Forbidden
+
+COOKIE = "lab_host"
+SHARED_MODES = ("workshop", "demo")
+# What everybody may ask for; any other action, and whatever is added later without a thought, is the host's.
+EVERYBODY = frozenset(
+    {
+        *(f"board-{name}" for name in ("next", "look", "submit", "undo", "again", "own", "sources")),
+        *(f"compare-{name}" for name in ("choices", "tally", "results", "side", "side-look", "frontier")),
+        *(f"compare-{name}" for name in ("chat", "chat-look")),
+        *(f"{stage}-desk" for stage in ("sft", "reward", "ppo")),
+        *("reward-facts", "reward-score", "runs-list", "runs-compare"),
+        *("curves", "timeline", "samples", "tokens", "state", "name"),
+    }
+)
+UPLOADS = ("/gradio_api/upload",)
+
+
+def is_host(mode: str, key: str, cookies: Mapping[str, str]) -> bool:
+    """Whether this browser is the host's: any browser in solo mode, else one that opened the host's link."""
+    if mode not in SHARED_MODES:
+        return True
+    return bool(key) and hmac.compare_digest(cookies.get(COOKIE, "").encode(), key.encode())
+
+
+def check(host: bool, action: str) -> None:
+    """Forbidden where a guest asks for what is the host's."""
+    if not host and action not in EVERYBODY:
+        raise Forbidden("Only the host may do that. You may rank, chat and watch; ask the host for the rest.")

@@ -1,0 +1,102 @@
+"""A workshop: guests rank and watch, the host alone starts, stops and deletes, and the server sees to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from test_roles import HOST_ONLY
+
+from lab.store import Store
+
+from .conftest import ROOT, start, stop, watch
+from .test_rank import rank
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """The app, and the host's word from the link that it printed."""
+    top = tmp_path_factory.mktemp("workshop")
+    running = start(top / "workspace", "--mode", "workshop")
+    log, deadline = top / f"app-{urlsplit(running.url).port}.log", time.monotonic() + 60
+    while "?host=" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    yield running, re.search(r"\?host=(\S+)", log.read_text()).group(1)
+    stop(running)
+
+
+def post(app, path: str, body: dict, cookie: str = "") -> tuple[int, dict]:
+    link = http.client.HTTPConnection(urlsplit(app.url).netloc, timeout=30)
+    headers = {"content-type": "application/json"} | ({"cookie": cookie} if cookie else {})
+    link.request("POST", path, json.dumps(body), headers)
+    answer = link.getresponse()
+    return answer.status, json.loads(answer.read() or b"{}")
+
+
+@pytest.mark.parametrize("action", sorted(HOST_ONLY))
+def test_the_server_refuses_a_guest_whatever_the_page_claims(workshop, action):
+    app, _ = workshop
+    with Store(app.workspace / "lab.db", read_only=True) as store:
+        before = store.last_request()
+        for cookie in ("", "lab_host=wrong", "lab_key=x; lab_host="):
+            status, body = post(app, f"/lab/{action}", {"host": True, "run": "0001-ppo", "base": "tiny"}, cookie)
+            assert (status, body["error"]["code"]) == (403, "E_FORBIDDEN")
+        assert [kind for _, _, kind, _, _ in store.requests_after(before) if kind != "candidates"] == []
+
+
+def test_a_guest_can_take_no_file_away_and_send_none(workshop):
+    app, host = workshop
+    for cookie, wanted in (("", 403), (f"lab_host={host}", 422)):
+        link = http.client.HTTPConnection(urlsplit(app.url).netloc, timeout=30)
+        link.request("GET", "/lab/export/rankings", headers={"cookie": cookie})
+        assert link.getresponse().status == wanted
+    boundary = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\nWhy?\r\n--x--\r\n'
+    for cookie, wanted in (("", 403), (f"lab_host={host}", 200)):
+        link = http.client.HTTPConnection(urlsplit(app.url).netloc, timeout=30)
+        kind = {"content-type": "multipart/form-data; boundary=x", "cookie": cookie}
+        link.request("POST", "/gradio_api/upload", boundary, kind)
+        assert link.getresponse().status == wanted
+
+
+def test_the_host_is_refused_for_the_usual_reasons_only(workshop):
+    app, host = workshop
+    status, body = post(app, "/lab/ppo-start", {"config": {}}, f"lab_host={host}")
+    assert (status, body["error"]["code"]) == (422, "E_BAD_INPUT") and "reward model" in body["error"]["message"]
+
+
+def test_a_guest_ranks_and_sees_no_button_that_would_be_refused_and_the_host_sees_them(workshop, chromium):
+    app, host = workshop
+    guest, owner = chromium.new_context(), chromium.new_context()
+    page, other = guest.new_page(), owner.new_page()
+    faults = watch(page, app.url) + watch(other, app.url)
+    page.goto(app.url)
+    page.get_by_text("Guest: the host starts and stops runs").wait_for()
+    rank(page)
+    assert len(app.rankings()) == 1
+    other.goto(f"{app.url}/?host={host}")
+    other.wait_for_selector(".lab-head")
+    assert "host=" not in other.url
+    for tab in ("sft", "reward"):
+        page.click(f"#tab-{tab}-button")
+        other.click(f"#tab-{tab}-button")
+        other.locator(f"#{tab}-desk .desk-new").wait_for()
+        page.locator(f"#{tab}-desk .desk-new").wait_for(state="attached")
+        assert not page.locator(f"#{tab}-desk .desk-new").is_visible()
+    assert not other.get_by_text("Guest: the host").is_visible()
+    guest.close()
+    owner.close()
+    assert not faults
+
+
+def test_a_second_app_on_the_workspace_ends_with_one_line_that_names_the_first(workshop):
+    app, _ = workshop
+    command = [sys.executable, "app.py", "--workspace", str(app.workspace)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 2 and found.stderr.count("\n") == 1
+    assert f"E_BUSY: This workspace is open already, at {app.url}/" in found.stderr

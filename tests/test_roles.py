@@ -1,0 +1,71 @@
+"""Who may do what: every action is somebody's, and what nobody thought of is the host's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from lab.errors import Busy, Forbidden
+from lab.ui.launch import only_one
+from lab.ui.office import Office
+from lab.ui.roles import COOKIE, EVERYBODY, check, is_host
+from lab.ui.shell import build
+from lab.ui.supervisor import Supervisor
+
+HOST_ONLY = {
+    *(f"{stage}-{order}" for stage in ("sft", "reward", "ppo") for order in ("start", "order", "move")),
+    *("ppo-remedy", "reward-exclude", "runs-rename", "runs-delete", "runs-restore", "restart"),
+    *("model-load", "model-foretell", "sft-data", "compare-judge", "compare-second"),
+}
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory):
+    root = tmp_path_factory.mktemp("roles")
+    made = Office(root, mode="workshop", host_key="secret", worker=Supervisor(root))
+    build(made)
+    yield made
+    made.close()
+
+
+def test_every_action_of_the_page_is_either_everybodys_or_the_hosts(office):
+    assert set(office.actions) == EVERYBODY | HOST_ONLY and not EVERYBODY & HOST_ONLY
+
+
+@pytest.mark.parametrize("action", sorted(HOST_ONLY | {"something-new"}))
+def test_a_guest_is_refused_what_is_the_hosts_and_the_host_is_not(action):
+    with pytest.raises(Forbidden):
+        check(False, action)
+    check(True, action)
+
+
+def test_in_a_workshop_only_the_hosts_cookie_makes_the_host_and_alone_everybody_is():
+    assert is_host("solo", "", {})
+    for mode in ("workshop", "demo"):
+        assert is_host(mode, "secret", {COOKIE: "secret"})
+        for cookies in ({}, {COOKIE: ""}, {COOKIE: "Secret"}, {"lab_key": "secret"}):
+            assert not is_host(mode, "secret", cookies)
+        assert not is_host(mode, "", {COOKIE: ""})
+
+
+def test_a_guest_is_not_led_to_what_only_the_host_may_start(office, monkeypatch):
+    from lab.ui import header
+
+    step = {"sentence": "Enough.", "tab": "reward", "button": "Train", "start": "reward"}
+    monkeypatch.setattr(header, "snapshot", lambda _: {"next": step})
+    assert header.seen_by(office, True, "ana")["next"] == step
+    assert header.seen_by(office, False, "ana")["next"] is None
+
+
+def test_a_second_app_on_a_workspace_is_told_where_the_first_is(tmp_path):
+    first = only_one(tmp_path, "http://127.0.0.1:7860/")
+    with pytest.raises(Busy, match="open already, at http://127.0.0.1:7860/"):
+        only_one(tmp_path, "http://127.0.0.1:7861/")
+    first.release()
+    only_one(tmp_path, "http://127.0.0.1:7861/").release()
+
+
+def test_a_request_without_cookies_is_a_guests(office):
+    assert not office.is_host(SimpleNamespace(cookies=None))
+    assert office.is_host(SimpleNamespace(cookies={COOKIE: "secret"}))

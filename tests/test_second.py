@@ -1,0 +1,55 @@
+"""A second opinion on a run: which answers are asked about, how they are averaged, and what is no second opinion."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.errors import BadInput, NoRows
+from lab.events import Finished, Sample, Started, to_json
+from lab.ui.compare.second import MOST, POINTS, along, chosen, opinion
+from lab.ui.office import Office
+from lab.ui.supervisor import Supervisor
+
+
+def sample(step, score=1.0, kl=0.5, pinned=False, text=("so", "")):
+    return Sample(step, "Why?", "so", score, kl, 2, pinned, "0003-ppo", {"text": list(text)} if text else {})
+
+
+def test_neither_pinned_nor_unfinished_answers_are_asked_about():
+    kept = [sample(1), sample(2, text=())]
+    assert chosen([sample(1, pinned=True), *kept, sample(3, text=("so", "on")), sample(4, score=None)]) == kept
+
+
+def test_a_long_run_is_asked_about_evenly_from_its_first_steps_to_its_last():
+    found = chosen([sample(step) for step in range(1, 10 * MOST)])
+    assert len(found) <= MOST
+    assert found[0].step == 1 and found[-1].step > 9.9 * MOST
+
+
+def test_each_point_is_the_mean_of_the_same_answers_by_both_models():
+    samples = [sample(1, 1.0, 0.0), sample(1, 3.0, 1.0), sample(2, 5.0, 2.0), sample(2, 7.0, 4.0)] * POINTS
+    points = along(sorted(samples, key=lambda each: each.step), [1.0] * 2 * POINTS + [0.5] * 2 * POINTS)
+    assert len(points) == POINTS and {point["count"] for point in points} == {4}
+    first, last = points[0], points[-1]
+    assert (first["own"], first["second"], first["kl"], first["step"]) == (2.0, 1.0, 0.5, 1)
+    assert (last["own"], last["second"], last["kl"], last["step"]) == (6.0, 0.5, 3.0, 2)
+
+
+@pytest.fixture
+def office(tmp_path):
+    made = Office(tmp_path, worker=Supervisor(tmp_path))
+    yield made
+    made.close()
+
+
+def test_the_followed_model_an_unfinished_one_and_a_run_without_answers_are_refused(office):
+    rewards = [office.workspace.new_run("reward", {}) for _ in range(3)]
+    for run in rewards[:2]:
+        lines = [to_json(Started("reward", 1, {}), 1.0), to_json(Finished(1, "done", {}), 1.0)]
+        (run.folder / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    run = office.workspace.new_run("ppo", {}, inputs={"reward": rewards[0].name})
+    for reward in (rewards[0], rewards[2], run):
+        with pytest.raises(BadInput):
+            opinion(office, run, reward)
+    with pytest.raises(NoRows):
+        opinion(office, run, rewards[1])
