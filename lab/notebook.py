@@ -101,15 +101,19 @@ def _curve(made: Any, metric: Metric, points: tuple[list[int], list[float]], mar
 
 
 def in_place() -> Show:
-    """Shows a figure below the cell once, and replaces it from then on."""
+    """Shows a figure below the cell once, and replaces it from then on.
+
+    As a bundle of data: a figure that is handed over as an object displays itself, below the last one each time.
+    """
     from IPython.display import display
 
     handle: list[Any] = []
 
     def show(made: Any) -> None:
+        bundle = made._repr_mimebundle_()
         if handle:
-            handle[0].update(made)
+            handle[0].update(bundle, raw=True)
         else:
-            handle.append(display(made, display_id=True))
+            handle.append(display(bundle, raw=True, display_id=True))
 
     return show

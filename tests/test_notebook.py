@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
+import plotly.io as pio
+
 from lab.events import Changed, Finished, Started, Step
 from lab.glossary import GLOSSARY
 from lab.notebook import live_figure
@@ -45,3 +50,20 @@ def test_a_moved_knob_is_a_line_on_every_curve():
 
 def test_nothing_is_drawn_before_anything_was_measured():
     assert drawn([Started("ppo", 1, {}), Finished(0, "stopped", {})])[1] == []
+
+
+def test_in_a_notebook_each_stage_has_one_figure_that_is_replaced(monkeypatch):
+    """The stand-in for IPython keeps the calls; a figure given as an object would display itself anew each time."""
+    calls: list[tuple[str, dict]] = []
+
+    def display(bundle, *, raw, display_id):
+        calls.append(("new", bundle))
+        return SimpleNamespace(update=lambda bundle, *, raw: calls.append(("replaced", bundle)))
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setattr(pio.renderers, "default", "plotly_mimetype")
+    assert len(list(live_figure(iter(EVENTS), every=0.0))) == len(EVENTS)
+    assert [kind for kind, _ in calls] == ["new", "replaced", "replaced", "new", "replaced", "replaced", "replaced"]
+    last = calls[-1][1]["application/vnd.plotly.v1+json"]
+    assert list(last["data"][0]["x"]) == [1, 2, 3]
