@@ -132,12 +132,11 @@ class Roles:
         where = positions(batch.attention)
         with self.using(role) as model, self.autocast():
             if self.lean(role):
-                states = trunk.states(self.model, role, batch.ids, batch.attention, where)
-            else:
-                with self._twice(role):
-                    states = model.base_model(
-                        input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
-                    ).last_hidden_state
+                return trunk.states(self.model, role, batch.ids, batch.attention, where, batch.width - 1)
+            with self._twice(role):
+                states = model.base_model(
+                    input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
+                ).last_hidden_state
         return states[:, batch.width - 1 :]
 
     @contextmanager

@@ -1,6 +1,6 @@
 """A lean forward pass for Llama-shaped models with LoRA: what the library computes, in fewer and larger operations.
 
-    B rows, S columns, N = B * S, h hidden, f intermediate, H query heads in K groups of G, D head size, r LoRA rank
+    B rows, S columns, T of them wanted, N = B * S or B * T, h hidden, f intermediate, H query heads in K groups of G, D head size, r LoRA rank
 
 Layers that read the same input are one product (q, k, v; gate, up), an adapter's layer is one autograd step that keeps
 one copy of its input, a norm is another. The states that run through the layers are float32; products are in bfloat16
@@ -76,8 +76,12 @@ class _Gated(torch.autograd.Function):
         return found
 
 
-def states(model: Any, role: str, ids: Tensor, attention: Tensor, positions: Tensor) -> Tensor:
-    """Last hidden states [B, S, h] after the final norm, in a role; what decode.suits refuses is not for this."""
+def states(model: Any, role: str, ids: Tensor, attention: Tensor, positions: Tensor, first: int = 0) -> Tensor:
+    """Last hidden states [B, S - first, h] of the columns from `first` on, after the final norm, in a role.
+
+    In the last layer the columns before `first` are read from, but what they say themselves is not worked out. What
+    decode.suits refuses is not for this.
+    """
     causal, config = model.base_model.model.model, model.config
     cast = torch.is_autocast_enabled(ids.device.type)
     dtype = torch.get_autocast_dtype(ids.device.type) if cast else torch.float32
@@ -91,34 +95,47 @@ def states(model: Any, role: str, ids: Tensor, attention: Tensor, positions: Ten
         mask = torch.zeros(blocked.shape, dtype=dtype, device=ids.device)
         mask.masked_fill_(blocked, torch.finfo(dtype).min)
         for layer in causal.layers:
-            flow = flow + _attention(layer, role, flow, turn, mask, config.rms_norm_eps)
+            since = first if layer is causal.layers[-1] else 0
+            told = _attention(layer, role, flow, turn, mask, config.rms_norm_eps, since)
+            flow = _since(flow, rows, since) + told
             flow = flow + _feed_forward(layer, role, flow, dtype, config.rms_norm_eps)
         flow = _Norm.apply(flow, causal.norm.weight.float(), config.rms_norm_eps, torch.float32)
-    return flow.view(rows, columns, -1)
+    return flow.view(rows, columns - first, -1)
+
+
+def _since(flow: Tensor, rows: int, first: int) -> Tensor:
+    """Of [B*S, n] the columns from `first` on: [B*(S - first), n]."""
+    return flow if first == 0 else flow.view(rows, -1, flow.shape[-1])[:, first:].flatten(0, 1)
 
 
 def _attention(
-    layer: nn.Module, role: str, flow: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, eps: float
+    layer: nn.Module, role: str, flow: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, eps: float, first: int
 ) -> Tensor:
-    attention, rows, columns = layer.self_attn, len(mask), mask.shape[-1]
+    """What the columns from `first` on, T of them, read from all: [B*T, h]."""
+    attention, rows = layer.self_attn, len(mask)
     normed = _Norm.apply(flow, layer.input_layernorm.weight.float(), eps, mask.dtype)
-    parts = adapted((attention.q_proj, attention.k_proj, attention.v_proj), role, normed)
-    size = attention.head_dim
-    query, key, value = (part.view(rows, columns, -1, size).transpose(1, 2) for part in parts)  # [B, H or K, S, D]
-    read = _read(_turned(query, *turn), _turned(key, *turn), value, mask, attention.scaling)
-    (out,) = adapted((attention.o_proj,), role, read.transpose(1, 2).reshape(rows * columns, -1))
+    if first == 0:
+        parts = adapted((attention.q_proj, attention.k_proj, attention.v_proj), role, normed)
+    else:
+        own = adapted((attention.q_proj,), role, _since(normed, rows, first))
+        parts = *own, *adapted((attention.k_proj, attention.v_proj), role, normed)
+    size, (cos, sin) = attention.head_dim, turn
+    query, key, value = (part.view(rows, -1, part.shape[-1] // size, size).transpose(1, 2) for part in parts)
+    query = _turned(query, cos[:, :, first:], sin[:, :, first:])  # [B, H, T, D]; keys and values [B, K, S, D]
+    read = _read(query, _turned(key, cos, sin), value, mask[:, :, first:], attention.scaling)
+    (out,) = adapted((attention.o_proj,), role, read.transpose(1, 2).flatten(0, 1).flatten(1))
     return out
 
 
 def _read(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """Values [B, H, S, D] weighed by softmax(query key' + mask): for short rows on a CPU the plain way is best."""
-    rows, heads, columns, size = query.shape
-    groups = key.shape[1]
-    query = (query * scale).reshape(rows * groups, -1, size)  # [B*K, G*S, D]
+    """Values [B, H, T, D] weighed by softmax(query key' + mask): for short rows on a CPU the plain way is best."""
+    rows, heads, asking, size = query.shape
+    groups, columns = key.shape[1:3]
+    query = (query * scale).reshape(rows * groups, -1, size)  # [B*K, G*T, D]
     key, value = key.reshape(-1, columns, size), value.reshape(-1, columns, size)
-    scores = torch.bmm(query, key.transpose(1, 2)).view(rows, heads, columns, columns) + mask
+    scores = torch.bmm(query, key.transpose(1, 2)).view(rows, heads, asking, columns) + mask
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    return torch.bmm(weights.view(rows * groups, -1, columns), value).view(rows, heads, columns, size)
+    return torch.bmm(weights.view(rows * groups, -1, columns), value).view(rows, heads, asking, size)
 
 
 def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

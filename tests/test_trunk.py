@@ -65,6 +65,32 @@ def test_states_and_gradients_are_the_librarys(roles):
         trunk.fuse(roles.model)
 
 
+def test_where_only_the_answer_is_wanted_its_states_and_gradients_are_those_of_the_whole_pass(roles):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    first = batch.width - 1
+
+    def ends(roles, batch, forward):
+        """Outcome of the columns that predict the answer, padding among them as of no weight."""
+        parameters, wanted = roles.trainable("sft"), batch.attention[:, first:].bool()
+        states = forward(roles, batch)[wanted]
+        (states * torch.randn(states.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
+        gradients = torch.cat([parameter.grad.flatten().clone() for parameter in parameters])
+        for parameter in parameters:
+            parameter.grad = None
+        return states.detach(), gradients
+
+    def only(roles, batch):
+        where = losses.positions(batch.attention)
+        return trunk.states(roles.model, "sft", batch.ids, batch.attention, where, first)
+
+    whole, expected = ends(roles, batch, lambda roles, batch: by_the_library(roles, batch)[:, first:])
+    for _ in range(2):
+        states, gradients = ends(roles, batch, only)
+        assert torch.allclose(states, whole, atol=2e-5)
+        assert torch.allclose(gradients, expected, atol=1e-5 * float(expected.abs().max() + 1))
+        trunk.fuse(roles.model)
+
+
 def test_weights_side_by_side_are_views_and_stay_what_they_were(roles):
     layer = roles.model.base_model.model.model.layers[0]
     before = layer.self_attn.k_proj.base_layer.weight.clone()
@@ -133,7 +159,7 @@ def test_an_output_layer_with_a_cap_goes_the_long_way(roles):
 
 def test_an_untied_output_layer_is_read_as_well(tmp_path, in_float32):
     roles = load(
-        str(save(llama(4096, 48, 80, 2, 3, 1, tie_word_embeddings=False), tmp_path)), device="cpu", dtype="float32"
+        str(save(llama(4096, 48, 80, 2, 3, 1, tie_word_embeddings=False), tmp_path)), device="cpu", precision="float32"
     )
     batch = batch_of(PROMPTS, RESPONSES, 0)
     states = torch.randn(4, 5, 48, generator=torch.Generator().manual_seed(0))
