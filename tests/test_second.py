@@ -27,9 +27,9 @@ def test_a_long_run_is_asked_about_evenly_from_its_first_steps_to_its_last():
 
 
 def test_each_point_is_the_mean_of_the_same_answers_by_both_models():
-    samples = [sample(1, 1.0, 0.0), sample(1, 3.0, 1.0), sample(2, 5.0, 2.0), sample(2, 7.0, 4.0)] * POINTS
-    points = along(sorted(samples, key=lambda each: each.step), [1.0] * 2 * POINTS + [0.5] * 2 * POINTS)
-    assert len(points) == POINTS and {point["count"] for point in points} == {4}
+    samples = [sample(1, 1.0, 0.0), sample(1, 3.0, 1.0), sample(2, 5.0, 2.0), sample(2, 7.0, 4.0)] * 2 * POINTS
+    points = along(sorted(samples, key=lambda each: each.step), [1.0] * 4 * POINTS + [0.5] * 4 * POINTS)
+    assert len(points) == POINTS and {point["count"] for point in points} == {8}
     first, last = points[0], points[-1]
     assert (first["own"], first["second"], first["kl"], first["step"]) == (2.0, 1.0, 0.5, 1)
     assert (last["own"], last["second"], last["kl"], last["step"]) == (6.0, 0.5, 3.0, 2)

@@ -90,7 +90,7 @@ def test_a_second_reward_model_gives_its_opinion_of_a_run_that_followed_another(
     other = part.get_by_label("Second reward model")
     assert other.locator("option").all_inner_texts() == ["0002-reward"]
     part.get_by_role("button", name="Ask it").click()
-    part.get_by_text("the model that PPO followed raised these answers by").wait_for()
+    part.get_by_text("the model that PPO followed moved these answers by").wait_for()
     part.locator(".legendtext", has_text="0003-ppo by 0002-reward").wait_for()
 
 

@@ -115,6 +115,40 @@ def drag(page, source, target, part: float) -> None:
     page.mouse.up()
 
 
+def test_a_finger_drags_an_answer_to_its_place_without_scrolling_the_page(visit):
+    page = visit(viewport={"width": 820, "height": 1100}, has_touch=True)
+    ready(page)
+    for key in "123":
+        page.keyboard.press(key)
+    assert strip(page) == "A > B > C > D"
+    chips = {letter: page.locator(f"{BOARD} .board-chip", has_text=letter).bounding_box() for letter in "AD"}
+    kinds = page.evaluate_handle(
+        "() => { const seen = []; addEventListener('pointerdown', e => seen.push(e.pointerType)); return seen }"
+    )
+    finger = page.context.new_cdp_session(page)
+    start, end = chips["D"], chips["A"]
+    places = [(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)]
+    places += [(end["x"] + end["width"] * part, end["y"] + end["height"] / 2) for part in (0.9, 0.5, 0.1)]
+    for number, (x, y) in enumerate(places):
+        kind = "touchMove" if number else "touchStart"
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert strip(page) == "D > A > B > C"
+    assert kinds.json_value() == ["touch"] and page.evaluate("scrollY") == 0
+
+
+@pytest.mark.parametrize(("wish", "moves"), [("no-preference", True), ("reduce", False)])
+def test_who_asks_for_less_motion_gets_none(visit, wish, moves):
+    page = visit(reduced_motion=wish, viewport={"width": 1280, "height": 900})
+    ready(page)
+    moving = page.evaluate(
+        """() => [...document.querySelectorAll('#board, #board *')].some(each => {
+        const { transitionDuration, animationName } = getComputedStyle(each);
+        return transitionDuration.split(', ').some(time => parseFloat(time) > 0) || animationName !== 'none' })"""
+    )
+    assert moving is moves
+
+
 def test_who_wrote_an_answer_reaches_the_browser_only_after_the_ranking(app, visit):
     page = visit()
     ready(page)

@@ -11,8 +11,8 @@ from lab.events import Sample
 from lab.ui.office import Office
 from lab.workspace import Run
 
-# Answers that are scored anew, and the points that they are averaged to.
-MOST, POINTS, SECONDS = 192, 8, 90.0
+# Answers that are scored anew, the points that they are averaged to, and the fewest that make a mean.
+MOST, POINTS, FEWEST, SECONDS = 192, 8, 8, 90.0
 
 
 def opinion(office: Office, run: Run, reward: Run) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _ended(sample: Sample) -> bool:
 def along(samples: Sequence[Sample], scores: Sequence[float]) -> list[dict[str, float]]:
     """Neighbouring answers averaged to a few points, from the first step to the last."""
     rows = sorted(zip(samples, scores, strict=True), key=lambda row: row[0].step)
-    width = max(1, -(-len(rows) // POINTS))
+    width = max(FEWEST, -(-len(rows) // POINTS))
     parts = [rows[start : start + width] for start in range(0, len(rows), width)]
     return [_mean(part) for part in parts]
 

@@ -76,7 +76,7 @@ async function ask() {
   if (!found) return;
   opinions[run] = { reward, points: found.points };
   const first = found.points[0], last = found.points.at(-1), rose = last.own - first.own, agrees = last.second - first.second;
-  told.tell(`From step ${first.step} to ${last.step} the model that PPO followed raised these answers by ${number(rose)}, ${reward} by ${number(agrees)}.${rose > 0.2 && agrees < rose / 2 ? " The gain is mostly in the eye of the model that was followed." : ""}`);
+  told.tell(`From step ${first.step} to ${last.step} the model that PPO followed moved these answers by ${number(rose)}, ${reward} by ${number(agrees)}.${rose > 0.2 && agrees < rose / 2 ? " The gain is mostly in the eye of the model that was followed." : ""}`);
   draw();
 }
 
