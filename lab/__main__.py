@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -19,14 +20,19 @@ def main(arguments: list[str] | None = None) -> int:
         from lab import verbs
 
         result = getattr(verbs, options.does)(options)
+        if options.json:
+            print(json.dumps(result, allow_nan=False))
+        sys.stdout.flush()
     except LabError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read the output has closed it. What Python has still to flush at its end would be refused once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
-        print("Stopped. What was saved is kept; python -m lab resume goes on from there.", file=sys.stderr)
+        print("\nStopped. What was saved is kept; python -m lab resume goes on from there.", file=sys.stderr)
         return 130
-    if options.json:
-        print(json.dumps(result, allow_nan=False))
     return 0
 
 

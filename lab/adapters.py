@@ -75,7 +75,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[s
                 raise Damaged(f"{folder / name} is not what was written there. Train it again, or restore a copy.")
         weights = load_file(folder / WEIGHTS)
         head = load_file(folder / HEAD) if HEAD in manifest["files"] else {}
-    except (OSError, ValueError, KeyError, SafetensorError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as problem:
         raise Damaged(
             f"The adapter in {folder} is incomplete ({problem}). Train it again, or restore a copy."
         ) from problem

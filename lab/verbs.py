@@ -1,4 +1,4 @@
-"""What each verb of the command line does: opens a workspace, drives a stage or asks a question, prints, returns the result."""
+"""What each verb of the command line does: opens a workspace, drives a stage or asks a question, prints the result."""
 
 from __future__ import annotations
 
@@ -145,6 +145,9 @@ def import_file(options: Options) -> Result:
 
     with Workspace(options.workspace).store() as store:
         found = import_file(store, options.file, options.format, rater=options.rater)
+        recovered = store.recovered
+    if recovered:
+        print(recovered)
     here = f", {found.already} were here already" if found.already else ""
     print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out{here}")
     for line, reason in found.rejected[:20]:
@@ -284,7 +287,7 @@ def _studio(options: Options) -> Iterator[Studio]:
 def _run(options: Options, stage: str, config: type, inputs: Result) -> Result:
     with _studio(options) as studio:
         taken_knobs = {each.name: getattr(options, each.name) for each in fields(config) if hasattr(options, each.name)}
-        return _finished(studio.start(stage, taken_knobs, inputs, "command line", options.fit))
+        return _finished(studio.start(stage, taken_knobs, inputs, "command line", getattr(options, "fit", False)))
 
 
 def _finished(job: Job, show: Callable = watch) -> Result:

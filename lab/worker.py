@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from lab.errors import Busy, LabError
+from lab.errors import Busy, Damaged, LabError
 from lab.events import Failed, Step
 from lab.journal import tail_json
 from lab.runner import Job, Writer, drive
@@ -197,8 +197,14 @@ def open_studio(
 
     if threads:
         torch.set_num_threads(threads)
-    known = workspace.base() or {}
-    name = base or known.get("base") or "tiny"
+    known = workspace.base()
+    if known is None and (workspace.root / "base.json").exists() and not base:
+        raise Damaged(
+            f"base.json of the workspace {workspace.root} cannot be read, so nobody knows which base its runs belong to. "
+            "Name it once: --base NAME."
+        )
+    known = known or {}
+    name = base or str(known.get("base") or "tiny")
     precision = precision or known.get("precision") or ("4-bit" if known.get("four_bit") else "auto")
     studio = Studio(workspace, load(name, precision=precision, say=say))
     if (known.get("base"), known.get("precision")) != (name, precision):

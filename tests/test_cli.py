@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,35 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, capsys, verb,
     assert main([verb, "-w", str(tmp_path / "w"), *flag, str(file)]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(code + ":") and "given.jsonl" in line
+
+
+def test_output_that_nobody_reads_any_more_ends_the_verb_without_a_trace():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", "models"], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=280
+    )
+    os.close(writer)
+    assert done.returncode == 141 and not done.stderr
+
+
+@pytest.mark.parametrize("content", ["{half", "[]", ""])
+def test_a_workspace_whose_base_cannot_be_read_asks_for_its_name_and_keeps_its_file(tmp_path, capsys, content):
+    (tmp_path / "base.json").write_text(content)
+    assert main(["sample", "-w", str(tmp_path), "--prompt", "Hi"]) == 2
+    assert capsys.readouterr().err.startswith("E_DAMAGED:") and (tmp_path / "base.json").read_text() == content
+    (tmp_path / "base.json").write_text('{"base": 5}')
+    assert main(["sample", "-w", str(tmp_path), "--prompt", "Hi"]) == 2
+    assert capsys.readouterr().err.startswith("E_MODEL_INCOMPLETE:")
+
+
+def test_a_damaged_database_is_set_aside_and_the_import_says_so(tmp_path, capsys):
+    file = tmp_path / "one.jsonl"
+    file.write_text('{"prompt": "Why?", "chosen": "a", "rejected": "b"}')
+    (tmp_path / "lab.db").write_bytes(b"no database" * 900)
+    assert main(["import", "-w", str(tmp_path), str(file), "--json"]) == 0
+    said = capsys.readouterr().out
+    assert next(tmp_path.glob("lab.db.damaged-*")).name in said and '"accepted": 1' in said.splitlines()[-1]
 
 
 def test_of_ranked_answers_sft_takes_the_best_and_says_which_pairs_are_too_long(tmp_path):

@@ -129,7 +129,7 @@ def test_an_adapter_of_another_base_of_the_same_shape_is_refused(folders, tmp_pa
         load_adapter(load(str(other), device="cpu"), "x", tmp_path / "a")
 
 
-@pytest.mark.parametrize("harm", ["truncate", "zero", "lose"])
+@pytest.mark.parametrize("harm", ["truncate", "zero", "lose", "manifest"])
 def test_a_damaged_adapter_is_refused(folders, tmp_path, harm):
     roles = load(str(folders["llama"]), device="cpu")
     for parameter in roles.weights("sft").values():
@@ -139,6 +139,8 @@ def test_a_damaged_adapter_is_refused(folders, tmp_path, harm):
     content = file.read_bytes()
     if harm == "lose":
         file.unlink()
+    elif harm == "manifest":
+        (tmp_path / "a" / "manifest.json").write_text("[]")
     else:
         file.write_bytes(content[:100] if harm == "truncate" else content[:-400] + bytes(400))
     with pytest.raises(Damaged):
