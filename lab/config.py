@@ -69,15 +69,20 @@ class Reward:
     """Training the reward model on rankings."""
 
     epochs: int = knob(
-        0, "passes over the rankings; 0 chooses: 8 for few rankings, 1 for many", low=0, high=1000, shown=True
+        0, "passes over the rankings; 0 chooses: 3 for few rankings, 1 for many", low=0, high=1000, shown=True
     )
     batch: int = knob(8, "rankings in one optimizer step", low=1, high=1024, shown=True)
     learning_rate: float = knob(
-        1e-3, "how far each step moves the adapter and head", low=1e-8, high=1.0, live=True, shown=True
+        3e-4, "how far each step moves the adapter and head", low=1e-8, high=1.0, live=True, shown=True
     )
     held_out: float = knob(0.2, "share of the prompts kept for testing", low=0.0, high=0.9, shown=True)
     loss: str = knob(
         "pairs", "every pair of a ranking (InstructGPT), or the ranking as a whole", choices=("pairs", "plackett_luce")
+    )
+    head: str = knob(
+        "fitted",
+        "where the head begins: fitted to the rankings on frozen states, or drawn at random",
+        choices=("fitted", "random"),
     )
     weight_decay: float = knob(0.01, "pull of the adapter towards zero", low=0.0, high=10.0)
     normalise_over: int = knob(256, "responses of the reference that fix the score's mean and spread", low=8, high=4096)

@@ -1,4 +1,4 @@
-"""The learning curve, by a quick stand-in: a linear head on frozen states that is taught parts of the rankings."""
+"""A linear head on frozen states: where the reward model begins, and a quick stand-in for it in the learning curve."""
 
 from __future__ import annotations
 
@@ -31,9 +31,25 @@ def learning_curve(roles: Roles, role: str, train: Sequence, test: Sequence, see
         return []
     chosen = Random(f"probe {seed}").sample(list(train), min(len(train), MOST))
     known, unseen = read(roles, role, chosen), read(roles, role, test)
-    spread = torch.cat([states for states, _ in known]).std(0) + 1e-4
+    spread = _spread(known)
     known, unseen = ([(states / spread, groups) for states, groups in part] for part in (known, unseen))
     return [_point(known, unseen, round(share * len(known)), seed) for share in SHARES]
+
+
+def first_head(roles: Roles, role: str, train: Sequence, seed: int = 0) -> torch.Tensor:
+    """The weights [h] of a reward head that orders the rankings as well as frozen states allow.
+
+    Fitting the head before the adapter moves keeps a few rankings from bending states that serve all prompts (LP-FT,
+    Kumar et al. 2022).
+    """
+    known = read(roles, role, Random(f"head {seed}").sample(list(train), min(len(train), MOST)))
+    spread = _spread(known)
+    return fit([(states / spread, groups) for states, groups in known]) / spread
+
+
+def _spread(known: Sequence[Read]) -> torch.Tensor:
+    """The deviation of each of the h numbers of a state."""
+    return torch.cat([states for states, _ in known]).std(0) + 1e-4
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from lab.events import Event, Finished, Progress, Started, Step, Warned
 from lab.generate import sample
 from lab.losses import Groups, bt_accuracy, pairs_of, plackett_luce_loss, ranking_loss
 from lab.models import Roles
-from lab.probe import learning_curve
+from lab.probe import first_head, learning_curve
 from lab.rollout import Scale
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, step_seed
@@ -64,6 +64,9 @@ def reward(
     epochs = config.epochs or epochs_for(len(train))
     total = epochs * per_epoch
     yield Started("reward", total, as_dict(config), state.step)
+    if state.step == 0 and config.head == "fitted":
+        yield Progress("first head", 0, 1)
+        _place_head(state.roles, role, train, config)
     while state.step < total:
         before, config = config, live()
         yield from changes(state.step, before, config)
@@ -87,8 +90,8 @@ def reward(
 
 
 def epochs_for(count: int) -> int:
-    """Passes when nobody chose: about 480 rankings are read, at most 8 times each; InstructGPT's one pass when there are many."""
-    return max(1, min(8, round(480 / count)))
+    """Passes when nobody chose: about 480 rankings are read, at most 3 times; InstructGPT's one pass over many."""
+    return max(1, min(3, round(480 / count)))
 
 
 def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], list[Ranked]]:
@@ -107,6 +110,13 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
             "page, or import some: python -m lab import FILE"
         )
     return train, test
+
+
+@torch.no_grad()
+def _place_head(roles: Roles, role: str, train: Sequence[Ranked], config: Reward) -> None:
+    with torch.enable_grad():
+        weights = first_head(roles, role, train, config.seed)
+    roles.heads[role].weight.copy_(weights[None])
 
 
 def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) -> dict[str, float | None]:

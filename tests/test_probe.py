@@ -1,13 +1,16 @@
-"""The learning curve: a taste that a linear head can see climbs, luck stays at guessing, the model stays as it is."""
+"""The linear head: a taste that a linear head can see climbs, luck stays at guessing, the model stays as it is."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 import torch
 from folders import make
 
+from lab import reward
+from lab.config import Reward
 from lab.loading import load
 from lab.models import BASE
 from lab.probe import FEWEST, SHARES, fit, learning_curve
@@ -52,6 +55,18 @@ def test_the_model_is_left_as_it_was(roles):
     before = {name: weight.clone() for name, weight in roles.model.named_parameters()}
     learning_curve(roles, BASE, rankings(roles, FEWEST, 0, True), rankings(roles, 4, 50, True))
     assert all(torch.equal(weight, before[name]) for name, weight in roles.model.named_parameters())
+
+
+def test_the_reward_model_begins_with_a_head_that_already_orders_the_rankings(roles):
+    config = Reward(learning_rate=1e-8, epochs=1, held_out=0.5, normalise_over=8, tokens=4)
+    found = {}
+    for head in ("fitted", "random"):
+        state = reward.begin(roles, replace(config, head=head), reference="sft")
+        live = lambda chosen=replace(config, head=head): chosen  # noqa: E731
+        known = rankings(roles, 80, 0, True)
+        events = list(reward.reward(state, known, roles.text.asked(["Question?"], room=40), live))
+        found[head] = events[-1].result["pairs/accuracy"]
+    assert found["fitted"] > 0.9 and found["fitted"] > found["random"]
 
 
 def test_a_head_points_from_the_worse_state_to_the_better():

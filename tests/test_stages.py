@@ -220,8 +220,9 @@ def rankings(roles, count, better):
     return found
 
 
-def test_a_reward_model_learns_a_taste_that_can_be_seen_in_the_words(ready):
-    config = Reward(epochs=6, learning_rate=3e-3, normalise_over=16, tokens=8)
+@pytest.mark.parametrize("head", ["fitted", "random"])
+def test_a_reward_model_learns_a_taste_that_can_be_seen_in_the_words(ready, head):
+    config = Reward(epochs=10, learning_rate=3e-3, head=head, normalise_over=16, tokens=8)
     found = rankings(ready, 100, lambda ids: sum(i >= 25 for i in ids))
     events = list(reward.reward(reward.begin(ready, config), found, asked(ready), lambda: config))
     result = events[-1].result
