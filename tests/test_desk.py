@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from lab.config import Ppo
+from lab.config import Ppo, Reward
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
 from lab.events import Finished, Sample, Started, Step, Warned, to_json
 from lab.ui import desk, ppo, remedies, reward, runs, sft, timeline
@@ -189,7 +189,12 @@ def test_settings_that_differ_are_named_in_words(office):
     for beta in (0.1, 0.25):
         office.workspace.new_run("ppo", asdict(Ppo(beta=beta)))
     found = runs.compare(office, ["0001-ppo", "0002-ppo"])
-    assert found["rows"] == [{"label": "Beta", "values": ["0.1", "0.25"]}]
+    assert found["rows"] == [{"label": "Beta", "values": ["0.1", "0.25"]}] and found["alone"] == 0
+    office.workspace.new_run("reward", asdict(Reward()))
+    found = runs.compare(office, ["0001-ppo", "0003-reward"])
+    labels = {row["label"] for row in found["rows"]}
+    assert {"Stage", "Batch", "Learning rate"} <= labels and not labels & {"Beta", "Weight decay"}
+    assert found["alone"] > 10
 
 
 def test_a_deleted_run_comes_back_and_a_running_one_is_not_deleted(office, running):

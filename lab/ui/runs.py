@@ -120,16 +120,21 @@ def headline(stage: str, metrics: dict[str, Any], result: dict[str, Any]) -> str
 
 
 def compare(office: Office, names: list[str]) -> dict[str, Any]:
-    """The settings in which the chosen runs differ, a row each."""
+    """The settings in which the chosen runs differ, a row each; `alone` counts those that only one of them has."""
     runs = [run for name in names if (run := run_or_none(office.workspace.run, name))]
     configs = [_flat(facts_of(run)) for run in runs]
     keys = list(dict.fromkeys(key for config in configs for key in config))
+    shared = [key for key in keys if sum(key in config for config in configs) > 1]
     rows = []
-    for key in keys:
+    for key in shared:
         values = [said(config.get(key)) if key in config else "–" for config in configs]
         if len(set(values)) > 1:
             rows.append({"label": key, "values": values})
-    return {"runs": [{"name": run.name, "title": run.title()} for run in runs], "rows": rows}
+    return {
+        "runs": [{"name": run.name, "title": run.title()} for run in runs],
+        "rows": rows,
+        "alone": len(keys) - len(shared),
+    }
 
 
 def _flat(facts: dict[str, Any]) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def watch(page: Page, url: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def cached(app, chromium) -> Iterator[BrowserContext]:
+def cached(chromium) -> Iterator[BrowserContext]:
     """One browser whose cache serves all tests: reading Gradio's scripts anew costs seconds a page."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     yield context
