@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lab.errors import Damaged, WrongBase
+from lab.errors import Damaged, DiskFull, WrongBase
 from lab.loading import fingerprint
 from lab.models import Roles, copy_weights
 
@@ -19,10 +21,28 @@ WEIGHTS, HEAD, MANIFEST = "adapter_model.safetensors", "head.safetensors", "mani
 
 
 def save_adapter(roles: Roles, role: str, folder: Path, **facts: Any) -> None:
-    """The adapter (and head, if the role has one) for PEFT to load elsewhere, and a manifest with `facts` for us."""
+    """The adapter (and head, if the role has one) for PEFT to load elsewhere, and a manifest with `facts` for us.
+
+    The folder is whole or absent. Raises DiskFull when it cannot be written; the one of before then stays.
+    """
+    beside = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        _write(roles, role, beside, facts)
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+    except (OSError, SafetensorError) as problem:
+        raise DiskFull(
+            f"The adapter could not be written to {folder} ({problem}). The run's checkpoints are still there. "
+            "Free some space, then resume the run."
+        ) from problem
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write(roles: Roles, role: str, folder: Path, facts: dict[str, Any]) -> None:
     from peft import get_peft_model_state_dict
 
-    folder.mkdir(parents=True, exist_ok=True)
     weights = get_peft_model_state_dict(roles.model, adapter_name=role)
     save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
     settings = roles.model.peft_config[role]

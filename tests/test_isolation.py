@@ -112,7 +112,9 @@ def test_at_a_rate_of_zero_nothing_moves_at_all(roles, name, monkeypatch):
     _, events, _ = stage(roles, name)
     before = everything(roles)
     list(events)
-    assert moved(before, everything(roles)) == set()
+    # The reward model's head is fitted on frozen states before the first step, so it moves without any rate.
+    fitted = {"heads.new.weight"} if name == "reward" else set()
+    assert moved(before, everything(roles)) == fitted
 
 
 @pytest.mark.parametrize("name", ["reward", "ppo adapter", "rloo", "grpo", "dpo"])

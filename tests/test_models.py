@@ -12,7 +12,7 @@ from folders import configs, make, tokenizer
 from lab import ppo, reward, sft
 from lab.adapters import load_adapter, save_adapter
 from lab.config import Ppo, Reward, Sft
-from lab.errors import Damaged, ModelIncomplete, NoEndToken, NotFound, WrongBase
+from lab.errors import Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, WrongBase
 from lab.events import Finished, Step
 from lab.loading import load
 from lab.models import BASE
@@ -120,6 +120,20 @@ def test_an_adapter_comes_back_bitwise_with_its_head_and_facts(folders, tmp_path
     pairs = zip(roles.weights("sft").values(), roles.weights("again").values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert torch.equal(roles.heads["sft"].weight, roles.heads["again"].weight)
+
+
+def test_an_adapter_that_finds_no_room_leaves_the_one_before_it_and_says_so(folders, tmp_path, monkeypatch):
+    roles = load(str(folders["llama"]), device="cpu")
+    save_adapter(roles, "sft", tmp_path / "a", gain=2.0)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lab.adapters.save_file", full)
+    with pytest.raises(DiskFull, match="Free some space"):
+        save_adapter(roles, "sft", tmp_path / "a", gain=3.0)
+    assert load_adapter(roles, "again", tmp_path / "a") == {"gain": 2.0}
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_an_adapter_of_another_base_of_the_same_shape_is_refused(folders, tmp_path):
