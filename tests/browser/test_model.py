@@ -32,3 +32,16 @@ def test_the_loaded_base_is_named_and_a_wrong_name_is_refused_in_words(visit, ap
     page.click(".model-form [type=submit]")
     page.wait_for_function("() => document.querySelector('.model-said').innerText.includes('Name a model')")
     assert not (app.workspace / "base.json").exists() or "tiny" in (app.workspace / "base.json").read_text()
+
+
+def test_making_it_fit_tells_memory_by_role_for_the_chosen_weights_and_asks_runs_to_fit(visit):
+    page = visit("model")
+    ready = "() => document.querySelector('.model-facts').innerText.includes('is ready')"
+    page.wait_for_function(ready, timeout=120_000)
+    page.select_option(".model-form [name=precision]", "8-bit")
+    assert not page.is_checked(".model-form [name=fit]")
+    page.click("[data-do=fit]")
+    page.wait_for_function("() => document.querySelector('.model-said').innerText.includes('it fits')", timeout=60_000)
+    said = page.inner_text(".model-memory")
+    assert "8 bits a weight" in said and "on a 8 GB card" in said
+    assert page.is_checked(".model-form [name=fit]") and page.is_hidden(".model-turns")
