@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,6 +180,6 @@ def test_a_second_worker_is_refused_with_one_sentence(lab):
 def test_a_worker_ends_with_its_parent_and_says_why_a_base_cannot_be_loaded(tmp_path):
     command = [sys.executable, "-m", "lab", "work", str(tmp_path / "w"), "--base", str(tmp_path / "nowhere")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "nowhere could not be loaded" in done.stderr
+    assert done.returncode == 2 and re.match(r"E_MODEL_INCOMPLETE: .*/nowhere\b.* Check the name", done.stderr)
     orphan = [sys.executable, "-m", "lab", "work", str(tmp_path / "v"), "--base", "tiny", "--parent", "999999999"]
     assert subprocess.run(orphan, cwd=ROOT, capture_output=True, timeout=60).returncode == 0
