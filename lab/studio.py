@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -146,8 +145,9 @@ class Studio:
         run = self.workspace.new_run(stage, _as_dict(config), base=self.base(), inputs=inputs, by=by)
         material.keep(run, found)
         job = self._job(run, config, inputs, found, fresh=True)
-        first = chain(calibrate.told(turns, fits), self._calibrated(job, stage, config, found))
-        return replace(job, events=chain(first, job.events))
+        first = _after(calibrate.told(turns, fits), self._calibrated(job, stage, config, found))
+        # A generator, which the runner can close when the run is stopped.
+        return replace(job, events=_after(first, job.events))
 
     def _calibrated(self, job: Job, stage: str, config: Any, found: dict[str, Any]) -> Iterator[Event]:
         """The forecast held against one micro-batch, for the stages that roll out."""
