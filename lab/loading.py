@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from lab import decode, hub, parity, trunk
-from lab.errors import ModelIncomplete
+from lab.errors import ModelIncomplete, Unsupported
 from lab.models import BASE, Roles, lora_config, needs_bitsandbytes
 from lab.text import Text
 
@@ -141,6 +141,8 @@ def _settle_on_cpu(peft: Any, precision: str) -> None:
     """bf16 weights where our own pass keeps the states in fp32; in fp32 where the library's pass must do it."""
     if decode.suits(peft, BASE, largest=10**12):
         trunk.fuse(peft)
+    elif precision == "float16" and any(isinstance(module, nn.LayerNorm) for module in peft.modules()):
+        raise Unsupported("A CPU cannot compute this shape's layer norms in float16. Choose bfloat16 or auto.")
     elif precision == "auto":
         peft.float()
 
