@@ -12,7 +12,7 @@ from folders import configs, make, tokenizer
 from lab import ppo, reward, sft
 from lab.adapters import load_adapter, save_adapter
 from lab.config import Ppo, Reward, Sft
-from lab.errors import Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, WrongBase
+from lab.errors import Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
 from lab.events import Finished, Step
 from lab.loading import load
 from lab.models import BASE
@@ -51,6 +51,8 @@ def test_states_and_output_layer_are_the_models_own_logits_whatever_the_padding(
 @pytest.mark.parametrize("precision", ["bfloat16", "float16", "8-bit", "4-bit"])
 @pytest.mark.parametrize("name", ["qwen2", "llama", "gpt2", "gemma"])
 def test_the_whole_loop_runs_on_a_folder_that_is_not_ours(folders, name, precision):
+    if (name, precision) == ("gpt2", "float16"):
+        pytest.skip("refused on a CPU, see below")
     roles = load(str(folders[name]), device="cpu", precision=precision)
     check_kept_in(roles, precision)
     taught = Sft(steps=2, batch=4)
@@ -62,6 +64,11 @@ def test_the_whole_loop_runs_on_a_folder_that_is_not_ours(folders, name, precisi
     steps = [event for event in events if isinstance(event, Step)]
     assert steps[0].metrics["kl/reference"] == 0.0 and steps[0].metrics["policy/ratio_first"] < 1e-3
     assert isinstance(events[-1], Finished) and len(steps) == 2
+
+
+def test_layer_norms_in_float16_are_refused_on_a_cpu_which_has_none(folders):
+    with pytest.raises(Unsupported, match="bfloat16"):
+        load(str(folders["gpt2"]), device="cpu", precision="float16")
 
 
 def check_kept_in(roles, precision):
