@@ -108,7 +108,7 @@ class Worker:
             step = payload.get("from")
             return self.studio.resume(str(payload.get("run")), None if step is None else int(step))
         stage, knobs, inputs = str(payload.get("stage")), payload.get("config") or {}, payload.get("inputs") or {}
-        return self.studio.start(stage, knobs, inputs, str(payload.get("by") or ""))
+        return self.studio.start(stage, knobs, inputs, str(payload.get("by") or ""), payload.get("fit") is True)
 
     def _drive(self, job: Job) -> None:
         for event in drive(job, self.between):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -157,10 +159,33 @@ def test_a_remedy_for_a_warning_that_was_not_given_is_refused(office, running, b
         remedies.apply(office, desk.track_of(office, PAGE, {"run": running.name}), body, "ana")
 
 
-def test_every_alarm_of_ppo_has_a_remedy_or_says_why_not():
+def test_every_alarm_of_ppo_and_every_word_about_memory_before_a_run_has_a_remedy():
+    from lab import calibrate
     from lab.diagnose import alarms
 
-    assert {alarm.code for alarm in alarms()} <= set(remedies.REMEDIES)
+    before = set(re.findall(r'"(W_\w+)"', Path(calibrate.__file__).read_text()))
+    assert len(before) == 3 and before | {alarm.code for alarm in alarms()} <= set(remedies.REMEDIES)
+
+
+def test_a_run_that_is_too_large_begins_anew_made_to_fit_with_its_own_prompts_and_moved_knobs(office):
+    run = office.workspace.new_run("ppo", asdict(Ppo()), inputs={"reward": "0001-reward", "prompts": "own"})
+    (run.folder / "data.json").write_text('{"prompts": ["One?"], "pinned": []}')
+    write(run, Started("ppo", 60, asdict(Ppo())), Warned(0, "W_MEMORY_SHORT", "Too large.", "Start anew."))
+    run.set_control(live={"beta": 0.3})
+    track = desk.track_of(office, PAGE, {"run": run.name})
+    assert [each["words"] for each in remedies.cards(track)[0]["offers"]][0] == "Start anew, made to fit"
+    remedies.apply(office, track, {"code": "W_MEMORY_SHORT", "index": 0}, "ana")
+    kind, payload = asked(office)[0]
+    assert kind == "run" and payload["fit"] is True and payload["by"] == "ana"
+    assert payload["inputs"] == {"reward": "0001-reward", "prompts": ["One?"]}
+    assert payload["config"] == asdict(Ppo(beta=0.3, microbatch=Ppo().microbatch // 2))
+
+
+def test_a_run_that_goes_on_is_stopped_before_it_begins_anew(office, running):
+    write(running, Warned(0, "W_MEMORY_SHORT", "Too large.", "Start anew."))
+    track = desk.track_of(office, PAGE, {"run": running.name})
+    remedies.apply(office, track, {"code": "W_MEMORY_SHORT", "index": 0}, "ana")
+    assert running.control()["order"] == "stop" and asked(office)[0][0] == "run"
 
 
 def test_the_timeline_sets_the_first_answer_beside_the_one_at_the_slider(office, running):

@@ -22,6 +22,7 @@ DISK = {
     "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
 }
 FILES = sorted(LAB.rglob("*.py"))
+STATIC = sorted(path for path in (LAB / "ui" / "static").iterdir() if path.suffix in (".js", ".css"))
 
 
 def imports(path: Path) -> set[str]:
@@ -57,6 +58,13 @@ def test_no_file_imports_from_a_layer_above(path):
 def test_every_file_opens_with_a_sentence_and_keeps_to_400_lines(path):
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text))
+    assert text.count("\n") <= 400
+
+
+@pytest.mark.parametrize("path", STATIC, ids=lambda path: path.name)
+def test_every_script_and_style_says_what_it_is_and_keeps_to_400_lines(path):
+    text = path.read_text()
+    assert text.startswith({".js": "// ", ".css": "/* "}[path.suffix])
     assert text.count("\n") <= 400
 
 

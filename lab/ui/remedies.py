@@ -3,48 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
 from lab.config import Ppo
-from lab.errors import BadInput
-from lab.ui.desk import LIVE, go_back, in_force, move_to
+from lab.errors import BadInput, Damaged
+from lab.journal import read_json
+from lab.ui.desk import LIVE, go_back, in_force, move_to, wait_a_little
 from lab.ui.office import Office
 from lab.ui.tracks import Track
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """`times` multiplies live knobs; `back` returns to the last checkpoint before the warning; `tab` opens a page."""
+    """`times` multiplies live knobs; `back` returns to the last checkpoint before the warning; `tab` opens a page;
+    `anew` begins again with the same settings, made to fit the memory."""
 
     words: str
     times: Mapping[str, float] = field(default_factory=dict)
     back: bool = False
     stop: bool = False
+    anew: bool = False
     tab: str = ""
 
 
 _DEARER = Remedy("Double beta", {"beta": 2})
 _SLOWER = Remedy("Halve the learning rate", {"learning_rate": 0.5})
 _BACK = Remedy("Go back and double beta", {"beta": 2}, back=True)
+_RETURN = Remedy("Go back to a checkpoint", back=True)
 _STOP = Remedy("Stop here", stop=True)
 _RANK = Remedy("Rank new answers", tab="rank")
+_FIT = Remedy("Start anew, made to fit", anew=True)
 
 REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
     {
         "W_RATIO": (_STOP,),
-        "W_KL_HIGH": (_DEARER, Remedy("Go back to a checkpoint", back=True)),
+        "W_KL_HIGH": (_DEARER, _RETURN),
+        "W_KL_NEGATIVE": (_STOP,),
+        "W_STUCK": (Remedy("Halve beta", {"beta": 0.5}), Remedy("Double the learning rate", {"learning_rate": 2})),
+        "W_RATIO_MEAN": (_SLOWER,),
         "W_UPDATE_KL": (_SLOWER,),
         "W_CLIP": (_SLOWER,),
+        "W_GRADIENT": (_SLOWER, _RETURN),
         "W_ENTROPY_LOW": (_BACK,),
         "W_ENTROPY_HIGH": (Remedy("Halve the rate, double beta", {"learning_rate": 0.5, "beta": 2}),),
         "W_COLLAPSE": (_BACK,),
         "W_LENGTH": (_RANK,),
         "W_ENDED": (_DEARER,),
         "W_VALUE": (_SLOWER,),
+        "W_VALUE_LOSS": (_SLOWER, _RETURN),
+        "W_VALUE_CLIP": (_STOP,),
         "W_SCORE_CAP": (_STOP, _RANK),
+        "W_SCORE_HIGH": (_DEARER, _RANK),
+        "W_FLAT": (_RETURN, _RANK),
         "E_NO_BETTER_THAN_CHANCE": (_RANK,),
+        "W_MEMORY_SHORT": (_FIT, Remedy("Choose a smaller model", tab="model")),
+        "W_FIT": (Remedy("Choose another model", tab="model"),),
+        "W_FORECAST": (Remedy("See what it needs", tab="model"),),
     }
 )
 NEWEST = 6
@@ -60,6 +76,7 @@ def cards(track: Track) -> list[dict[str, Any]]:
                 "code": event.code,
                 "step": event.step,
                 "message": event.message,
+                "grave": event.grave,
                 "remedy": event.remedy,
                 "at": at,
                 "offers": [offer for offer in offered if offer],
@@ -99,5 +116,31 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
     if remedy.back:
         found = go_back(office, track, checkpoint_before(track, warned[-1]), rater)
         said.append(found.pop("said", ""))
+    if remedy.anew:
+        found = anew(office, track, rater)
+        said.append(found.pop("said", ""))
     track.forget_status()
     return found | {"said": " ".join(filter(None, said))}
+
+
+def anew(office: Office, track: Track, rater: str) -> dict[str, Any]:
+    """The same run from its beginning, with half the micro-batch and whatever else it takes to fit; the old one stops.
+
+    Half in any case: memory may have run out although the forecast said that it fits.
+    """
+    now, inputs = in_force(track), dict(track.run.facts()["inputs"])
+    config = {each.name: now[each.name] for each in fields(Ppo) if each.name in now}
+    config["microbatch"] = max(1, config["microbatch"] // 2)
+    if inputs.get("prompts") == "own":
+        inputs["prompts"] = _own_prompts(track)
+    if track.run.status() in LIVE:
+        track.run.set_control(order="stop", until=None, by=rater)
+    payload = {"stage": "ppo", "config": config, "inputs": inputs, "by": rater, "fit": True}
+    return wait_a_little(office, office.ask("run", payload))
+
+
+def _own_prompts(track: Track) -> list[str]:
+    found = read_json(track.run.folder / "data.json")
+    if found is None:
+        raise Damaged(f"data.json of run {track.run.name} cannot be read, and its prompts with it. Start a new run.")
+    return found["prompts"]

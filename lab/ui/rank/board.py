@@ -21,7 +21,7 @@ LABELS = MappingProxyType(
         "repeats": "Self-test after",
     }
 )
-SCRIPTS = ("ranking.js", "dragging.js", "board.js")
+SCRIPTS = ("ranking.js", "dragging.js", "telling.js", "panels.js", "board.js")
 
 
 class Board(gr.HTML):

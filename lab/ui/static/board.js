@@ -17,11 +17,11 @@ let saving = null; // the request that is being saved, kept for a retry with the
 let saved = null; // the newest saved ranking, which U takes back
 let asked = 0; // counts what was asked for, so that an answer that comes too late is not shown
 
-function say(words) {
-  const live = find("[data-live]");
-  live.textContent = "";
-  setTimeout(() => (live.textContent = words), 30);
-}
+const { say, reveal, showProgress, problem } = makeTelling(find, LETTERS);
+const panels = makePanels(element, props, (name, value) => {
+  settings[name] = value;
+  load(false);
+});
 
 const body = (more = {}) => ({ tab: `${lab.tabId()}${props.kind}`, pool: settings, ...more });
 const writing = () => !item || !item.comparison;
@@ -45,7 +45,7 @@ function build() {
   began = performance.now();
   find(".board-prompt").textContent = item.prompt;
   note.value = "";
-  element.querySelectorAll(".board-tags button").forEach((tag) => tag.setAttribute("aria-pressed", "false"));
+  panels.clearTags();
   cards.style.setProperty("--card", item.tokens > 100 ? "360px" : "216px");
   answers = Array.from({ length: item.count }, (_, index) => card(index));
   cards.replaceChildren(...answers.map((each) => each.card));
@@ -212,7 +212,7 @@ async function save(order) {
     order,
     seconds: (performance.now() - began) / 1000,
     note: note.value,
-    tags: [...element.querySelectorAll('.board-tags [aria-pressed="true"]')].map((tag) => tag.textContent),
+    tags: panels.chosenTags(),
   });
   paint();
   await send();
@@ -264,96 +264,7 @@ async function bringBack(action, seq) {
   }
 }
 
-// ---- what is told -----------------------------------------------------------------------------------------------
-
-function orderInWords(groups) {
-  return groups.map((group) => group.map((index) => LETTERS[index]).join(" = ")).join(" > ");
-}
-
-function reveal(found) {
-  const line = find(".board-reveal");
-  const add = (words, strong = false) => line.append(lab.make(strong ? "b" : "span", "", words));
-  line.replaceChildren();
-  line.hidden = false;
-  if (!found.order.length) return add("Skipped.");
-  add(`Saved: ${orderInWords(found.order)}. `, true);
-  const writers = [...new Set(found.policies)];
-  add(writers.length === 1 ? `All by ${writers[0]}. ` : `Written by ${found.policies.map((name, n) => `${LETTERS[n]} ${name}`).join(", ")}. `);
-  const [same, twice] = found.again;
-  if (twice) add(`You have ranked these answers before: ${same} of ${twice} pairs as then. `, true);
-  if (!found.guess.length) return;
-  add(`The reward model guessed ${found.guess.map((index) => LETTERS[index]).join(" > ")}: ${found.agreed} of ${found.pairs} pairs like you. `);
-  if (found.total) add(`So far ${Math.round((100 * found.total_agreed) / found.total)} % of ${found.total} pairs.`, true);
-}
-
-function showProgress({ mine, all, enough, same, again }) {
-  const others = all > mine ? `, ${all} with others` : "";
-  const goal = mine < enough ? ` of about ${enough}` : "";
-  const self = again ? `, ${Math.round((100 * same) / again)} % of ${again} pairs like yourself` : "";
-  find(".board-progress span").textContent = `${mine}${goal} rankings${others}${self}`;
-  find(".board-progress progress").max = enough;
-  find(".board-progress progress").value = Math.min(mine, enough);
-}
-
-function problem(words, label = "", act = null) {
-  const box = find(".board-problem");
-  const button = box.querySelector("button");
-  box.hidden = !words;
-  box.querySelector("span").textContent = words;
-  button.hidden = !act;
-  button.textContent = label;
-  button.onclick = act;
-}
-
-// ---- settings, help, own prompts ----------------------------------------------------------------------------------
-
-function knobField(knob) {
-  const label = lab.make("label", "board-knob");
-  const input = lab.make(knob.choices.length ? "select" : "input");
-  if (knob.choices.length) input.append(...knob.choices.map((choice) => new Option(choice, choice)));
-  else Object.assign(input, { type: "number", min: knob.low, max: knob.high, step: Number.isInteger(knob.value) && knob.high > 2 ? 1 : 0.05 });
-  input.value = knob.value;
-  input.addEventListener("change", () => {
-    settings[knob.name] = knob.choices.length ? input.value : Number(input.value);
-    load(false);
-  });
-  label.append(lab.make("b", "", knob.label), input, lab.make("small", "", knob.help));
-  return label;
-}
-
-const KEYS = duel
-  ? [["← →", "the better answer, saved at once"], ["=", "a tie, saved at once"], ["S", "skip"], ["U", "take back"]]
-  : [
-      ["1 to 8", "the best answer first, then the next; again: take it out"],
-      ["=", "the next answer ties with the last; when all are placed, the last two tie"],
-      ["Enter", "submit"], ["U", "undo, also after submit"], ["S", "skip this prompt"], ["N", "write a note"],
-      ["drag", "a letter between two others, or onto one for a tie"], ["Shift click", "tie with the last one"],
-    ];
-
-function buildPanels() {
-  find("[data-panel=settings]").append(...props.knobs.filter((knob) => !duel || knob.name !== "count").map(knobField));
-  KEYS.forEach(([key, meaning]) => {
-    const row = lab.make("div");
-    row.append(lab.make("kbd", "", key), lab.make("span", "", meaning));
-    find("[data-panel=help]").append(row);
-  });
-  element.querySelectorAll("[data-open]").forEach((button) => button.addEventListener("click", () => toggle(button)));
-  find(".board-tags").append(
-    ...props.tags.map((name) => {
-      const tag = lab.make("button", "board-tag", name);
-      tag.type = "button";
-      tag.setAttribute("aria-pressed", "false");
-      tag.addEventListener("click", () => tag.setAttribute("aria-pressed", String(tag.getAttribute("aria-pressed") !== "true")));
-      return tag;
-    }),
-  );
-}
-
-function toggle(button) {
-  const panel = find(`[data-panel=${button.dataset.open}]`);
-  panel.hidden = !panel.hidden;
-  button.setAttribute("aria-expanded", String(!panel.hidden));
-}
+// ---- sources and own prompts ------------------------------------------------------------------------------------
 
 const source = find(".board-source select");
 source.addEventListener("change", () => {
@@ -411,7 +322,7 @@ function handle(event) {
   const simple = { "=": "tie", u: "undo", Backspace: "undo", s: "skip" }[key.length === 1 ? key.toLowerCase() : key];
   if (simple) return actions[simple](), true;
   if (key === "n") return note.focus(), true;
-  if (key === "?") return toggle(find("[data-open=help]")), true;
+  if (key === "?") return panels.toggle("help"), true;
   // Enter on a button presses it, except on an answer when all of them are placed: then it submits.
   const free = !target.closest("button, a, summary") || target.closest(".board-card, .board-chip, [role=tab]");
   if (key === "Enter" && free && ranking.complete()) return actions.submit(), true;
@@ -430,7 +341,6 @@ function onKey(event) {
 
 document.addEventListener("keydown", onKey);
 element.querySelectorAll("[data-do]").forEach((button) => button.addEventListener("click", () => actions[button.dataset.do]()));
-buildPanels();
 if (duel) {
   find(".board-own").hidden = find(".board-source").hidden = find(".board-progress").hidden = true;
   find(".board-extra").hidden = find("[data-do=submit]").hidden = true;

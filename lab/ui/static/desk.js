@@ -22,7 +22,7 @@ function desk(options) {
   fill(root, box, begin);
   box.hidden = true;
   const round = poll(look);
-  const tools = { told, box, begin, round: () => round(), select: (name) => { chosen = name; look(); } };
+  const tools = { told, box, begin, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
   onChoice(stage, ([name]) => { if (name && name !== chosen) { chosen = name; round(); } });
 
   async function look() {
@@ -137,8 +137,13 @@ function desk(options) {
   }
 
   async function give(node, body) {
-    const found = await told.run(node, `${stage}-order`, { run: run.name, ...body });
-    if (found?.request && !found.run) request = found.request;
+    follow(await told.run(node, `${stage}-order`, { run: run.name, ...body }));
+  }
+
+  // What an order has led to: another run to look at, or a request that the worker has not taken up yet.
+  function follow(found) {
+    if (found?.run) chosen = found.run;
+    else if (found?.request) request = found.request;
     round();
   }
 
@@ -174,10 +179,8 @@ function desk(options) {
     if (box.hidden) startRow.after(told);
     const found = await told.run(startButton, `${stage}-start`, body);
     if (!found) return;
-    if (found.run) chosen = found.run;
-    else request = found.request;
     begin.open = false;
-    round();
+    follow(found);
   }
   return tools;
 }

@@ -48,15 +48,14 @@ function showAfter(run) {
 }
 
 function card(warning, run, told) {
-  const node = make("article", "warning"), sign = make("span", "warning-sign", "▲"), text = make("div", "warning-text"), row = make("div", "lab-line host-only");
+  const node = make("article", warning.grave ? "warning warning-grave" : "warning"), sign = make("span", "warning-sign", "▲"), text = make("div", "warning-text"), row = make("div", "lab-line host-only");
   sign.setAttribute("aria-hidden", "true");
   for (const offer of warning.offers) {
     const does = offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {
-      await told.run(pressed, "ppo-remedy", { run: run.name, code: warning.code, index: offer.index });
-      tools.round();
+      tools.follow(await told.run(pressed, "ppo-remedy", { run: run.name, code: warning.code, index: offer.index }));
     };
     row.append(button(offer.words, does));
   }
-  fill(text, make("b", "", `Step ${warning.step}: ${warning.message}`), make("span", "", warning.remedy), row.children.length && row);
+  fill(text, make("b", "", `${warning.step ? `Step ${warning.step}` : "Before the first step"}: ${warning.message}`), make("span", "", warning.remedy), row.children.length && row);
   return fill(node, sign, text);
 }

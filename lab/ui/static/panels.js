@@ -1,0 +1,55 @@
+// The parts of a board beside its answers: settings and keys, which unfold, and tags. `change(name, value)` hears of a setting.
+function makePanels(area, { kind, knobs, tags }, change) {
+  const duel = kind === "duel";
+  const panel = (name) => area.querySelector(`[data-panel=${name}]`);
+  const KEYS = duel
+    ? [["← →", "the better answer, saved at once"], ["=", "a tie, saved at once"], ["S", "skip"], ["U", "take back"]]
+    : [
+        ["1 to 8", "the best answer first, then the next; again: take it out"],
+        ["=", "the next answer ties with the last; when all are placed, the last two tie"],
+        ["Enter", "submit"], ["U", "undo, also after submit"], ["S", "skip this prompt"], ["N", "write a note"],
+        ["drag", "a letter between two others, or onto one for a tie"], ["Shift click", "tie with the last one"],
+      ];
+
+  function knobField(knob) {
+    const label = lab.make("label", "board-knob");
+    const input = lab.make(knob.choices.length ? "select" : "input");
+    if (knob.choices.length) input.append(...knob.choices.map((choice) => new Option(choice, choice)));
+    else Object.assign(input, { type: "number", min: knob.low, max: knob.high, step: Number.isInteger(knob.value) && knob.high > 2 ? 1 : 0.05 });
+    input.value = knob.value;
+    input.addEventListener("change", () => change(knob.name, knob.choices.length ? input.value : Number(input.value)));
+    label.append(lab.make("b", "", knob.label), input, lab.make("small", "", knob.help));
+    return label;
+  }
+
+  function keyRow([key, meaning]) {
+    const row = lab.make("div");
+    row.append(lab.make("kbd", "", key), lab.make("span", "", meaning));
+    return row;
+  }
+
+  function tagButton(name) {
+    const tag = lab.make("button", "board-tag", name);
+    tag.type = "button";
+    tag.setAttribute("aria-pressed", "false");
+    tag.addEventListener("click", () => tag.setAttribute("aria-pressed", String(tag.getAttribute("aria-pressed") !== "true")));
+    return tag;
+  }
+
+  function toggle(name) {
+    panel(name).hidden = !panel(name).hidden;
+    area.querySelector(`[data-open=${name}]`).setAttribute("aria-expanded", String(!panel(name).hidden));
+  }
+
+  const buttons = tags.map(tagButton);
+  area.querySelector(".board-tags").append(...buttons);
+  panel("settings").append(...knobs.filter((knob) => !duel || knob.name !== "count").map(knobField));
+  panel("help").append(...KEYS.map(keyRow));
+  area.querySelectorAll("[data-open]").forEach((button) => button.addEventListener("click", () => toggle(button.dataset.open)));
+
+  return {
+    toggle,
+    chosenTags: () => buttons.filter((tag) => tag.getAttribute("aria-pressed") === "true").map((tag) => tag.textContent),
+    clearTags: () => buttons.forEach((tag) => tag.setAttribute("aria-pressed", "false")),
+  };
+}
