@@ -77,12 +77,13 @@ class Changed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """A measure left its healthy range, and what usually helps."""
+    """A measure left its healthy range, and what usually helps; `grave` where it is time to pause."""
 
     step: int
     code: str
     message: str
     remedy: str
+    grave: bool = field(default_factory=bool)
 
 
 @dataclass(frozen=True, slots=True)

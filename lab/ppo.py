@@ -10,8 +10,8 @@ import torch
 
 from lab import logprobs, losses
 from lab.config import Ppo
-from lab.diagnose import Diagnosis
-from lab.errors import NoRows, NotFound
+from lab.diagnose import Diagnosis, Setup
+from lab.errors import FlatReward, NoRows, NotFound
 from lab.events import Event, Finished, Progress, Sample, Started, Step, Warned
 from lab.generate import sample
 from lab.models import Roles
@@ -29,7 +29,8 @@ _MAXIMUM = "policy/ratio_first"
 def begin(roles: Roles, cast: Cast, config: Ppo) -> State:
     """The state before step 1: the policy is an exact copy of the reference.
 
-    The value head on the policy's states says 0 everywhere; a value adapter starts as the reward model, its head at the score.
+    The value head on the policy's states says 0 everywhere; a value adapter starts as the reward model, its head at the
+    score.
     """
     if cast.reward not in roles.heads:
         raise NotFound("There is no reward model yet, so PPO has nothing to follow. Train one on rankings first.")
@@ -49,15 +50,23 @@ def begin(roles: Roles, cast: Cast, config: Ppo) -> State:
 
 
 def ppo(
-    state: State, cast: Cast, prompts: Sequence[Asked], live: Live, pinned: Sequence[Asked] = ()
+    state: State,
+    cast: Cast,
+    prompts: Sequence[Asked],
+    live: Live,
+    pinned: Sequence[Asked] = (),
+    past: Sequence[Step] = (),
 ) -> Iterator[Event]:
     """Steps of PPO from where the state stands; `live` is read once a step, so a moved knob takes effect there.
 
-    Raises SelfCheck when policy and reference differ before anything was learned.
+    `past`: the run's earlier steps, which a warning compares with. Raises SelfCheck when policy and reference differ
+    before anything was learned, FlatReward when all responses have scored alike for three steps.
     """
     if not prompts:
         raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
-    config, diagnosis = live(), Diagnosis()
+    config = live()
+    diagnosis = Diagnosis(_setup(cast, config))
+    diagnosis.replay(step for step in past if step.step <= state.step)
     yield Started("ppo", config.steps, as_dict(config), state.step)
     if state.step == 0:
         yield from pinned_samples(state, cast, pinned, config)
@@ -65,7 +74,7 @@ def ppo(
         before, config = config, live()
         yield from changes(state.step, before, config)
         state.beta = config.beta if before.beta != config.beta else state.beta
-        began = monotonic()
+        diagnosis.setup, began = _setup(cast, config), monotonic()
         asked, responses = roll_out(state, cast, prompts, config)
         rolled = monotonic()
         yield Progress("rollout", 1, 2)
@@ -89,8 +98,22 @@ def ppo(
                 state.beta, metrics["kl/k1"], config.target_kl, config.batch, 6 * config.batch
             )
         yield Step(state.step, metrics)
+        if diagnosis.flat():
+            raise _nothing_to_learn(state.step)
     state.roles.freeze()
     yield Finished(state.step, "done", {})
+
+
+def _setup(cast: Cast, config: Ppo) -> Setup:
+    return Setup(config.batch, config.target_kl, config.score_clip, cast.scale.highest)
+
+
+def _nothing_to_learn(step: int) -> FlatReward:
+    return FlatReward(
+        f"Up to step {step}, all responses of three rollouts in a row got the same score, so there is nothing to "
+        "learn from them. Go back to an earlier checkpoint, or rank prompts whose answers differ and train the reward "
+        "model again."
+    )
 
 
 def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo) -> tuple[list[Asked], list[list[int]]]:
@@ -103,7 +126,7 @@ def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo) ->
 
 
 def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[Event]:
-    """All updates of one rollout, minibatches in an order of their own each epoch; returns the means of what they measured."""
+    """All updates of one rollout, minibatches in a new order each epoch; returns the means of what they measured."""
     began, seen = monotonic(), []
     rng = Random(step_seed(config.seed, state.step))
     count = len(rollout.minibatches)
@@ -147,13 +170,14 @@ def _memory_ran_out(state: State) -> Warned:
     return Warned(
         state.step,
         "W_MEMORY",
-        f"Memory ran out, so {state.microbatch} responses now go through the model at a time. The optimizer's batch is as it was.",
+        f"Memory ran out, so {state.microbatch} responses now go through the model at a time. "
+        "The optimizer's batch is as it was.",
         "Nothing needs to be done; lower the microbatch next time to save the failed attempt.",
     )
 
 
 def _backward(roles: Roles, cast: Cast, part: Part, rollout: Rollout, count: int, config: Ppo) -> dict[str, float]:
-    """Gradients of one microbatch. A value adapter has its own pass: an adapter never changes between forward and backward."""
+    """Gradients of one microbatch. A value adapter has its own pass: none changes between forward and backward."""
     batch = part.batch
     states = roles.hidden(cast.policy, batch)[:, :-1]
     logp = logprobs.of(roles, states, batch.responses, batch.mask, config.temperature)
@@ -198,7 +222,7 @@ def rollout_samples(
 
 
 def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Ppo) -> list[Sample]:
-    """What the policy says to the pinned prompts now, with the same luck each time, so that only learning changes it."""
+    """What the policy says to the pinned prompts now, with the same luck each time: only learning changes it."""
     if not pinned:
         return []
     asked = [each.ids for each in pinned]

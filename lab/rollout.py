@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import torch
 
@@ -17,10 +18,14 @@ from lab.text import Batch, batch_of
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A score is gain * raw + bias: mean 0 and deviation 1 over the reference's own responses (Ziegler et al. 2019)."""
+    """A score is gain * raw + bias: mean 0 and deviation 1 over the reference's own responses (Ziegler et al. 2019).
+
+    `highest`: the best score among those.
+    """
 
     gain: float = 1.0
     bias: float = 0.0
+    highest: float = inf
 
 
 @dataclass(frozen=True, slots=True)

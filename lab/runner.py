@@ -1,4 +1,4 @@
-"""The one loop that owns a trainer: it writes its events down, obeys the controls, keeps checkpoints and ends in order."""
+"""The one loop that owns a trainer: it writes its events, obeys the controls, keeps checkpoints and ends in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKPOINT_SECONDS, MILESTONE = 10.0, 10
 
 @dataclass
 class Job:
-    """A run with the generator that does its work. `finish` turns the trainer's result into the run's, and keeps the adapter."""
+    """A run and the generator of its work. `finish` turns the trainer's result into the run's and keeps the adapter."""
 
     run: Run
     events: Iterator[Event]
@@ -112,6 +112,22 @@ def _wait_while_paused(run: Run, step: int, between: Callable[[], None]) -> str:
         between()
         sleep(0.05)
     return order
+
+
+def steps_of(run: Run) -> list[Step]:
+    """The steps that the run has behind it, each as last taken: those beyond a point that it went back to are gone."""
+    found: dict[int, Step] = {}
+    offset, before = 0, -1
+    while before != offset:
+        before = offset
+        read = run.events(before)
+        offset = read.offset
+        for event, _ in read.events:
+            if isinstance(event, Started):
+                found = {number: step for number, step in found.items() if number <= event.step}
+            elif isinstance(event, Step):
+                found[event.step] = event
+    return list(found.values())
 
 
 def _folder(run: Run) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +23,7 @@ from lab.loading import EMBEDDED
 from lab.models import BASE, Roles, copy_weights
 from lab.rater import MARK, rater
 from lab.rollout import Cast, Scale
-from lab.runner import Job, Live
+from lab.runner import Job, Live, steps_of
 from lab.state import State
 from lab.store import Ranking
 from lab.text import Asked
@@ -125,7 +126,8 @@ class Studio:
         if "gain" not in self.facts.get(reward, {}):
             raise NotFound(f"{reward} is not a reward model. Name a finished run of the reward stage.")
         known = self.facts[reward]
-        return Cast(policy, self.role(reference or "sft"), reward, Scale(known["gain"], known["bias"]))
+        highest = max(known.get("quantiles") or (inf,))
+        return Cast(policy, self.role(reference or "sft"), reward, Scale(known["gain"], known["bias"], highest))
 
     # Runs
 
@@ -268,7 +270,7 @@ class Studio:
         cast = self.cast(inputs["reward"], inputs["reference"], policy=run.name)
         state = ppo_stage.begin(self.roles, cast, config)
         prompts, pinned = (self.roles.text.asked(found[key], room=config.tokens) for key in ("prompts", "pinned"))
-        return state, ppo_stage.ppo(state, cast, prompts, Live(run, config), pinned), {}
+        return state, ppo_stage.ppo(state, cast, prompts, Live(run, config), pinned, steps_of(run)), {}
 
     def _group(self, run: Run, config: Group, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         cast = self.cast(inputs["reward"], inputs["reference"], policy=run.name)

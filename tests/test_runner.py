@@ -19,10 +19,11 @@ from safetensors.torch import load_file
 
 import lab as package
 from lab import checkpoint
+from lab.diagnose import Diagnosis
 from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings
 from lab.events import Changed, Failed, Finished, Progress, Step
 from lab.loading import load
-from lab.runner import drive
+from lab.runner import drive, steps_of
 from lab.store import Candidate
 from lab.studio import Studio
 from lab.workspace import Workspace
@@ -106,6 +107,27 @@ def test_going_back_to_a_checkpoint_starts_from_its_step(rewarded):
     with pytest.raises(NotFound, match="no checkpoint of step 99"):
         rewarded.resume(job.run.name, step=99)
     assert job.run.status() == "done"
+
+
+def test_the_steps_behind_a_run_are_those_that_stand_after_it_went_back(rewarded):
+    job = rewarded.start("ppo", PPO | {"steps": 12}, {"prompts": ["Hi"]})
+    list(drive(job))
+    first = steps_of(job.run)
+    assert [step.step for step in first] == list(range(1, 13))
+    resumed = drive(rewarded.resume(job.run.name, step=10))
+    next(resumed)
+    assert steps_of(job.run) == first[:10]
+    resumed.close()
+
+
+def test_a_resumed_run_is_diagnosed_with_the_steps_that_it_has_behind_it(rewarded, monkeypatch):
+    job, taken_in = rewarded.start("ppo", PPO, {"prompts": ["Hi"]}), []
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 4:
+            job.run.set_control(order="stop")
+    monkeypatch.setattr(Diagnosis, "replay", lambda self, steps: taken_in.extend(steps))
+    list(drive(rewarded.resume(job.run.name)))
+    assert taken_in == steps_of(job.run)[:4] and taken_in[0].metrics["response/length"] > 0
 
 
 def test_pause_holds_a_run_at_a_step_and_one_step_lets_one_pass(rewarded):

@@ -264,6 +264,17 @@ def test_a_reward_model_that_scores_everything_alike_is_refused(ready):
         measure_scale(ready, asked(ready), Reward(normalise_over=8, tokens=8))
 
 
+def test_three_rollouts_that_all_score_alike_end_the_run_with_a_reason(ready):
+    long = replace(SHORT, steps=6, tokens=150, missing_eos="off")
+    state, steps = ppo.begin(ready, CAST, long), []
+    with torch.no_grad():
+        ready.heads["reward"].weight.zero_()
+    with pytest.raises(FlatReward, match="three rollouts in a row got the same score"):
+        for event in ppo.ppo(state, CAST, asked(ready), lambda: long):
+            steps += [event.step] if isinstance(event, Step) else []
+    assert steps == [1, 2, 3]
+
+
 def test_weights_that_are_not_numbers_end_the_run_with_a_reason(ready):
     state = ppo.begin(ready, CAST, SHORT)
     with torch.no_grad():
