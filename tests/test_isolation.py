@@ -152,7 +152,7 @@ def test_updates_of_a_step_end_when_one_moves_the_policy_too_far(roles):
 
 @pytest.mark.parametrize("target", [0.0, 1e-6, 1000.0])
 def test_beta_follows_the_kl_of_each_step_with_a_horizon_of_six_batches(roles, target):
-    steps = metrics(stage(roles, "ppo head", {"steps": 4, "target_kl": target, "learning_rate": 0.01})[1])
+    steps = metrics(stage(roles, "ppo head", {"steps": 4, "target_kl": target, "learning_rate": 0.01, "beta": 0.1})[1])
     betas = [step["kl/beta"] for step in steps]
     if not target:
         assert betas == [0.1] * 4

@@ -22,7 +22,7 @@ from lab.reward import Ranked, measure_scale, raw_scores
 from lab.rollout import Cast, Scale, measure, parts_of
 from lab.text import batch_of
 
-SHORT = Ppo(steps=2, batch=8, minibatch=4, microbatch=2, tokens=12)
+SHORT = Ppo(steps=2, batch=8, minibatch=4, microbatch=2, tokens=12, beta=0.1)
 CAST = Cast()
 
 
