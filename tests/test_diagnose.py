@@ -46,6 +46,7 @@ CASES = [
     ("W_GRADIENT", {"policy/grad_norm": 0.99}, None),
     ("W_GRADIENT", {"policy/grad_norm": 1.01}, False),
     ("W_KL_HIGH", {"kl/reference": 14.9}, None),
+    ("W_KL_HIGH", {"kl/reference": 14.9, "response/length": 45.0}, None),
     ("W_KL_HIGH", {"kl/reference": 15.1}, False),
     ("W_KL_HIGH", {"kl/reference": 30.1, "response/length": 149.0}, True),
     ("W_KL_HIGH", {"kl/reference": 15.6, "response/length": 51.0}, True),
@@ -171,7 +172,7 @@ def test_without_a_known_highest_score_no_score_is_beyond_it():
 def test_an_alarm_speaks_once_and_again_when_it_turns_grave_or_comes_back_after_a_while():
     diagnosis, said = after(12), []
     for step, share in enumerate(
-        [0.6] * 5 + [1.0] * 5 + [0.6] * 5 + [0.3] * 5 + [0.6] * 3 + [1.0] * 20 + [0.6] * 3, 13
+        [0.6] * 5 + [1.0] * 5 + [0.6] * 5 + [0.3] * 5 + [0.6] * 3 + [1.0] * 25 + [0.6] * 3, 13
     ):
         said += [each.grave for each in diagnosis.warnings(step, HEALTHY | {"response/distinct": share})]
     assert said == [False, True, False]
