@@ -1,4 +1,7 @@
-"""Takes the pictures of every page, light, dark and narrow: python -m assets.screenshots WORKSPACE (one that `lab loop -w` has filled)."""
+"""Takes the pictures of every page, light, dark and narrow.
+
+python -m assets.screenshots WORKSPACE    a workspace that `lab loop -w` has filled
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("Model", "SFT", "Rank", "Reward", "PPO", "Compare", "Runs")
 PORT, WIDE, NARROW = 7899, {"width": 1280, "height": 860}, {"width": 390, "height": 844}
-SETTLED_MS, READY_MS = 3500, 90_000
+SETTLED_MS, READY_MS = 1500, 90_000
+# Each is true once what it asks about is drawn or written.
+CURVES = """page => { const plots = [...document.querySelectorAll(`#${page}-curves .live > .curves-grid .curve-plot`)];
+    return plots.length && plots.every(each => each.querySelector(".main-svg")) }"""
+ANSWERS = """board => { const cards = [...document.querySelectorAll(`${board} .board-card`)];
+    return cards.length && cards.every(each => !each.matches(".writing") && each.querySelector(".board-text").textContent) }"""
 
 
 def main() -> None:
@@ -59,10 +71,23 @@ def take(url: str, out: Path) -> None:
             page.get_by_text("The model is ready").wait_for(timeout=READY_MS)
             for name in PAGES:
                 page.evaluate("name => window.lab.tab(name)", name.lower())
-                page.wait_for_timeout(SETTLED_MS)
+                settle(page, name)
                 page.screenshot(path=out / f"{name.lower()}-{look}.png")
             page.close()
         browser.close()
+
+
+def settle(page: Page, name: str) -> None:
+    """Until the page shows what it has; on the Rank page two answers are put in order, so that one sees how."""
+    if name in ("SFT", "Reward", "PPO"):
+        page.wait_for_function(CURVES, arg=name.lower(), timeout=READY_MS)
+    boards = {"Rank": "#board", "Compare": "#duel-board"}
+    if name in boards:
+        page.wait_for_function(ANSWERS, arg=boards[name], timeout=READY_MS)
+    if name == "Rank":
+        page.keyboard.press("2")
+        page.keyboard.press("4")
+    page.wait_for_timeout(SETTLED_MS)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 // Live curves. Asks for the points after its cursors and hands them to Plotly in place, so that zoom and hover survive.
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,2px", "9px,3px,2px,3px"];
 const SIGNS = { changed: "◆", warned: "▲", "rolled back": "↶" };
+// A warning that comes back within so many steps is the same one: marked where it began, counted in the list.
+const NEAR = 15;
 // Points appended since the server last thinned the curve; above it, the whole curve is asked for anew.
 const MOST_APPENDED = 3000;
 const LIVE = new Set(["running", "paused", "queued"]);
@@ -63,11 +65,14 @@ function range({ low, high, unit }) {
   return high === null ? `Healthy: at least ${number(low, unit)}.` : `Healthy: ${number(low, unit).split(" ")[0]} to ${number(high, unit)}.`;
 }
 
+const drawnCards = () => [...cards.values()].filter((card) => card.plot.data);
+
 // Cards stand in the glossary's order, those shown by default in the open.
 function place(card) {
   const holder = card.metric.shown ? grid : moreGrid, order = [...catalog.keys()];
   const after = [...holder.children].find((node) => order.indexOf(node.dataset.key) > order.indexOf(card.key));
   card.node.dataset.key = card.key;
+  cards.set(card.key, card);
   holder.insertBefore(card.node, after ?? null);
 }
 
@@ -115,10 +120,10 @@ async function look() {
   runs = found.runs;
   more.hidden = !runs.some((run) => run.measured.some((key) => catalog.has(key) && !catalog.get(key).shown));
   showLegend();
-  const fresh = runs.map(isFresh), newMarks = takeMarks(fresh);
-  for (const key of wanted()) {
-    if (runs.some((run) => run.curves[key]?.x.length) || cards.has(key)) await update(key, fresh, newMarks);
-  }
+  const fresh = runs.map(isFresh), newMarks = takeMarks(fresh), there = wanted().filter((key) => cards.has(key) || runs.some((run) => run.curves[key]?.x.length));
+  // All cards stand before the first is drawn: a card that came later would make those beside it narrower than their plots.
+  for (const key of there.filter((key) => !cards.has(key))) place(newCard(key));
+  for (const key of there) await update(key, fresh, newMarks);
   remember();
   root.dataset.steps = runs.map((run) => run.count).join();
   return runs.some((run) => LIVE.has(run.status)) ? 220 : 1500;
@@ -161,17 +166,14 @@ function remember() {
 
 // One drawing for each card that has something new, however many runs it shows.
 async function update(key, fresh, newMarks) {
-  const card = cards.get(key) ?? newCard(key), found = runs.map((run) => run.curves[key]), data = card.plot.data ?? traces(card);
-  const grown = found.map((curve, index) => (curve?.x.length && !fresh[index] && cards.has(key) ? index : -1)).filter((index) => index >= 0);
-  const replaced = found.map((curve, index) => (curve && (fresh[index] || !cards.has(key)) ? index : -1)).filter((index) => index >= 0);
+  const card = cards.get(key), drawn = Boolean(card.plot.data), found = runs.map((run) => run.curves[key]), data = card.plot.data ?? traces(card);
+  const grown = found.map((curve, index) => (curve?.x.length && !fresh[index] && drawn ? index : -1)).filter((index) => index >= 0);
+  const replaced = found.map((curve, index) => (curve && (fresh[index] || !drawn) ? index : -1)).filter((index) => index >= 0);
   for (const index of replaced) replace(card, data, index, found[index]);
   for (const index of grown) card.extents[index] = extent(found[index].y, card.extents[index]);
   found.forEach((curve) => { if (curve?.x.length) card.last = curve.y.at(-1); });
-  if (!cards.has(key)) {
-    cards.set(key, card);
-    place(card);
-    await draw(card, data);
-  } else if (grown.length || replaced.length || newMarks) {
+  if (!drawn) await draw(card, data);
+  else if (grown.length || replaced.length || newMarks) {
     decorate(card, card.plot.layout, data);
     if (grown.length) await extend(card, found, grown);
     else await Plotly.redraw(card.plot);
@@ -217,7 +219,7 @@ async function breathe() {
 function decorate(card, layout, data) {
   const bounds = card.extents.filter(Boolean), low = Math.min(...bounds.map(([each]) => each)), high = Math.max(...bounds.map(([, each]) => each));
   const pad = high > low ? 0.05 * (high - low) : 0.5;
-  layout.shapes = [...(low <= high ? bandShape(card, low - pad, high + pad) : []), ...marks.map(markShape)];
+  layout.shapes = [...(low <= high ? bandShape(card, low - pad, high + pad) : []), ...gathered().map(markShape)];
   layout.annotations = signs();
   const mode = data[0].x.length < 25 ? "lines+markers" : "lines";
   data.forEach((trace, index) => { if (index % 2 === 0) trace.mode = mode; });
@@ -231,17 +233,32 @@ function bandShape({ metric }, bottom, top) {
   return [{ type: "rect", layer: "below", xref: "paper", x0: 0, x1: 1, y0, y1, fillcolor, line: { width: 0 } }];
 }
 
+function gathered() {
+  const open = new Map();
+  return marks.flatMap((mark) => {
+    const name = `${mark.run} ${mark.key}`, known = mark.kind === "warned" && open.get(name);
+    if (known && mark.step - known.last <= NEAR) {
+      Object.assign(known, { last: mark.step, words: mark.words, times: known.times + 1 });
+      return [];
+    }
+    const made = { ...mark, last: mark.step, times: 1 };
+    if (mark.kind === "warned") open.set(name, made);
+    return [made];
+  });
+}
+
+const inkOf = ({ kind }) => (kind === "warned" ? (isDark() ? "#fbbf24" : "#b45309") : css("--body-text-color-subdued"));
+
 function markShape(mark) {
-  const warned = mark.kind === "warned";
-  const line = { width: 1, color: warned ? (isDark() ? "#fbbf24" : "#b45309") : css("--body-text-color-subdued"), dash: warned ? "solid" : "dot" };
+  const line = { width: 1, color: inkOf(mark), dash: mark.kind === "warned" ? "solid" : "dot" };
   return { type: "line", xref: "x", yref: "paper", x0: mark.step, x1: mark.step, y0: 0, y1: 1, line };
 }
 
 function signs() {
-  const at = Map.groupBy(marks, (mark) => mark.step);
+  const at = Map.groupBy(gathered(), (mark) => mark.step);
   return [...at].map(([step, there]) => ({
     x: step, y: 1, yref: "paper", yanchor: "bottom", showarrow: false, text: [...new Set(there.map((mark) => SIGNS[mark.kind]))].join(""),
-    font: { size: 10, color: css("--body-text-color") }, hovertext: there.map((mark) => plain(words(mark)).slice(0, 160)).join("<br>"),
+    font: { size: 10, color: inkOf(there[0]) }, hovertext: there.map((mark) => plain(words(mark)).slice(0, 160)).join("<br>"),
   }));
 }
 
@@ -282,10 +299,10 @@ function showLegend() {
 function tellStory() {
   story.hidden = !marks.length;
   if (story.hidden) return;
-  const rows = [...marks].sort((a, b) => b.step - a.step).slice(0, 40).map((mark) => {
+  const rows = gathered().sort((a, b) => b.step - a.step).slice(0, 40).map((mark) => {
     const sign = make("span", "curves-sign", SIGNS[mark.kind]);
     sign.setAttribute("aria-hidden", "true");
-    return fill(make("li", `is-${mark.kind.split(" ")[0]}`), sign, make("span", "curves-step", `step ${mark.step}`), make("span", "", words(mark)));
+    return fill(make("li", `is-${mark.kind.split(" ")[0]}`), sign, make("span", "curves-step", `step ${mark.step}`), make("span", "", words(mark) + (mark.times > 1 ? ` (${mark.times} times up to step ${mark.last})` : "")));
   });
   const list = fill(make("ol", ""), rows);
   fill(story, make("h3", "", "Marks on the curves"), list);
@@ -298,7 +315,7 @@ function onZoom(card, change) {
   const range = reset ? null : [...card.plot.layout.xaxis.range];
   if (String(range) === String(zoom)) return;
   zoom = range;
-  for (const other of cards.values()) {
+  for (const other of drawnCards()) {
     if (other !== card) Plotly.relayout(other.plot, zoom ? { "xaxis.range": [...zoom] } : { "xaxis.autorange": true });
   }
   if ([...held.values()].some((mine) => mine.thinned)) {
@@ -310,7 +327,7 @@ function onZoom(card, change) {
 // Another theme: the same data in other colours.
 function repaintAll() {
   showLegend();
-  for (const card of cards.values()) {
+  for (const card of drawnCards()) {
     const fresh = layout(card), data = card.plot.data;
     traces(card).forEach((trace, index) => { data[index].line.color = trace.line.color; });
     decorate(card, fresh, data);

@@ -78,7 +78,7 @@ function paint(name) {
     node.style.setProperty("--heat", `${Math.round(Math.abs(part) * 70)}%`);
     node.dataset.sign = Math.abs(part) < 0.02 ? "none" : part > 0 ? "plus" : "minus";
   });
-  const ends = [["minus", Math.min(...values)], ["plus", Math.max(...values)]].filter(([sign, value]) => (sign === "plus") === value > 0 && value);
+  const ends = [["minus", Math.min(...values)], ["plus", Math.max(...values)]].filter(([sign, value]) => (sign === "plus") === value > 0 && Math.abs(value) >= 0.02 * most);
   fill(scale, ends.map(([sign, value]) => fill(make("span", "heat-end"), swatch(sign, value / most), `${sign === "plus" ? "most" : "least"}: ${number(value)}`)));
   if (at >= 0) tell(at);
   else write(line, total(label, values));
