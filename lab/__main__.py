@@ -68,7 +68,7 @@ def _training_verbs(verbs: Any) -> None:
     _add_knobs(reward, knobs.Reward)
     ppo = _verb(verbs, "ppo", "ppo", "tune the policy with PPO against a reward model")
     _add_base(ppo, run=True)
-    ppo.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
+    _add_reward(ppo)
     ppo.add_argument("--prompts", type=Path, help="a text file with one prompt a line, instead of the built-in ones")
     _add_knobs(ppo, knobs.Ppo)
     for name, does in (("rloo", "leave one out"), ("grpo", "standardised scores")):
@@ -77,7 +77,7 @@ def _training_verbs(verbs: Any) -> None:
         )
         group.set_defaults(stage=name)
         _add_base(group, run=True)
-        group.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
+        _add_reward(group)
         _add_knobs(group, knobs.Group, skip=("method",))
     dpo = _verb(verbs, "dpo", "dpo", "tune the policy on the rankings directly, without a reward model")
     _add_base(dpo, run=True)
@@ -187,6 +187,13 @@ def _add_base(verb: argparse.ArgumentParser, run: bool = False) -> None:
     verb.add_argument("--four-bit", const="4-bit", help="short for --precision 4-bit (NF4)", **short)
     verb.add_argument("--eight-bit", const="8-bit", help="short for --precision 8-bit (LLM.int8)", **short)
     verb.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves the choice to torch")
+
+
+def _add_reward(verb: argparse.ArgumentParser) -> None:
+    """The reward model that is followed, and whether it is followed whatever its test said."""
+    verb.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
+    text = "follow it although it was tested on under 10 pairs or is right on at most 55%% of them"
+    verb.add_argument("--anyway", action="store_true", help=text)
 
 
 def _add_knobs(verb: argparse.ArgumentParser, config: type, skip: tuple[str, ...] = ()) -> None:

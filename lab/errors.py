@@ -14,6 +14,7 @@
       NotFound              E_NOT_FOUND           a run, policy, prompt or file that is not there
       TooFewRankings        E_TOO_FEW_RANKINGS    not enough pairs to train on and to be tested on
       FlatReward            E_REWARD_FLAT         a reward model that gives everything the same score
+      UnsureReward          E_REWARD_UNSURE       a reward model not tested enough, or hardly better than guessing
       NotFinite             E_NOT_FINITE          a loss, gradient or metric that is NaN or infinite
       ModelIncomplete       E_MODEL_INCOMPLETE    a model folder with files missing or cut off
       NoEndToken            E_NO_EOS              a tokenizer that cannot say that an answer has ended
@@ -91,6 +92,10 @@ class TooFewRankings(LabError):
 
 class FlatReward(LabError):
     code = "E_REWARD_FLAT"
+
+
+class UnsureReward(LabError):
+    code = "E_REWARD_UNSURE"
 
 
 class NotFinite(LabError):

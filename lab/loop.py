@@ -53,7 +53,7 @@ def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
     watch(rank_prompts(studio, judge, "sft", plan.rankings, plan.candidates, seed))
     watch(drive(studio.start("reward", {"seed": seed, "tokens": plan.ppo.tokens}, {"raters": plan.rater})))
     accuracy = pair_accuracy(studio, judge, plan)
-    watch(drive(studio.start("ppo", knobs, {})))
+    watch(drive(studio.start("ppo", knobs, {"anyway": True})))
     policies = watch(compare_all(studio, judge, plan))
     return {
         "pair_accuracy": accuracy,

@@ -8,7 +8,7 @@ from math import inf
 from types import MappingProxyType
 from typing import Any
 
-from lab import calibrate, checkpoint, material
+from lab import calibrate, checkpoint, material, trust
 from lab import dpo as dpo_stage
 from lab import ppo as ppo_stage
 from lab import reward as reward_stage
@@ -211,11 +211,15 @@ class Studio:
 
     def _begin_ppo(self, config: Ppo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         cast = self.cast(str(inputs.get("reward") or ""), str(inputs.get("reference") or ""))
+        anyway = {"anyway": True} if inputs.get("anyway") is True else {}
+        if not anyway:
+            trust.check(self.workspace.run(cast.reward))
         ranked = [each.comparison.prompt for each in self.rankings()] if inputs.get("prompts") == "ranked" else []
         found = material.for_ppo(inputs, ranked, config.seed)
         self.roles.text.asked(found["prompts"] + found["pinned"], room=config.tokens)
         kind = "own" if isinstance(inputs.get("prompts"), list) else inputs.get("prompts") or "built-in"
-        return {"reward": cast.reward, "reference": cast.reference, "prompts": kind, "pinned": found["pinned"]}, found
+        known = {"reward": cast.reward, "reference": cast.reference, "prompts": kind, "pinned": found["pinned"]}
+        return known | anyway, found
 
     def _begin_compare(self, config: Compare, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         names = {key: self.role(str(inputs.get(key) or "sft")) for key in ("a", "b")}

@@ -39,7 +39,7 @@ def reward(options: Options) -> Result:
 
 
 def ppo(options: Options) -> Result:
-    inputs: Result = {"reward": options.reward}
+    inputs: Result = {"reward": options.reward, "anyway": options.anyway}
     if options.prompts:
         inputs["prompts"] = _lines(options.prompts)
     return _run(options, "ppo", knobs.Ppo, inputs)
@@ -48,7 +48,7 @@ def ppo(options: Options) -> Result:
 def group(options: Options) -> Result:
     from lab.rloo_grpo import Group
 
-    return _run(options, options.stage, Group, {"reward": options.reward})
+    return _run(options, options.stage, Group, {"reward": options.reward, "anyway": options.anyway})
 
 
 def dpo(options: Options) -> Result:

@@ -40,7 +40,8 @@ def test_from_rankings_to_a_comparison_by_six_commands(workspace):
     assert (
         rewarded["run"] == "0002-reward" and 0 <= rewarded["pairs/accuracy_low"] <= rewarded["pairs/accuracy_high"] <= 1
     )
-    tuned = last(lab("ppo", "-w", workspace, "--steps", 2, "--batch", 8, "--minibatch", 8, "--threads", 1, "--json"))
+    small = ("--steps", 2, "--batch", 8, "--minibatch", 8)
+    tuned = last(lab("ppo", "-w", workspace, *small, "--anyway", "--threads", 1, "--json"))
     assert tuned["run"] == "0003-ppo"
     compared = last(lab("compare", "-w", workspace, "0003-ppo", "sft", "--count", 8, "--threads", 1, "--json"))
     assert compared["count"] == 8 and compared["low"] <= compared["win_rate"] <= compared["high"]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from safetensors.torch import load_file
 import lab as package
 from lab import checkpoint
 from lab.diagnose import Diagnosis
-from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings
+from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings, UnsureReward
 from lab.events import Changed, Failed, Finished, Progress, Step
+from lab.journal import Journal
 from lab.loading import load
 from lab.runner import drive, steps_of
 from lab.store import Candidate
@@ -167,6 +169,20 @@ def test_a_run_is_refused_before_it_has_a_folder(studio):
     with pytest.raises(NotFound, match="no stage"):
         studio.start("magic", {}, {})
     assert studio.workspace.runs() == []
+
+
+def test_a_reward_model_that_may_be_guessing_is_followed_only_by_one_who_says_so(rewarded):
+    reward = rewarded.workspace.run("0001-reward")
+    end, journal = reward.last_turn(), Journal(reward.folder / "events.jsonl")
+    journal.write(replace(end, result=end.result | {"pairs/accuracy": 0.5}))
+    journal.close()
+    for stage, config in (("ppo", PPO), ("rloo", {}), ("grpo", {})):
+        with pytest.raises(UnsureReward, match="--anyway"):
+            rewarded.start(stage, config, {"reward": reward.name})
+    assert rewarded.workspace.runs() == [reward]
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"], "anyway": True})
+    assert job.run.facts()["inputs"]["anyway"] is True
+    job.events.close()
 
 
 def test_simulated_rankings_are_not_mixed_with_a_persons_unless_asked(studio):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab import trust
 from lab.config import Ppo
 from lab.errors import BadInput
 from lab.ui import desk, remedies, timeline
@@ -57,7 +58,7 @@ def inputs(body: dict[str, Any]) -> dict[str, Any]:
     pinned = lines(body.get("pinned"), MOST_PINNED, "pinned prompts")
     found: dict[str, Any] = {"reward": str(body.get("reward") or ""), "reference": "sft"}
     found["prompts"] = own if prompts == "own" else prompts
-    return found | ({"pinned": pinned} if pinned else {})
+    return found | ({"pinned": pinned} if pinned else {}) | ({"anyway": True} if body.get("anyway") is True else {})
 
 
 def lines(text: Any, most: int, what: str) -> list[str]:
@@ -75,7 +76,9 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     rewards = [run for run in office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
     return {
         "warnings": remedies.cards(track) if track else [],
-        "rewards": [{"name": run.name, "title": run.title()} for run in reversed(rewards[-50:])],
+        "rewards": [
+            {"name": run.name, "title": run.title(), "doubt": trust.doubt(run)} for run in reversed(rewards[-50:])
+        ],
         "score": track.latest("reward/score") if track else None,
         "kl": track.latest("kl/reference") if track else None,
     }

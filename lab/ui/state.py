@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab import trust
 from lab.journal import read_json
 from lab.ui.office import Office
 
@@ -40,6 +41,7 @@ def _look(office: Office) -> dict[str, Any]:
         "pairs": counts["pairs"],
         "enough": ENOUGH,
         "newest": newest,
+        "doubt": bool(newest["reward"] and trust.doubt(office.workspace.run(newest["reward"]))),
     }
     return {**state, "next": next_step(state)}
 
@@ -68,6 +70,8 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
         return _step(
             f"Your {done} rankings are enough for a first reward model.", "reward", "Train the reward model", "reward"
         )
+    if not newest["ppo"] and state["doubt"]:
+        return _step("The reward model may be guessing: rank more, or start PPO anyway.", "ppo", "Run PPO")
     if not newest["ppo"]:
         return _step(
             "The reward model has learned from your rankings; more make it surer. PPO can follow it now.",

@@ -167,6 +167,21 @@ def test_at_most_eight_knobs_stand_in_the_open_and_each_has_a_name(run, visit):
     assert 1 <= page.locator(f"{DESK} .desk-settings .form > .form-grid .field-input:visible").count() <= 8
 
 
+def test_a_reward_model_that_may_be_guessing_is_followed_only_by_a_click_that_says_so(app, visit):
+    with made(app.workspace, "reward") as guess:
+        guess.write(Finished(1, "done", {"pairs": 12, "pairs/accuracy": 0.5, "gain": 1.0}))
+        page = visit("ppo")
+        settings(page, DESK, {})
+        page.locator(DESK).get_by_text("right on 50 % of 12 pairs").wait_for()
+        assert page.locator(DESK).get_by_role("button", name="Rank more").is_visible()
+        assert not page.locator(DESK).get_by_role("button", name="Start PPO", exact=True).is_visible()
+        with page.expect_request("**/lab/ppo-start") as asked:
+            page.locator(DESK).get_by_role("button", name="Start PPO anyway").click()
+        assert asked.value.post_data_json["anyway"] is True
+        # Past the doubt, the made run is found to be none: it has no adapter.
+        page.get_by_text("has no adapter yet").wait_for()
+
+
 @pytest.fixture(scope="module")
 def ranked(app):
     """Twenty-five rankings, enough to train on."""
@@ -184,7 +199,7 @@ def test_a_run_with_the_real_model_is_killed_in_its_middle_and_goes_on(app, rank
     page.get_by_text("Run PPO with it").click()
     small = {"Steps": 40, "Longest answer": 12, "Batch": 8, "Minibatch": 8, "Microbatch": 8}
     settings(page, DESK, small)
-    page.locator(f"{DESK} .desk-new .lab-main", has_text="Start PPO").click()
+    page.locator(f"{DESK} .desk-new button:visible", has_text="Start PPO").click()
     page.wait_for_function("() => Number(document.querySelector('#ppo-curves .live')?.dataset.steps) >= 3")
     press(page, "Kill")
     began = time.monotonic()

@@ -22,7 +22,7 @@ function desk(options) {
   fill(root, box, begin);
   box.hidden = true;
   const round = poll(look);
-  const tools = { told, box, begin, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
+  const tools = { told, box, begin, start, startRow, startButton, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
   onChoice(stage, ([name]) => { if (name && name !== chosen) { chosen = name; round(); } });
 
   async function look() {

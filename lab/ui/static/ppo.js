@@ -1,7 +1,8 @@
 // The PPO page's desk: what a run follows and answers to, and warnings with what one click does about them.
 const prompts = make("select"), own = make("textarea"), pinned = make("textarea"), follows = make("select");
-const warnings = make("section", "warnings"), after = make("p", "lab-line ppo-after");
+const warnings = make("section", "warnings"), doubt = make("p", "desk-hindrance"), after = make("p", "lab-line ppo-after");
 for (const [value, words] of [["built-in", "the built-in ones"], ["ranked", "those that were ranked"], ["own", "my own, one a line"]]) prompts.append(new Option(words, value));
+let anyway = false;
 own.placeholder = "One prompt a line";
 pinned.placeholder = "Up to five, one a line; empty: the lab chooses three";
 
@@ -16,9 +17,14 @@ const tools = desk({
   stage: "ppo", start: "Start PPO", extra,
   lead: "PPO practises on a few hundred prompts and gets better at what the reward model likes. With the model that ships here it takes a few minutes, and you can watch, steer or stop it at any time.",
   elsewhere: { tab: "reward", words: "Go to the Reward page" },
-  inputs: () => ({ prompts: prompts.value, own: own.value, pinned: pinned.value, reward: follows.value }),
+  inputs: () => ({ prompts: prompts.value, own: own.value, pinned: pinned.value, reward: follows.value, anyway }),
   more: show,
 });
+const rankMore = button("Rank more", () => lab.tab("rank"), "lab-main"), startAnyway = button("Start PPO anyway", startInDoubt);
+doubt.hidden = rankMore.hidden = startAnyway.hidden = true;
+tools.startRow.before(doubt);
+tools.startRow.append(rankMore, startAnyway);
+follows.addEventListener("change", tools.round);
 warnings.setAttribute("aria-live", "polite");
 warnings.setAttribute("aria-label", "Warnings");
 root.append(after, warnings);
@@ -32,6 +38,7 @@ function show(found, { told }) {
     follows.value = kept;
   }
   showAfter(found.run);
+  showDoubt(found.rewards.find((each) => each.name === follows.value) ?? found.rewards[0]);
   const cards = JSON.stringify([found.run?.name, found.warnings]);
   if (warnings.dataset.key === cards) return;
   warnings.dataset.key = cards;
@@ -45,6 +52,23 @@ function showAfter(run) {
   if (!over || after.dataset.run === run.name) return;
   after.dataset.run = run.name;
   fill(after, make("span", "", "Is it really better? Judge its answers against the old ones without knowing which is which."), button("Compare", () => lab.tab("compare"), "lab-main"));
+}
+
+// A reward model that may be guessing is followed only by a click that says so.
+function showDoubt(reward) {
+  write(doubt, reward?.doubt ?? "");
+  doubt.hidden = rankMore.hidden = startAnyway.hidden = !reward?.doubt;
+  if (reward?.doubt) tools.startButton.hidden = true;
+  startAnyway.disabled = tools.startButton.disabled;
+}
+
+async function startInDoubt() {
+  anyway = true;
+  try {
+    await tools.start();
+  } finally {
+    anyway = false;
+  }
 }
 
 function card(warning, run, told) {

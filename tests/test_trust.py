@@ -1,0 +1,56 @@
+"""Which reward models PPO follows: tested on ten pairs, right on over 55 % of them, not flat; others by a word only."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab import trust
+from lab.errors import FlatReward, UnsureReward
+from lab.events import Failed, Finished, Started, to_json
+from lab.ui import state
+from lab.workspace import Workspace
+
+SOUND = {"pairs": 10, "pairs/accuracy": 0.56, "gain": 2.0}
+
+
+def ended(root, *events):
+    run = Workspace(root).new_run("reward", {})
+    with open(run.folder / "events.jsonl", "w", encoding="utf-8") as file:
+        file.writelines(to_json(event, 1.0) + "\n" for event in (Started("reward", 1, {}), *events))
+    return run
+
+
+def test_ten_pairs_and_an_accuracy_above_the_limit_are_enough(tmp_path):
+    run = ended(tmp_path, Finished(1, "done", SOUND))
+    trust.check(run)
+    assert trust.doubt(run) == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "number"),
+    [
+        ({"pairs": 9}, UnsureReward, "tested on 9 pairs"),
+        ({"pairs/accuracy": 0.55}, UnsureReward, "55 % of 10 pairs"),
+        ({"gain": 1001.0}, FlatReward, "only 0.001"),
+    ],
+)
+def test_anything_less_is_refused_with_its_number_and_two_ways_to_go_on(tmp_path, changed, error, number):
+    run = ended(tmp_path, Finished(1, "done", SOUND | changed))
+    with pytest.raises(error) as refused:
+        trust.check(run)
+    for said in (str(refused.value), trust.doubt(run)):
+        assert number in said and "Rank" in said and "anyway" in said and said.endswith(".")
+    assert "--anyway" in str(refused.value) and "--anyway" not in trust.doubt(run)
+
+
+@pytest.mark.parametrize("events", [(), (Finished(1, "done", {"gain": 2.0}),), (Failed(1, "E_X", "Broken."),)])
+def test_one_that_was_never_tested_is_not_trusted(tmp_path, events):
+    with pytest.raises(UnsureReward, match="tested on 0 pairs"):
+        trust.check(ended(tmp_path, *events))
+
+
+def test_the_header_leads_to_the_page_and_starts_nothing_while_there_is_doubt():
+    stands = {"newest": {"reward": "0001-reward", "ppo": None}, "rankings": 8, "busy": None, "interrupted": None}
+    sure, unsure = (state.next_step(stands | {"doubt": doubt}) for doubt in (False, True))
+    assert sure["start"] == "ppo" and unsure["start"] == "" and unsure["tab"] == "ppo"
+    assert "rank more" in unsure["sentence"] and "anyway" in unsure["sentence"]
