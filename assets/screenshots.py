@@ -28,7 +28,8 @@ SETTLED_MS, READY_MS = 1500, 90_000
 CURVES = """page => { const plots = [...document.querySelectorAll(`#${page}-curves .live > .curves-grid .curve-plot`)];
     return plots.length && plots.every(each => each.querySelector(".main-svg")) }"""
 ANSWERS = """board => { const cards = [...document.querySelectorAll(`${board} .board-card`)];
-    return cards.length && cards.every(each => !each.matches(".writing") && each.querySelector(".board-text").textContent) }"""
+    const written = each => !each.matches(".writing") && each.querySelector(".board-text").textContent;
+    return cards.length && cards.every(written) }"""
 
 
 def main() -> None:
