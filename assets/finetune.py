@@ -17,8 +17,8 @@ from lab.events import Finished, Step
 from lab.loading import EMBEDDED, load
 from lab.world import corpus
 
-PAIRS, HELD_OUT = 20_000, 320
-CONFIG = Sft(steps=1200, learning_rate=2e-3)
+PAIRS, HELD_OUT = 40_000, 320
+CONFIG = Sft(steps=2500, learning_rate=2e-3)
 
 
 def main() -> None:
