@@ -1,4 +1,4 @@
-"""Trains the SFT adapter that ships with an embedded base, so that its answers can be ranked at once: python -m assets.finetune tiny."""
+"""Trains the SFT that ships with a base, so that its answers can be ranked at once: python -m assets.finetune tiny."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: python -m lab VERB. Bars on stderr, results on stdout, one line and exit status 2 when something is wrong."""
+"""The command line: python -m lab VERB. Bars on stderr, results on stdout, one line and status 2 on a refusal."""
 
 from __future__ import annotations
 

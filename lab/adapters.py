@@ -1,4 +1,4 @@
-"""Adapters as folders in PEFT's format with a manifest, so that one made for another base is never loaded in silence."""
+"""Adapters as folders in PEFT's format with a manifest, so that one of another base is never loaded in silence."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def load_adapter(roles: Roles, role: str, folder: Path) -> dict[str, Any]:
     manifest, weights, head = _read(folder)
     if manifest["fingerprint"] != fingerprint(roles):
         raise WrongBase(
-            f"The adapter in {folder} was made for the base {manifest['base']}, and the base loaded here is {roles.name}, with "
-            "other weights. Open the workspace with the base that the adapter belongs to."
+            f"The adapter in {folder} was made for the base {manifest['base']}, and the base loaded here is "
+            f"{roles.name}, with other weights. Open the workspace with the base that the adapter belongs to."
         )
     roles.add(role, rank=int(manifest["rank"]))
     ours = roles.weights(role)

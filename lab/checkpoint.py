@@ -1,4 +1,4 @@
-"""Checkpoints as folders that are whole or absent: written beside, hashed, renamed; the newest that verifies is resumed.
+"""Checkpoints as folders that are whole or absent: written beside, hashed, renamed; the newest good one is resumed.
 
 checkpoint/step-000012/   weights.safetensors  numbers.json  manifest.json (SHA-256 of the other two)
 """
@@ -26,7 +26,7 @@ WEIGHTS, NUMBERS, MANIFEST = "weights.safetensors", "numbers.json", "manifest.js
 def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10) -> Path:
     """Write the state under root; the `keep` newest stay whole, and every `milestone`-th step for going back to.
 
-    Raises NotFinite rather than keep broken weights, DiskFull when there is no room; older checkpoints stay in both cases.
+    Raises NotFinite rather than keep broken weights, DiskFull when there is no room; older checkpoints stay.
     """
     tensors, numbers = state.pack()
     broken = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)

@@ -8,8 +8,8 @@ from typing import Any
 
 from lab.errors import BadNumber
 
-# What people rank, what PPO rolls out and what is compared is sampled alike. 0.7 as in OpenAI's TL;DR and the N+ and TRL
-# reproductions: at 1 a small model's answers are too often garbled to be worth ranking.
+# What people rank, what PPO rolls out and what is compared is sampled alike. 0.7 as in OpenAI's TL;DR and the N+ and
+# TRL reproductions: at 1 a small model's answers are too often garbled to be worth ranking.
 TEMPERATURE = 0.7
 # What a base's weights are kept in. auto: bfloat16, float32 on a CPU for shapes without a lean pass of our own.
 PRECISIONS = ("auto", "bfloat16", "float16", "float32", "8-bit", "4-bit")
@@ -25,7 +25,7 @@ def knob(
     shown: bool = False,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A field with its help text and range; live: may move while a run goes on; shown: on the page without unfolding."""
+    """A field with its help text and range; live: may move while a run goes on; shown: on the page in the open."""
     metadata = {"help": help, "low": low, "high": high, "live": live, "shown": shown, "choices": choices}
     return field(default=default, metadata=metadata)
 

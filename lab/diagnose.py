@@ -210,8 +210,8 @@ def _gradient(view: View) -> Found | None:
 def _kl(view: View) -> Found | None:
     nats, length, target = view.now["kl/reference"], max(view.now["response/length"], 1.0), view.setup.target_kl
     away = f"The policy is {nats:.1f} nats a response away from SFT"
-    # 0.3 a token counts from the first threshold on: with answers of 28 tokens, recorded runs that ended well stand at 0.35
-    # although their 7 to 10 nats are within what is healthy.
+    # 0.3 a token counts from the first threshold on: with answers of 28 tokens, recorded runs that ended well stand at
+    # 0.35 although their 7 to 10 nats are within what is healthy.
     if nats > 30 or (nats > 15 and nats / length > 0.3):
         return _red(f"{away}, {nats / length:.2f} a token: far more than a score can justify.")
     earlier = [each["kl/reference"] for each in view.smooth if "kl/reference" in each][-_STEPS:]

@@ -114,7 +114,7 @@ def _four_bit() -> dict[str, Any]:
 
 
 def known_bases() -> list[dict[str, Any]]:
-    """The embedded models and some open ones, with their parameters and whether PPO in bf16 or NF4 fits this machine."""
+    """The embedded models and some open ones, with their parameters and whether PPO in bf16 or NF4 fits here."""
     rows = []
     for folder in sorted(path.parent for path in EMBEDDED.glob("*/training.json")):
         parameters = json.loads((folder / "training.json").read_text())["parameters"]

@@ -1,4 +1,4 @@
-"""What a reward model is worth on rankings that it never saw: accuracy, calibration, length bias, disagreements, raters."""
+"""What a reward model is worth on unseen rankings: accuracy, calibration, length bias, disagreements, raters."""
 
 from __future__ import annotations
 

@@ -129,7 +129,8 @@ def to_json(event: Event, at: float) -> str:
     if where:
         raise NotFinite(
             f"{record['event']} has a number that is not finite at {where}. JSON cannot hold it and the charts would "
-            "break, so nothing was written. Give None where a measure is not defined; a loss that is not finite ends the run."
+            "break, so nothing was written. Give None where a measure is not defined; a loss that is not finite ends "
+            "the run."
         )
     return json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 

@@ -35,8 +35,9 @@ def load(
 ) -> Roles:
     """The base model of a name (tiny, small), a folder or a Hugging Face id, with no adapter yet but an empty `sft`.
 
-    precision: one of config.PRECISIONS. say: told how far a download is. Raises ModelIncomplete when the folder lacks something, NoEndToken when the
-    tokenizer cannot end an answer, Unsupported when this device has nothing for the precision.
+    precision: one of config.PRECISIONS. say: told how far a download is. Raises ModelIncomplete when the folder lacks
+    something, NoEndToken when the tokenizer cannot end an answer, Unsupported when this device has nothing for the
+    precision.
     """
     with quiet():
         return _load(name, torch.device(device or default_device()), precision, say)
@@ -44,7 +45,7 @@ def load(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the libraries' notices: a missing optional kernel and deprecations inside them are nothing that a person can mend."""
+    """Without the libraries' notices: nobody here can mend a missing optional kernel or deprecations inside them."""
     from transformers.utils import logging as of_transformers
 
     notices = logging.getLogger("bitsandbytes")

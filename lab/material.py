@@ -1,4 +1,4 @@
-"""What a run works on: pairs, rankings and prompts, fixed in the run's data.json at its start so that a resumed run sees the same."""
+"""What a run works on: pairs, rankings and prompts, fixed in its data.json so that a resumed run sees the same."""
 
 from __future__ import annotations
 
@@ -62,9 +62,10 @@ def _fits(text: Text, pair: tuple[Prompt, str]) -> bool:
 
 
 def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: int) -> dict[str, Any]:
-    """Rankings of the wanted raters as token ids; those of simulated raters are never mixed with a person's unless asked.
+    """Rankings of the wanted raters as token ids; those of simulated raters never mix with a person's unless asked.
 
-    Prompts that are longer than the model reads are cut at their beginning, responses at their end; `cut` counts the rankings.
+    Prompts that are longer than the model reads are cut at their beginning, responses at their end; `cut` counts the
+    rankings.
     """
     chosen = [each for each in rankings if each.order and not each.excluded and _wanted(each, raters)]
     if not chosen:
@@ -141,7 +142,7 @@ def rankings_in(material: dict[str, Any]) -> list[Ranked]:
 
 
 def for_ppo(inputs: dict[str, Any], ranked_prompts: Sequence[str], seed: int) -> dict[str, Any]:
-    """Prompts to roll out and prompts to show again and again. `prompts`: built-in, ranked (those people ranked) or a list."""
+    """Prompts to roll out and prompts to show again and again. `prompts`: built-in, ranked (by people) or a list."""
     wanted = inputs.get("prompts") or "built-in"
     if isinstance(wanted, list):
         prompts = [str(prompt) for prompt in wanted]

@@ -25,9 +25,9 @@ BASE = "base"
 class Roles:
     """One copy of the base weights that plays every part.
 
-    An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is what
-    the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `checkpointing` whether the
-    library's pass keeps only what runs between two layers.
+    An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is
+    what the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `checkpointing` whether
+    the library's pass keeps only what runs between two layers.
     """
 
     model: Any
@@ -114,8 +114,8 @@ class Roles:
     def using(self, role: str) -> Iterator[Any]:
         """The model in one role; flags of training are untouched, and no adapter is left active.
 
-        Adapters are switched by their layers' own field, which PEFT does too, since its `set_adapter` walks the model and turns
-        `requires_grad` on.
+        Adapters are switched by their layers' own field, which PEFT does too, since its `set_adapter` walks the model
+        and turns `requires_grad` on.
         """
         self.check(role)
         before = [layer._active_adapter for layer in self._layers]
@@ -199,6 +199,6 @@ def needs_bitsandbytes(what: str, device: torch.device) -> None:
         raise Unsupported(f"{what} needs bitsandbytes, which is not installed. Install it: pip install bitsandbytes.")
     if device.type not in ("cuda", "cpu"):
         raise Unsupported(
-            f"{what} needs bitsandbytes, which computes on CUDA, ROCm and CPU, and this is {device.type}. Choose auto or "
-            "bfloat16 weights and the plain adamw."
+            f"{what} needs bitsandbytes, which computes on CUDA, ROCm and CPU, and this is {device.type}. Choose auto "
+            "or bfloat16 weights and the plain adamw."
         )

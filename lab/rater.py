@@ -1,4 +1,4 @@
-"""Simulated raters: a hidden taste in answers, clicked with noise. For tests, demonstrations and honest measurement only."""
+"""Simulated raters: a hidden taste in answers, clicked with noise. For tests, demonstrations and measurement only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _POLITE = re.compile(r"\b(please|thank|thanks|sorry|glad|happy to|welcome|hope)\
 
 @dataclass(frozen=True, slots=True)
 class Rater:
-    """A rater by name. `sharpness` scales the utility in Bradley-Terry's choice; `careless` is the share of random clicks."""
+    """A rater by name. `sharpness` scales the utility in Bradley-Terry's choice; `careless`: share of random clicks."""
 
     name: str
     sharpness: float = 2.0
@@ -102,7 +102,7 @@ _TASTES: MappingProxyType[str, Callable[[Reading], float]] = MappingProxyType(
 
 
 def generic_utility(response: str) -> float:
-    """A taste for prompts that the world does not know: neither empty nor endless, no repetition, a proper end, kind words."""
+    """A taste for prompts unknown to the world: neither empty nor endless, no repetition, a proper end, kind words."""
     words = response.lower().split()
     if not words:
         return -3.0

@@ -1,4 +1,4 @@
-"""The reward stage: learns a score from ranked responses, tests it on prompts it never saw, and fixes the score's scale."""
+"""The reward stage: learns a score from ranked responses, tests it on unseen prompts, and fixes the score's scale."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
     if found[0] < FEWEST_PAIRS or (config.held_out and found[1] < FEWEST_TEST_PAIRS):
         raise TooFewRankings(
             f"The reward model needs {FEWEST_PAIRS} pairs to learn from and {FEWEST_TEST_PAIRS} to be tested on; your "
-            f"{len(rankings)} rankings give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts on the Rank "
-            "page, or import some: python -m lab import FILE"
+            f"{len(rankings)} rankings give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts on "
+            "the Rank page, or import some: python -m lab import FILE"
         )
     return train, test
 
@@ -134,7 +134,7 @@ def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) ->
 
 
 def _backward(state: State, chosen: Sequence[Ranked], config: Reward) -> tuple[float, float]:
-    """Gradients of the mean loss over a batch of rankings; each response is read once, whatever number of pairs it is in."""
+    """Gradients of the mean loss over a batch of rankings; each response is read once, however many pairs it is in."""
     scores = score_rankings(state.roles, chosen, state.adapters[0])
     losses, right, count = [], 0.0, 0
     for ranked, each in zip(chosen, scores, strict=True):
@@ -203,8 +203,8 @@ def measure_scale(
     deviation = raw.std(correction=0).item()
     if deviation < 1e-3:
         raise FlatReward(
-            f"The reward model gives {len(raw)} different responses nearly the same score (deviation {deviation:.2g}), so PPO "
-            "would have nothing to follow. Rank more prompts whose answers clearly differ."
+            f"The reward model gives {len(raw)} different responses nearly the same score (deviation {deviation:.2g}), "
+            "so PPO would have nothing to follow. Rank more prompts whose answers clearly differ."
         )
     scale = Scale(1 / deviation, -raw.mean().item() / deviation)
     return scale, (scale.gain * raw + scale.bias).quantile(torch.linspace(0, 1, 21)).tolist()

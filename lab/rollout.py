@@ -42,8 +42,8 @@ class Cast:
 class Part:
     """A microbatch: row numbers of the rollout, and those rows at their own width.
 
-    A step's parts stay as they are for all its passes, because another shape gives other last bits and a ratio that is not 1 at
-    the first update.
+    A step's parts stay as they are for all its passes, because another shape gives other last bits and a ratio that is
+    not 1 at the first update.
     """
 
     rows: torch.Tensor
@@ -141,8 +141,9 @@ def check_same_as_reference(kl: torch.Tensor) -> None:
     largest = kl.abs().max().item()
     if largest > 1e-6:
         raise SelfCheck(
-            f"Before anything was learned, policy and reference differ by {largest:.2g} nats. They must be equal, so every KL "
-            "would be wrong. Start again from the SFT adapter; if it happens again, this device computes unsteadily."
+            f"Before anything was learned, policy and reference differ by {largest:.2g} nats. They must be equal, so "
+            "every KL would be wrong. Start again from the SFT adapter; if it happens again, this device computes "
+            "unsteadily."
         )
 
 

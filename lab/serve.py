@@ -1,4 +1,4 @@
-"""Answers requests between two events of a run: candidates, chat, scores; every answer grows line by line in served.jsonl."""
+"""Answers requests between two events of a run: candidates, chat, scores; answers grow line by line in served.jsonl."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Server:
 def _together(
     studio: Studio, roles: Sequence[str], prompt: Sequence[int], tokens: int, temperature: float, seed: int
 ) -> Iterator[tuple[int, int | None, bool]]:
-    """(candidate, token, whether it was its last): every policy says one token in turn, so that all answers grow at once."""
+    """(candidate, token, whether it was its last): every policy says one token in turn, so that all grow at once."""
     rows = {role: [i for i, each in enumerate(roles) if each == role] for role in dict.fromkeys(roles)}
     speaking = {
         role: stream(

@@ -17,8 +17,8 @@ from lab.models import Roles, copy_weights, needs_bitsandbytes
 class State:
     """The adapters and heads that learn, their optimizer, the step, and the beta in force.
 
-    Seeds and the order of data follow from `step` alone, so no random state has to be kept: what is resumed equals what was
-    never interrupted.
+    Seeds and the order of data follow from `step` alone, so no random state has to be kept: what is resumed equals what
+    was never interrupted.
     """
 
     roles: Roles
@@ -64,8 +64,8 @@ class State:
             self.step, self.beta = int(numbers["step"]), float(numbers["beta"])
         except (KeyError, RuntimeError, ValueError) as problem:
             raise Damaged(
-                f"This checkpoint does not fit the run's settings ({str(problem).splitlines()[0]}), so the run cannot go on "
-                "from it. Choose an earlier checkpoint, or start a new run."
+                f"This checkpoint does not fit the run's settings ({str(problem).splitlines()[0]}), so the run cannot "
+                "go on from it. Choose an earlier checkpoint, or start a new run."
             ) from problem
 
     def _learning(self) -> list[torch.nn.Parameter]:
@@ -88,7 +88,7 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 
 def new_state(roles: Roles, groups: Sequence[tuple[str, str]], config: Any, **options: float) -> State:
-    """A state whose (adapter, head) pairs learn under one AdamW, each with a gradient clip of its own; nothing else learns.
+    """A state whose (adapter, head) pairs learn under one AdamW, each with its own gradient clip; nothing else learns.
 
     A head of '' is none. The config says in how many bits the moments are and whether layers are computed twice; the
     options are the optimizer's.

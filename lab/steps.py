@@ -19,8 +19,8 @@ def finite(value: torch.Tensor | float, what: str) -> float:
     number = float(value.detach() if isinstance(value, torch.Tensor) else value)
     if not math.isfinite(number):
         raise NotFinite(
-            f"The {what} is {number}, so training cannot go on from here. Halve the learning rate and start again from the "
-            "last checkpoint."
+            f"The {what} is {number}, so training cannot go on from here. Halve the learning rate and start again from "
+            "the last checkpoint."
         )
     return number
 

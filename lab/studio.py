@@ -1,4 +1,4 @@
-"""The one copy of the model together with a workspace: which adapter a policy's name means, and how a run starts or goes on."""
+"""The one copy of the model together with a workspace: what a policy's name means, and how a run starts or goes on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_LOADED = 6
 
 @dataclass
 class Studio:
-    """Adapters are loaded when they are asked for; the longest unused go. `training` is the run that learns at the moment."""
+    """Adapters are loaded when they are asked for; the longest unused go. `training` is the run that learns now."""
 
     workspace: Workspace
     roles: Roles
@@ -51,7 +51,7 @@ class Studio:
         return run.name if run else "sft"
 
     def role(self, name: str) -> str:
-        """The role that plays a policy: base, sft, a run, a run at a step (0004-ppo@20), or policy, the one in training."""
+        """The role of a policy: base, sft, a run, a run at a step (0004-ppo@20), or policy: the one in training."""
         if name == BASE:
             return BASE
         if name == "policy":
@@ -74,8 +74,8 @@ class Studio:
         run_name, _, step = name.partition("@")
         if not RUN_NAME.fullmatch(run_name):
             raise BadName(
-                f"{name[:80]!r} names no policy and no reward model. Names are base, sft, a run such as 0004-ppo, or a run "
-                "at a step, 0004-ppo@20."
+                f"{name[:80]!r} names no policy and no reward model. Names are base, sft, a run such as 0004-ppo, or a "
+                "run at a step, 0004-ppo@20."
             )
         run = self.workspace.run(run_name)
         if step:

@@ -37,8 +37,8 @@ class Text:
     def of(cls, tokenizer: Any, config: Any, generation_config: Any = None) -> Text:
         """The text rules of a loaded model; NoEndToken when nothing can end an answer.
 
-        All stop ids count (Qwen and Llama 3 have several). A tokenizer without a pad token, or whose pad is its end token, pads
-        with another id: pads are only ever found by masks, so which one does not matter.
+        All stop ids count (Qwen and Llama 3 have several). A tokenizer without a pad token, or whose pad is its end
+        token, pads with another id: pads are only ever found by masks, so which one does not matter.
         """
         if tokenizer.eos_token_id is None:
             raise NoEndToken(
@@ -67,8 +67,8 @@ class Text:
         ids = self.tokenizer(rendered, add_special_tokens=False, verbose=False)["input_ids"]
         if len(ids) + room > self.context:
             raise PromptTooLong(
-                f"The prompt {_beginning(messages)} has {len(ids)} tokens and the answer needs room for {room}, but this model "
-                f"reads {self.context} in all. Shorten the prompt or the longest response."
+                f"The prompt {_beginning(messages)} has {len(ids)} tokens and the answer needs room for {room}, but "
+                f"this model reads {self.context} in all. Shorten the prompt or the longest response."
             )
         return ids
 
@@ -95,8 +95,8 @@ def _beginning(messages: Sequence[dict[str, str]]) -> str:
 class Batch:
     """Prompts and responses side by side: prompts padded on the left, responses on the right.
 
-    `ids`, `attention` [B, P+T]; `width` = P, so response token t stands at P+t and is predicted at P-1+t; `mask` [B, T] bool is
-    True on response tokens, the end token included.
+    `ids`, `attention` [B, P+T]; `width` = P, so response token t stands at P+t and is predicted at P-1+t; `mask` [B, T]
+    bool is True on response tokens, the end token included.
     """
 
     ids: torch.Tensor

@@ -1,6 +1,7 @@
 """A lean forward pass for Llama-shaped models with LoRA: what the library computes, in fewer and larger operations.
 
-    B rows, S columns, T of them wanted, N = B * S or B * T, h hidden, f intermediate, H query heads in K groups of G, D head size, r LoRA rank
+    B rows, S columns, T of them wanted, N = B * S or B * T, h hidden, f intermediate, H query heads in K groups of G,
+    D head size, r LoRA rank
 
 Layers that read the same input are one product (q, k, v; gate, up), an adapter's layer is one autograd step that keeps
 one copy of its input, a norm is another. The states that run through the layers are float32; products are in bfloat16

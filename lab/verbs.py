@@ -95,8 +95,8 @@ def _print_loop(result: Result) -> None:
         kl, score = ("-" if row[each] is None else f"{row[each]:.2f}" for each in ("kl", "score"))
         print(f"{name:<14} {interval:>20} {kl:>9} {score:>7}")
     print(
-        f"reward model: {result['pair_accuracy']:.2f} of unseen pairs as the simulated rater's noise-free utility orders them; "
-        f"{result['seconds']:.0f} s, {result['peak_bytes'] / 1e9:.2f} GB at most"
+        f"reward model: {result['pair_accuracy']:.2f} of unseen pairs as the simulated rater's noise-free utility "
+        f"orders them; {result['seconds']:.0f} s, {result['peak_bytes'] / 1e9:.2f} GB at most"
     )
 
 

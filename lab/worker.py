@@ -1,4 +1,4 @@
-"""The worker: one process that owns the device and the one copy of the base, trains, and answers requests in between."""
+"""The worker: one process that owns the device and the copy of the base, trains, and answers in between."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ class Worker:
         except Exception as problem:
             reference = uuid.uuid4().hex[:8]
             log.exception("E_INTERNAL %s", reference)
-            text = f"Something unexpected happened ({type(problem).__name__}, ref {reference}); worker.log has the details."
+            kind = type(problem).__name__
+            text = f"Something unexpected happened ({kind}, ref {reference}); worker.log has the details."
             failure = LabError(f"{text} Nothing that was saved is lost. Try again.")
             self.server.refuse(request_id, failure)
             if job:
@@ -163,7 +164,7 @@ class Worker:
 def work(
     workspace: Workspace, base: str = "", *, threads: int = 0, parent: int = 0, alive: Callable[[], bool] | None = None
 ) -> None:
-    """Own the workspace and work until the parent process is gone (or `alive` says no). Raises Busy when another worker does.
+    """Own the workspace and work until the parent process is gone (or `alive` says no). Raises Busy when another does.
 
     A base that cannot be loaded is said in worker.json, where the page shows it.
     """
@@ -200,8 +201,8 @@ def open_studio(
     known = workspace.base()
     if known is None and (workspace.root / "base.json").exists() and not base:
         raise Damaged(
-            f"base.json of the workspace {workspace.root} cannot be read, so nobody knows which base its runs belong to. "
-            "Name it once: --base NAME."
+            f"base.json of the workspace {workspace.root} cannot be read, so nobody knows which base its runs belong "
+            "to. Name it once: --base NAME."
         )
     known = known or {}
     name = base or str(known.get("base") or "tiny")

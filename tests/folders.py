@@ -1,4 +1,4 @@
-"""Model folders that the tests make: tiny configs of real architectures with random weights and a byte-level tokenizer."""
+"""Model folders that the tests make: tiny configs of real architectures, random weights, a byte-level tokenizer."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -62,9 +63,8 @@ def test_the_reward_model_begins_with_a_head_that_already_orders_the_rankings(ro
     found = {}
     for head in ("fitted", "random"):
         state = reward.begin(roles, replace(config, head=head), reference="sft")
-        live = lambda chosen=replace(config, head=head): chosen  # noqa: E731
-        known = rankings(roles, 80, 0, True)
-        events = list(reward.reward(state, known, roles.text.asked(["Question?"], room=40), live))
+        chosen, known = replace(config, head=head), rankings(roles, 80, 0, True)
+        events = list(reward.reward(state, known, roles.text.asked(["Question?"], room=40), partial(replace, chosen)))
         found[head] = events[-1].result["pairs/accuracy"]
     assert found["fitted"] > 0.9 and found["fitted"] > found["random"]
 

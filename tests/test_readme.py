@@ -45,7 +45,7 @@ def test_every_picture_that_it_shows_is_there():
 def test_every_requirement_is_imported_somewhere():
     text = "\n".join(path.read_text() for folder in ("lab", "assets") for path in (ROOT / folder).rglob("*.py"))
     names = [line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().split()]
-    # transformers imports bitsandbytes when a base is loaded in 4 bits; our own code names it in the doctor's check alone.
+    # transformers imports bitsandbytes when a base is loaded in 4 bits; our own code names it in the doctor's check.
     assert [name for name in names if not re.search(rf"\bimport {name}|\bfrom {name}|, {name} as", text)] in (
         [],
         ["bitsandbytes"],

@@ -1,4 +1,4 @@
-"""The one loop that owns a trainer: events on disk, controls obeyed, checkpoints whole, and a killed run that goes on as if nothing was."""
+"""The one loop that owns a trainer: events on disk, controls obeyed, checkpoints whole, a killed run goes on."""
 
 from __future__ import annotations
 

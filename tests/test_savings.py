@@ -110,7 +110,7 @@ def moved(roles, optimizer, steps, state=None):
 
 
 def wide(folder):
-    """A base with an adapter wide enough that its moments are kept in 8 bits: bitsandbytes leaves small ones as they are."""
+    """A base with an adapter wide enough for moments in 8 bits: bitsandbytes leaves small ones as they are."""
     roles = load(folder, device="cpu")
     torch.manual_seed(0)
     roles.add("sft", rank=64)

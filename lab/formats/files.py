@@ -54,7 +54,8 @@ def rows(path: str | Path) -> list[FileRow]:
     for row in _parsed(path, raw):
         if len(found) == MOST_ROWS:
             raise BadFile(
-                f"{path.name} holds more than {MOST_ROWS:,} rows, more than one import takes. Split it into smaller files."
+                f"{path.name} holds more than {MOST_ROWS:,} rows, more than one import takes. "
+                "Split it into smaller files."
             )
         found.append(FileRow(row.line, {k: v for k, v in row.fields.items() if v is not None}, row.fault))
     return found
@@ -76,8 +77,9 @@ def text_of(raw: bytes, name: str) -> str:
 def _bad_encoding(raw: bytes, at: int, name: str, encoding: str) -> BadEncoding:
     line = raw.count(b"\n", 0, at) + 1
     return BadEncoding(
-        f"{name} is not {encoding.removesuffix('-sig').upper()} text: line {line}, byte {at + 1} of the file, is 0x{raw[at]:02x}. "
-        "Guessing the encoding could change letters unseen. Save the file as UTF-8 (or as UTF-16 with its byte order mark) and import it again."
+        f"{name} is not {encoding.removesuffix('-sig').upper()} text: line {line}, byte {at + 1} of the file, is "
+        f"0x{raw[at]:02x}. Guessing the encoding could change letters unseen. Save the file as UTF-8 (or as UTF-16 "
+        "with its byte order mark) and import it again."
     )
 
 

@@ -61,7 +61,8 @@ def from_file(path: str | Path) -> list[str]:
     texts = list(dict.fromkeys(text for text in found if text))
     if not texts:
         raise NoRows(
-            f"{path.name} holds no prompt. Write one prompt a line in a .txt file, or JSON lines with a field {FIELDS[0]}."
+            f"{path.name} holds no prompt. Write one prompt a line in a .txt file, or JSON lines with a field "
+            f"{FIELDS[0]}."
         )
     return texts
 

@@ -1,7 +1,7 @@
-"""Everything that the embedded models read: raw pages for the base model, instruction pairs for SFT, prompts held out for tests.
+"""Everything that the embedded models read: raw pages for the base, pairs for SFT, prompts held out for tests.
 
-A page is text in which the tokenizer's special tokens may occur. On pages a question is followed by all sorts of things, an
-answer is only one of them: that is why a base model often does not answer, and why SFT is worth watching.
+A page is text in which the tokenizer's special tokens may occur. On pages a question is followed by all sorts of
+things, an answer is only one of them: that is why a base model often does not answer, and why SFT is worth watching.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def pages(seed: int) -> Iterator[str]:
 def lessons(seed: int) -> Iterator[str]:
     """Denser pages for the end of training: short exchanges, many with a reader's remark on the reply, and some notes.
 
-    What a small model finds hardest is asked oftener: to tell two things apart, to count, and whatever must be known by heart.
+    What a small model finds hardest is asked oftener: to tell two things apart, to count, and what must be known by
+    heart.
     """
     rng = Random(f"lessons {seed}")
     while True:

@@ -1,8 +1,8 @@
 """How the world's sentences are written and recognised: one set of templates, used in both directions.
 
-A template is a sentence with named slots: "{a_thing} lives in {home}". `fill` turns it into text, `Shape` finds the slots in a
-text again. `{a_thing}` is slot `thing` with its article. Because every sentence that the world can say comes from a template,
-the world can also judge any text: which sentences it knows, and whether they are true.
+A template is a sentence with named slots: "{a_thing} lives in {home}". `fill` turns it into text, `Shape` finds the
+slots in a text again. `{a_thing}` is slot `thing` with its article. Because every sentence that the world can say comes
+from a template, the world can also judge any text: which sentences it knows, and whether they are true.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _DROPPED = re.compile(r"[,;:\"“”()*]|--")
 class Truth:
     """What a good answer to one question consists of.
 
-    `parts` are said in order, one wording of each: a fact has one part, four steps are four parts. `shorts` are fragments that
-    answer without a sentence. `supports` are further true sentences on the subject.
+    `parts` are said in order, one wording of each: a fact has one part, four steps are four parts. `shorts` are
+    fragments that answer without a sentence. `supports` are further true sentences on the subject.
     """
 
     parts: tuple[tuple[str, ...], ...]
@@ -37,8 +37,9 @@ class Truth:
 class Kind:
     """One kind of request: how it is asked, what is true, and how it is got wrong.
 
-    `truth` takes the slots that occur in every one of `asks` and raises KeyError when they are not of this kind. `wrong` gives a
-    sentence of the same shape that is not true. `shapes` lists every template that `truth` and `wrong` can fill.
+    `truth` takes the slots that occur in every one of `asks` and raises KeyError when they are not of this kind.
+    `wrong` gives a sentence of the same shape that is not true. `shapes` lists every template that `truth` and `wrong`
+    can fill.
     """
 
     name: str
@@ -74,7 +75,7 @@ def fill_all(templates: tuple[str, ...], slots: Slots) -> tuple[str, ...]:
 
 
 def usual(wordings: Sequence[str], rng: Random) -> str:
-    """One of several wordings, the first ones oftener (weight 1 over the rank), as people mostly say things the usual way."""
+    """One of several wordings, the first ones oftener (weight 1 over the rank): most things are said as usual."""
     return rng.choices(wordings, [1 / rank for rank in range(1, len(wordings) + 1)])[0]
 
 

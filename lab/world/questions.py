@@ -49,8 +49,8 @@ def _any_question(rng: Random, name: str) -> Question:
 def is_held_out(question: Question) -> bool:
     """Whether a question belongs to the share that is kept for testing.
 
-    The share is a hash of what is asked, not of its wording, so that no other wording of a held-out question is trained on.
-    A question without slots ("How are you?") can only be held out by its wording.
+    The share is a hash of what is asked, not of its wording, so that no other wording of a held-out question is trained
+    on. A question without slots ("How are you?") can only be held out by its wording.
     """
     asked = sorted(question.slots.items()) or question.text
     key = f"{question.kind.name}|{question.kind.topic}|{asked}"

@@ -21,9 +21,9 @@ _NUMBER = re.compile(r"^\d+$")
 class Reading:
     """What a response is, as an answer to its prompt.
 
-    `coverage` is the share of the answer's parts that were said in order; `wrong` counts sentences of the answer's shape that
-    are not true, `off` sentences about something else, `unknown` sentences that the world cannot have said. `manners` counts
-    sentences by role (phrases.MANNERS).
+    `coverage` is the share of the answer's parts that were said in order; `wrong` counts sentences of the answer's
+    shape that are not true, `off` sentences about something else, `unknown` sentences that the world cannot have said.
+    `manners` counts sentences by role (phrases.MANNERS).
     """
 
     coverage: float

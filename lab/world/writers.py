@@ -1,4 +1,4 @@
-"""Thirteen kinds of writers: each turns a question into an answer in its own manner, so that there is something to rank."""
+"""Thirteen kinds of writers: each answers a question in its own manner, so that there is something to rank."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from lab.world.questions import Question
 class Writer:
     """A manner of answering: one of its plans is followed, a plan is a list of pieces.
 
-    A piece is a role of `phrases.MANNERS`, or `parts` (the true answer), `support`, `short`, `wrong`, `off` (the answer to
-    another question) or `again` (the last piece once more). `weight` is its share among the answers people are taught with.
+    A piece is a role of `phrases.MANNERS`, or `parts` (the true answer), `support`, `short`, `wrong`, `off` (the answer
+    to another question) or `again` (the last piece once more). `weight` is its share among the answers people are
+    taught with.
     """
 
     name: str
