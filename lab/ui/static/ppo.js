@@ -1,8 +1,8 @@
 // The PPO page's desk: what a run follows and answers to, and warnings with what one click does about them.
 const prompts = make("select"), own = make("textarea"), pinned = make("textarea"), follows = make("select");
-const warnings = make("section", "warnings"), doubt = make("p", "desk-hindrance"), after = make("p", "lab-line ppo-after");
-for (const [value, words] of [["built-in", "the built-in ones"], ["ranked", "those that were ranked"], ["own", "my own, one a line"]]) prompts.append(new Option(words, value));
+const warnings = make("section", "warnings"), doubt = make("p", "desk-hindrance");
 let anyway = false;
+for (const [value, words] of [["built-in", "the built-in ones"], ["ranked", "those that were ranked"], ["own", "my own, one a line"]]) prompts.append(new Option(words, value));
 own.placeholder = "One prompt a line";
 pinned.placeholder = "Up to five, one a line; empty: the lab chooses three";
 
@@ -27,7 +27,7 @@ tools.startRow.append(rankMore, startAnyway);
 follows.addEventListener("change", tools.round);
 warnings.setAttribute("aria-live", "polite");
 warnings.setAttribute("aria-label", "Warnings");
-root.append(after, warnings);
+root.append(warnings);
 
 function show(found, { told }) {
   const key = found.rewards.map((each) => each.name + each.title).join();
@@ -37,21 +37,11 @@ function show(found, { told }) {
     fill(follows, new Option("the newest", ""), found.rewards.map((each) => new Option(each.title, each.name)));
     follows.value = kept;
   }
-  showAfter(found.run);
   showDoubt(found.rewards.find((each) => each.name === follows.value) ?? found.rewards[0]);
   const cards = JSON.stringify([found.run?.name, found.warnings]);
   if (warnings.dataset.key === cards) return;
   warnings.dataset.key = cards;
   fill(warnings, found.warnings.map((warning) => card(warning, found.run, told)));
-}
-
-// When it is over: the one next step.
-function showAfter(run) {
-  const over = run && ["done", "stopped"].includes(run.status);
-  after.hidden = !over;
-  if (!over || after.dataset.run === run.name) return;
-  after.dataset.run = run.name;
-  fill(after, make("span", "", "Is it really better? Judge its answers against the old ones without knowing which is which."), button("Compare", () => lab.tab("compare"), "lab-main"));
 }
 
 // A reward model that may be guessing is followed only by a click that says so.
