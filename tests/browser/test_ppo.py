@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lab.config import Ppo
 from lab.events import Finished, Sample, Step, Warned
 from lab.store import Store
 from lab.workspace import Workspace
@@ -85,7 +86,7 @@ def test_a_warning_offers_its_remedy_and_one_click_applies_it(run, visit):
     card.wait_for()
     assert HOSTILE in card.inner_text()
     card.get_by_text("Double beta", exact=True).click()
-    control(run, "live", {"beta": 0.2})
+    control(run, "live", {"beta": 2 * Ppo().beta})
     assert card.get_by_text("Go back to a checkpoint (step 3)").is_visible()
     assert page.evaluate("() => window.__x === undefined")
 
