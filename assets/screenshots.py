@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from lab.rater import Rater
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -30,6 +32,7 @@ CURVES = """page => { const plots = [...document.querySelectorAll(`#${page}-curv
 ANSWERS = """board => { const cards = [...document.querySelectorAll(`${board} .board-card`)];
     const written = each => !each.matches(".writing") && each.querySelector(".board-text").textContent;
     return cards.length && cards.every(written) }"""
+ANOTHER = "before => document.querySelector('#board .board-prompt').textContent !== before"
 
 
 def main() -> None:
@@ -86,9 +89,28 @@ def settle(page: Page, name: str) -> None:
     if name in boards:
         page.wait_for_function(ANSWERS, arg=boards[name], timeout=READY_MS)
     if name == "Rank":
-        page.keyboard.press("2")
-        page.keyboard.press("4")
+        show_answers_that_differ(page)
+        place_the_best(page, 2)
     page.wait_for_timeout(SETTLED_MS)
+
+
+def show_answers_that_differ(page: Page) -> None:
+    """A prompt whose answers are all different tells more in a picture."""
+    for _ in range(12):
+        if len(set(page.locator("#board .board-text").all_inner_texts())) == 4:
+            return
+        before = page.text_content("#board .board-prompt")
+        page.keyboard.press("s")
+        page.wait_for_function(ANOTHER, arg=before, timeout=READY_MS)
+        page.wait_for_function(ANSWERS, arg="#board", timeout=READY_MS)
+
+
+def place_the_best(page: Page, count: int) -> None:
+    """The first places of an order, as a simulated rater sees it."""
+    prompt, texts = page.inner_text("#board .board-prompt"), page.locator("#board .board-text").all_inner_texts()
+    worth = {index: Rater("helpful").utility(prompt, text) for index, text in enumerate(texts)}
+    for index in sorted(worth, key=worth.__getitem__, reverse=True)[:count]:
+        page.keyboard.press(str(index + 1))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from .made import made, ppo_metrics
 CURVES = "#ppo-curves"
 HOSTILE = '<img src=x onerror="window.__x=1"><b>ana</b>'
 SCORE = f'{CURVES} .curve[data-key="reward/score"]'
+LINES = f"() => document.querySelector('{SCORE} .curve-plot').layout.shapes.filter(each => each.type === 'line').length"
 
 
 def steps(first: int, last: int) -> list[Step]:
@@ -87,11 +88,29 @@ def test_marks_say_who_did_what_and_hostile_names_stay_text(run, visit):
     page.wait_for_selector(f"{CURVES} .curves-story li")
     said = page.inner_text(f"{CURVES} .curves-story")
     assert f"{HOSTILE} moved beta from 0.1 to 0.2" in said and "step 12" in said
-    lines = (
-        f"() => document.querySelector('{SCORE} .curve-plot').layout.shapes.filter(each => each.type === 'line').length"
-    )
-    assert page.evaluate(lines) == 2
+    assert page.evaluate(LINES) == 2
     assert page.evaluate("() => window.__x === undefined && !document.querySelector('#ppo-curves img')")
+
+
+def test_a_warning_that_comes_and_goes_is_one_mark_where_it_began(run, visit):
+    run.write(*steps(13, 40), *(Warned(at, "W_LENGTH", f"Long at {at}.", "Rank.") for at in (8, 11, 20, 38)))
+    page = visit("ppo")
+    wait_for_steps(page, 40)
+    page.wait_for_selector(f"{CURVES} .curves-story li")
+    said = page.locator(f"{CURVES} .curves-story li").all_inner_texts()
+    assert len(said) == 2 and "step 38" in said[0] and "Long at 38." in said[0]
+    assert "step 8" in said[1] and "Long at 20. (3 times up to step 20)" in said[1]
+    assert page.evaluate(LINES) == 2
+
+
+def test_the_cards_of_a_row_are_drawn_at_the_width_at_which_they_stay(run, visit):
+    page = visit("ppo")
+    wait_for_steps(page, 12)
+    widths = page.evaluate(
+        f"() => [...document.querySelectorAll('{CURVES} .live > .curves-grid .curve-plot')]"
+        ".map(each => [each.offsetWidth, each._fullLayout.width])"
+    )
+    assert len(widths) > 4 and all(room == drawn for room, drawn in widths)
 
 
 def test_a_metric_is_explained_to_the_keyboard_and_its_points_can_be_read(run, visit):
