@@ -180,7 +180,7 @@ def test_a_reward_model_that_may_be_guessing_is_followed_only_by_a_click_that_sa
             page.locator(DESK).get_by_role("button", name="Start PPO anyway").click()
         assert asked.value.post_data_json["anyway"] is True
         # Past the doubt, the made run is found to be none: it has no adapter.
-        page.get_by_text("has no adapter yet").wait_for()
+        page.locator(DESK).get_by_text("has no adapter yet").wait_for()
 
 
 @pytest.fixture(scope="module")
