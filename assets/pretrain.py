@@ -56,7 +56,7 @@ class Shape:
 LossOf = Callable[[LlamaForCausalLM, torch.Tensor], torch.Tensor]
 SHAPES = {
     "tiny": Shape(hidden=256, layers=4, heads=4, feed_forward=704, steps=4500, lessons=5000),
-    "small": Shape(hidden=256, layers=16, heads=4, feed_forward=704, steps=700, learning_rate=3e-3, grows_from="tiny"),
+    "small": Shape(hidden=256, layers=16, heads=4, feed_forward=704, steps=400, learning_rate=3e-3, grows_from="tiny"),
 }
 
 
