@@ -18,7 +18,13 @@ from lab.ui.rank.desk import label
 from lab.ui.theme import STATIC
 
 EMBEDDED = "tiny"
-KNOWN = (EMBEDDED, "Qwen/Qwen2.5-0.5B-Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct", "Qwen/Qwen2.5-1.5B-Instruct")
+KNOWN = (
+    EMBEDDED,
+    "small",
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "HuggingFaceTB/SmolLM2-360M-Instruct",
+    "Qwen/Qwen2.5-1.5B-Instruct",
+)
 SUGGESTIONS = (
     "Why is the sky blue?",
     "Could you help me to plan a quiet Sunday?",
