@@ -101,8 +101,8 @@ async function erase(pressed, run) {
   if (!(await told.run(pressed, "runs-delete", { run: run.name }))) return;
   deleted = run.name;
   undo.hidden = false;
-  await round();
   undo.focus();
+  await round();
 }
 
 async function takeBack() {
