@@ -83,10 +83,16 @@ class Server:
     def _guess(
         self, payload: dict[str, Any], prompt: Sequence[int], ids: Sequence[Sequence[int]]
     ) -> list[float] | None:
-        """Scores by the reward model that the request names; None without one."""
+        """Scores by the reward model that the request names; None without one, or where it cannot be read.
+
+        The answers are what was asked for: a reward model that is gone by now must not take them along.
+        """
         if not payload.get("guess"):
             return None
-        return self._scores(str(payload["guess"]), prompt, ids)
+        try:
+            return self._scores(str(payload["guess"]), prompt, ids)
+        except LabError:
+            return None
 
     def _scores(self, reward: str, prompt: Sequence[int], ids: Sequence[Sequence[int]]) -> list[float]:
         cast = self.studio.cast(reward)

@@ -86,6 +86,12 @@ def test_candidates_of_several_policies_come_together_and_the_same_seed_gives_th
     assert (first["texts"], first["ids"]) == (again["texts"], again["ids"])
 
 
+def test_answers_stand_without_a_guess_where_the_reward_model_is_gone(lab):
+    wanted = {"prompt": "What?", "policies": ["sft"] * 2, "tokens": 6, "guess": "0099-reward"}
+    answer = lab.ask("candidates", wanted)
+    assert "error" not in answer and len(answer["texts"]) == 2 and answer["scores"] is None
+
+
 @pytest.mark.parametrize(
     ("kind", "payload", "code"),
     [

@@ -177,8 +177,8 @@ class Feed:
         with self._lock:
             waiting = self._ready.setdefault(pool, deque())
             item = waiting.popleft() if waiting else None
-            while item is not None and waiting and self._all_the_same(item):
-                item = waiting.popleft()
+            while item is not None and (self._refused(item) or (waiting and self._all_the_same(item))):
+                item = waiting.popleft() if waiting else None
         item = item or self.make(pool, *self.prompts.next(pool.sampling.prompts))
         self.warm(pool)
         return item
@@ -202,6 +202,11 @@ class Feed:
             finally:
                 with self._lock:
                     self._making[pool] -= 1
+
+    def _refused(self, item: Item) -> bool:
+        """What was refused when it was made ahead is asked anew, since the reason may be gone."""
+        answer = self.office.answer(item.request) if item.request else None
+        return answer is not None and "error" in answer
 
     def _all_the_same(self, item: Item) -> bool:
         """Equal answers teach nothing, so nobody is asked about them."""

@@ -12,7 +12,7 @@ from lab.workspace import Workspace
 
 from .made import made
 from .test_rank import BOARD
-from .test_tuning import DESK, press, state
+from .test_ppo import DESK, press, state
 
 SMALL = {"steps": 400, "batch": 8, "minibatch": 8, "microbatch": 8, "tokens": 12}
 

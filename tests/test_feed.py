@@ -1,0 +1,42 @@
+"""What is made ahead: answers that were refused then are never handed to anybody."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lab.journal import append_json
+from lab.ui.office import Office
+from lab.ui.pool import read_pool
+from lab.ui.supervisor import Supervisor
+
+
+@pytest.fixture
+def office(tmp_path):
+    """A real office whose worker was never started: the test answers in its place."""
+    made = Office(tmp_path, worker=Supervisor(tmp_path))
+    yield made
+    made.close()
+
+
+def made_ahead(feed, pool, count: int) -> list:
+    deadline = time.monotonic() + 20
+    while len(feed._ready.get(pool, ())) < count:
+        assert time.monotonic() < deadline, "nothing was made ahead"
+        time.sleep(0.01)
+    return list(feed._ready[pool])
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_what_was_refused_when_it_was_made_ahead_is_not_handed_out(office, refused):
+    feed, pool = office.feed, read_pool({})
+    feed.advance("tabone000", pool)
+    ready = made_ahead(feed, pool, 2)
+    for item in ready[:refused]:
+        error = {"code": "E_NOT_FOUND", "message": "The policy is gone."}
+        append_json(office.workspace.served, {"id": item.request, "done": True, "error": error})
+    given = feed.advance("tabtwo000", pool)
+    assert given.request not in [item.request for item in ready[:refused]]
+    assert refused == 2 or given is ready[1]
+    assert "error" not in feed.view(given)
