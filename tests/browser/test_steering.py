@@ -11,8 +11,8 @@ from lab.journal import read_json
 from lab.workspace import Workspace
 
 from .made import made
-from .test_rank import BOARD
 from .test_ppo import DESK, press, state
+from .test_rank import BOARD
 
 SMALL = {"steps": 400, "batch": 8, "minibatch": 8, "microbatch": 8, "tokens": 12}
 
