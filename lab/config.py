@@ -76,6 +76,12 @@ class Reward:
         3e-4, "how far each step moves the adapter and head", low=1e-8, high=1.0, live=True, shown=True
     )
     held_out: float = knob(0.2, "share of the prompts kept for testing", low=0.0, high=0.9, shown=True)
+    half: str = knob(
+        "all",
+        "which prompts' rankings to learn from: all, or one of two halves, so that a second reward model on the other "
+        "half can judge what PPO made of the first",
+        choices=("all", "first", "second"),
+    )
     loss: str = knob(
         "pairs", "every pair of a ranking (InstructGPT), or the ranking as a whole", choices=("pairs", "plackett_luce")
     )

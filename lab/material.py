@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from lab.errors import Damaged, NoRows, PromptTooLong
@@ -61,11 +62,11 @@ def _fits(text: Text, pair: tuple[Prompt, str]) -> bool:
     return True
 
 
-def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: int) -> dict[str, Any]:
+def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: int, half: str = ALL) -> dict[str, Any]:
     """Rankings of the wanted raters as token ids; those of simulated raters never mix with a person's unless asked.
 
-    Prompts that are longer than the model reads are cut at their beginning, responses at their end; `cut` counts the
-    rankings.
+    half: all, or only the first or the second half of the prompts. Prompts that are longer than the model reads are cut
+    at their beginning, responses at their end; `cut` counts the rankings.
     """
     chosen = [each for each in rankings if each.order and not each.excluded and _wanted(each, raters)]
     if not chosen:
@@ -73,12 +74,29 @@ def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: in
             f"There are no rankings by {_named(raters)} to learn from; this workspace has {len(rankings)} in all. "
             "Rank some prompts on the Rank page, or import some: python -m lab import FILE"
         )
+    part = [each for each in chosen if half in (ALL, half_of(each))]
+    if not part:
+        raise NoRows(
+            f"None of the {len(chosen)} rankings by {_named(raters)} is of a prompt in the {half} half. Rank about ten "
+            "more prompts, of which half will be, or learn from all rankings."
+        )
     found, cut = [], 0
-    for each in chosen:
+    for each in part:
         row, shortened = _ranked(text, each, longest)
         found.append(row)
         cut += shortened
     return {"rankings": found, "prompts": corpus.prompts(SCALE_PROMPTS, 11), "cut": cut, "raters": raters}
+
+
+def half_of(each: Ranking) -> str:
+    """first or second: fixed by the prompt's own words, so it stays the same whatever else is ranked.
+
+    Two reward models, one on each half, have no prompt in common, so the one can judge what PPO made of the other. A
+    conversation goes where its first question goes.
+    """
+    said = (content for role, content in each.comparison.turns if role == "user")
+    opening = " ".join(next(said, each.comparison.prompt).casefold().split())
+    return ("first", "second")[sha256(f"half {opening}".encode()).digest()[0] % 2]
 
 
 def _named(raters: str) -> str:

@@ -104,10 +104,12 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
     test = [ranked for ranked in useful if ranked.prompt in kept]
     found = sum(len(ranked.pairs) for ranked in train), sum(len(ranked.pairs) for ranked in test)
     if found[0] < FEWEST_PAIRS or (config.held_out and found[1] < FEWEST_TEST_PAIRS):
+        whole = config.half == "all"
+        whose = f"your {len(rankings)} rankings" if whole else f"the {len(rankings)} rankings of the {config.half} half"
         raise TooFewRankings(
-            f"The reward model needs {FEWEST_PAIRS} pairs to learn from and {FEWEST_TEST_PAIRS} to be tested on; your "
-            f"{len(rankings)} rankings give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts on "
-            "the Rank page, or import some: python -m lab import FILE"
+            f"The reward model needs {FEWEST_PAIRS} pairs to learn from and {FEWEST_TEST_PAIRS} to be tested on; "
+            f"{whose} give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts on the Rank page, "
+            f"or import some: python -m lab import FILE{'' if whole else '. Or learn from all of them'}"
         )
     return train, test
 

@@ -206,7 +206,8 @@ class Studio:
         rankings = self.rankings()
         raters = material.raters_of(rankings, str(inputs.get("raters") or ""))
         longest = getattr(config, "context", self.roles.text.context)
-        found = material.for_reward(self.roles.text, rankings, raters, longest)
+        half = getattr(config, "half", material.ALL)
+        found = material.for_reward(self.roles.text, rankings, raters, longest, half)
         return inputs | {"raters": raters, "reference": self.role("sft")}, found
 
     def _begin_ppo(self, config: Ppo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 
 from lab.errors import BadInput, NoRows
 from lab.events import Finished, Sample, Started, to_json
-from lab.ui.compare.second import MOST, POINTS, along, chosen, opinion
+from lab.ui.compare.second import MOST, POINTS, along, called, chosen, kinship, opinion
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
 
@@ -53,3 +56,25 @@ def test_the_followed_model_an_unfinished_one_and_a_run_without_answers_are_refu
             opinion(office, run, reward)
     with pytest.raises(NoRows):
         opinion(office, run, rewards[1])
+
+
+def keep_rankings(run, prompts):
+    (run.folder / "data.json").write_text(json.dumps({"rankings": [[ids, [], [], "me", 1] for ids in prompts]}))
+
+
+def test_the_judge_says_whether_it_has_read_what_the_followed_model_has(office):
+    followed, alike, other = (office.workspace.new_run("reward", {"half": half}) for half in ("first", "all", "second"))
+    run = office.workspace.new_run("ppo", {}, inputs={"reward": followed.name})
+    assert kinship(office, run, other) == ""
+    keep_rankings(followed, [[1, 2], [1, 3]])
+    keep_rankings(alike, [[1, 2], [1, 2], [1, 3], [4]])
+    keep_rankings(other, [[4], [5]])
+    assert "2 of 3 prompts" in kinship(office, run, alike) and "each half" in kinship(office, run, alike)
+    assert kinship(office, run, other).endswith("an independent judge.")
+    shutil.rmtree(followed.folder)
+    assert kinship(office, run, other) == ""
+
+
+def test_a_reward_model_on_a_half_is_called_so(office):
+    runs = [office.workspace.new_run("reward", config) for config in ({"half": "second"}, {"half": "all"}, {})]
+    assert [called(run) for run in runs] == ["0001-reward, second half", "0002-reward", "0003-reward"]

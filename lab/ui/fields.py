@@ -19,6 +19,7 @@ _LABELS: Mapping[str, str] = MappingProxyType(
         "minibatch": "Minibatch",
         "microbatch": "Microbatch",
         "held_out": "Kept for testing",
+        "half": "Part of the rankings",
         "loss": "Ranking loss",
         "normalise_over": "Answers that set the scale",
         "tokens": "Longest answer",
@@ -37,7 +38,12 @@ _LABELS: Mapping[str, str] = MappingProxyType(
     }
 )
 _CHOICES: Mapping[str, str] = MappingProxyType(
-    {"pairs": "pair by pair", "plackett_luce": "whole ranking (Plackett-Luce)"}
+    {
+        "pairs": "pair by pair",
+        "plackett_luce": "whole ranking (Plackett-Luce)",
+        "first": "first half",
+        "second": "second half",
+    }
 )
 
 

@@ -87,13 +87,13 @@ def app(tmp_path_factory) -> Iterator[App]:
 
 @pytest.fixture(scope="session")
 def tuned(tmp_path_factory) -> Iterator[App]:
-    """Another app, with rankings by "me", two reward models and a short run of PPO, all real."""
+    """Another app, with rankings by "me", a reward model on each half and a short run of PPO, all real."""
     running = start(tmp_path_factory.mktemp("tuned") / "workspace")
     with Store(running.workspace / "lab.db") as store:
         rank_by_taste(store, 25, "me")
         quick = {"epochs": 1, "normalise_over": 16, "tokens": 12}
-        train(running, store, "reward", quick, {})
-        train(running, store, "reward", quick | {"seed": 1}, {})
+        train(running, store, "reward", quick | {"half": "first"}, {})
+        train(running, store, "reward", quick | {"half": "second"}, {})
         small = {"steps": 12, "batch": 8, "minibatch": 8, "microbatch": 8, "tokens": 24}
         train(running, store, "ppo", small, {"reward": "0001-reward", "reference": "sft", "anyway": True})
     yield running

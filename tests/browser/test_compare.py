@@ -88,9 +88,10 @@ def test_a_second_reward_model_gives_its_opinion_of_a_run_that_followed_another(
     part = page.locator("#frontier")
     part.locator(".main-svg").first.wait_for()
     other = part.get_by_label("Second reward model")
-    assert other.locator("option").all_inner_texts() == ["0002-reward"]
+    assert other.locator("option").all_inner_texts() == ["0002-reward, second half"]
     part.get_by_role("button", name="Ask it").click()
     part.get_by_text("the model that PPO followed moved these answers by").wait_for()
+    assert "an independent judge" in part.inner_text()
     part.locator(".legendtext", has_text="0003-ppo by 0002-reward").wait_for()
 
 

@@ -10,7 +10,7 @@ from lab.config import Compare
 from lab.errors import BadInput
 from lab.events import Finished, Step
 from lab.ui.compare.export import adapter_file, formats, rankings_file
-from lab.ui.compare.second import opinion
+from lab.ui.compare.second import called, opinion
 from lab.ui.compare.tally import tally
 from lab.ui.desk import tracks_of
 from lab.ui.feed import known_policies
@@ -101,7 +101,7 @@ class Arena:
         rewards = [run for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
         return {
             "runs": [path(tracks_of(self.office).of(run)) for run in runs],
-            "rewards": [{"value": run.name, "label": run.title()} for run in reversed(rewards[-SHOWN:])],
+            "rewards": [{"value": run.name, "label": called(run)} for run in reversed(rewards[-SHOWN:])],
         }
 
     def chat(self, body: dict[str, Any], rater: str) -> dict[str, Any]:

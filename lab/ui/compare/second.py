@@ -8,7 +8,10 @@ from typing import Any
 
 from lab.errors import BadInput, NoRows
 from lab.events import Sample
+from lab.journal import read_json
 from lab.ui.office import Office
+from lab.ui.points import run_or_none
+from lab.ui.runs import facts_of
 from lab.workspace import Run
 
 # Answers that are scored anew, the points that they are averaged to, and the fewest that make a mean.
@@ -25,7 +28,39 @@ def opinion(office: Office, run: Run, reward: Run) -> dict[str, Any]:
     if not samples:
         raise NoRows(f"{run.name} has no finished answers to score yet. Wait for a few steps.")
     asked = {"reward": reward.name, "samples": [[each.prompt, each.response] for each in samples]}
-    return {"points": along(samples, office.wait(office.ask("rescore", asked), SECONDS)["scores"])}
+    points = along(samples, office.wait(office.ask("rescore", asked), SECONDS)["scores"])
+    return {"points": points, "kinship": kinship(office, run, reward)}
+
+
+def kinship(office: Office, run: Run, reward: Run) -> str:
+    """Whether the judge has read what the followed model has, which makes it err alike; '' where that is not known."""
+    followed = run_or_none(office.workspace.run, run.facts()["inputs"].get("reward"))
+    if followed is None:
+        return ""
+    theirs, own = prompts_of(followed), prompts_of(reward)
+    if not theirs or not own:
+        return ""
+    both = len(theirs & own)
+    if not both:
+        return (
+            f"None of the prompts that {reward.name} learned from was ranked for {followed.name}: an independent judge."
+        )
+    return (
+        f"Both have read the same rankings of {both} of {len(own)} prompts, so they may err alike. For an independent "
+        "judge train one reward model on each half: Reward page, More settings."
+    )
+
+
+def prompts_of(reward: Run) -> frozenset[tuple[int, ...]]:
+    """The prompts whose rankings a reward model was trained or tested on."""
+    rows = (read_json(reward.folder / "data.json") or {}).get("rankings") or []
+    return frozenset(tuple(row[0]) for row in rows)
+
+
+def called(reward: Run) -> str:
+    """A reward model's title, with the half of the rankings that it learned from."""
+    half = (facts_of(reward).get("config") or {}).get("half", "all")
+    return reward.title() if half == "all" else f"{reward.title()}, {half} half"
 
 
 def chosen(samples: Sequence[Sample]) -> list[Sample]:

@@ -1,6 +1,6 @@
 // Reward against KL: where each run went; a checkpoint that is clicked can be talked to, put into a duel, or judged by another model.
 const part = make("section", "lab-card frontier"), plot = make("div", "frontier-plot"), hint = make("p", "", "Up is a better score, right is farther from where the model began. Click a checkpoint, or choose one below.");
-const head = fill(make("div", "part-head"), make("h3", "", "What the score cost"), help("this plot", "Each run is a line from its first step on. A run that goes right without going up drifts for nothing; one whose score climbs while people stop preferring it has learned to cheat the reward model.", "A dashed line is a second reward model's opinion of the same run. Where the two part, the score no longer means quality."));
+const head = fill(make("div", "part-head"), make("h3", "", "What the score cost"), help("this plot", "Each run is a line from its first step on. A run that goes right without going up drifts for nothing; one whose score climbs while people stop preferring it has learned to cheat the reward model.", "A dashed line is a second reward model's opinion of the same run. Where the two part, the score no longer means quality. Its word counts most when it learned from the other half of the rankings."));
 const pick = make("select", ""), second = make("select", ""), told = teller();
 const talk = button("Chat with it", () => openChat()), meet = button("Let it duel", () => window.dispatchEvent(new CustomEvent("lab-meet", { detail: pick.value }))), judge = button("Ask it", ask);
 const chat = make("section", "frontier-chat"), turns = make("div", "frontier-turns"), writing = make("form", "frontier-ask"), words = make("input", ""), send = make("button", "lab-main", "Send");
@@ -66,7 +66,7 @@ function offer() {
   const other = rewards.filter((each) => each.value !== runOf()?.reward).map((each) => [each.value, each.label]);
   renew(second, other.length ? other : [["", "none yet"]]);
   second.disabled = judge.disabled = !other.length;
-  judge.title = other.length ? "It scores some of the run's answers" : "Train another reward model, with another seed";
+  judge.title = other.length ? "It scores some of the run's answers" : "Train another reward model: one on each half of the rankings makes an independent judge";
 }
 
 // --- a second opinion -----------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ async function ask() {
   if (!found) return;
   opinions[run] = { reward, points: found.points };
   const first = found.points[0], last = found.points.at(-1), rose = last.own - first.own, agrees = last.second - first.second;
-  told.tell(`From step ${first.step} to ${last.step} the model that PPO followed moved these answers by ${number(rose)}, ${reward} by ${number(agrees)}.${rose > 0.2 && agrees < rose / 2 ? " The gain is mostly in the eye of the model that was followed." : ""}`);
+  told.tell(`From step ${first.step} to ${last.step} the model that PPO followed moved these answers by ${number(rose)}, ${reward} by ${number(agrees)}.${rose > 0.2 && agrees < rose / 2 ? " The gain is mostly in the eye of the model that was followed." : ""} ${found.kinship}`);
   draw();
 }
 
