@@ -269,7 +269,8 @@ class Studio:
         state = reward_stage.begin(self.roles, config, run.name, reference)
         prompts = self.roles.text.asked(found["prompts"], room=config.tokens)
         events = reward_stage.reward(state, material.rankings_in(found), prompts, Live(run, config), reference)
-        return state, _after(_cut_warning(found), events), {"raters_used": found["raters"]}
+        cut = _cut_warning(found, config.context, self.roles.text.context)
+        return state, _after(cut, events), {"raters_used": found["raters"]}
 
     def _ppo(self, run: Run, config: Ppo, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         cast = self.cast(inputs["reward"], inputs["reference"], policy=run.name)
@@ -287,7 +288,8 @@ class Studio:
         cast = Cast(run.name, self.role(inputs["reference"]))
         state = dpo_stage.begin(self.roles, cast, config)
         events = dpo_stage.dpo(state, cast, material.rankings_in(found), Live(run, config))
-        return state, _after(_cut_warning(found), events), {"raters_used": found["raters"]}
+        cut = _cut_warning(found, self.roles.text.context, self.roles.text.context)
+        return state, _after(cut, events), {"raters_used": found["raters"]}
 
     def _compare(self, run: Run, config: Compare, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         a, b = self.role(inputs["a"]), self.role(inputs["b"])
@@ -330,17 +332,24 @@ def _restored(run: Run, state: State, step: int | None) -> Iterator[Event]:
         yield Warned(state.step, "W_CHECKPOINT", skipped, f"The run goes on from step {state.step}.")
 
 
-def _cut_warning(found: dict[str, Any]) -> Iterator[Event]:
-    if found["cut"]:
-        text = f"{found['cut']} of {len(found['rankings'])} rankings were longer than allowed and were cut."
+def _cut_warning(found: dict[str, Any], longest: int, context: int) -> Iterator[Event]:
+    if not found["cut"]:
+        return
+    text = (
+        f"{found['cut']} of {len(found['rankings'])} rankings did not fit in {min(longest, context)} tokens, of which "
+        "an answer gets at most half, and were cut."
+    )
+    if longest < context:
         yield Warned(0, "W_CUT", text, "Raise the length that the reward model reads, if memory allows.")
+    else:
+        yield Warned(0, "W_TOO_LONG", text, "This model reads no more. Choose a base that does, or leave it at that.")
 
 
 def _left_out_warning(found: dict[str, Any]) -> Iterator[Event]:
     if found.get("left_out"):
         total = found["left_out"] + len(found["pairs"]) + len(found["held_out"])
         text = f"{found['left_out']} of {total} pairs are longer than the model reads and were left out."
-        yield Warned(0, "W_CUT", text, "Shorten them, or choose a base that reads more tokens.")
+        yield Warned(0, "W_TOO_LONG", text, "Shorten them, or choose a base that reads more tokens.")
 
 
 def _after(first: Iterator[Event], events: Iterator[Event]) -> Iterator[Event]:

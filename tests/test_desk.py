@@ -159,12 +159,41 @@ def test_a_remedy_for_a_warning_that_was_not_given_is_refused(office, running, b
         remedies.apply(office, desk.track_of(office, PAGE, {"run": running.name}), body, "ana")
 
 
-def test_every_alarm_of_ppo_and_every_word_about_memory_before_a_run_has_a_remedy():
-    from lab import calibrate
+def test_every_warning_that_a_run_can_give_has_a_remedy_but_two_about_which_nothing_needs_to_be_done():
+    from lab import calibrate, ppo, reward, sft, studio
     from lab.diagnose import alarms
 
-    before = set(re.findall(r'"(W_\w+)"', Path(calibrate.__file__).read_text()))
-    assert len(before) == 3 and before | {alarm.code for alarm in alarms()} <= set(remedies.REMEDIES)
+    given = {code for module in (calibrate, ppo, reward, sft, studio)
+             for code in re.findall(r'"(W_\w+)"', Path(module.__file__).read_text())}  # fmt: skip
+    assert {"W_FIT", "W_CUT", "W_CHANCE"} < given
+    assert given | {alarm.code for alarm in alarms()} == set(remedies.REMEDIES) | {"W_MEMORY", "W_CHECKPOINT"}
+
+
+def test_rankings_that_were_cut_are_read_at_twice_the_length_by_one_click(office):
+    run = office.workspace.new_run("reward", asdict(Reward()), inputs={"raters": "person", "reference": "sft"})
+    write(run, Started("reward", 9, asdict(Reward())), Warned(0, "W_CUT", "3 rankings were cut.", "Raise the length."))
+    write(run, Step(1, {}), Finished(9, "done", {}))
+    page = desk.Stage("reward", lambda: "", lambda body, _: {}, lambda track: reward.more(office, track))
+    [card] = desk.look(office, page, {"run": run.name})["warnings"]
+    assert [offer["words"] for offer in card["offers"]] == ["Train anew, reading twice as much"]
+    remedies.apply(office, desk.track_of(office, page, {"run": run.name}), {"code": "W_CUT", "index": 0}, "ana")
+    kind, payload = asked(office)[0]
+    assert (kind, payload["stage"], payload["fit"]) == ("run", "reward", False)
+    assert payload["config"] == asdict(Reward(context=2 * Reward().context))
+    assert payload["inputs"] == {"raters": "person", "reference": "sft"}
+
+
+def test_the_sft_page_tells_its_warnings_and_offers_no_new_start_of_a_run_whose_file_may_be_gone(office):
+    run = office.workspace.new_run("sft", {})
+    words = [
+        Warned(0, "W_TOO_LONG", "2 pairs were left out.", "Shorten them."),
+        Warned(0, "W_MEMORY_SHORT", "M.", "R."),
+    ]
+    write(run, Started("sft", 9, {}), *words)
+    page = desk.Stage("sft", lambda: "", lambda body, _: {}, sft.more)
+    found = {card["code"]: card["offers"] for card in desk.look(office, page, {"run": run.name})["warnings"]}
+    assert [(offer["words"], offer["tab"]) for offer in found["W_TOO_LONG"]] == [("Choose another model", "model")]
+    assert [offer["words"] for offer in found["W_MEMORY_SHORT"]] == ["Choose a smaller model"]
 
 
 def test_a_run_that_is_too_large_begins_anew_made_to_fit_with_its_own_prompts_and_moved_knobs(office):

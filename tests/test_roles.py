@@ -15,7 +15,16 @@ from lab.ui.supervisor import Supervisor
 
 HOST_ONLY = {
     *(f"{stage}-{order}" for stage in ("sft", "reward", "ppo") for order in ("start", "order", "move")),
-    *("ppo-remedy", "reward-exclude", "runs-rename", "runs-delete", "runs-restore", "restart"),
+    *(
+        "sft-remedy",
+        "reward-remedy",
+        "ppo-remedy",
+        "reward-exclude",
+        "runs-rename",
+        "runs-delete",
+        "runs-restore",
+        "restart",
+    ),
     *("model-load", "model-foretell", "sft-data", "compare-judge", "compare-second"),
 }
 

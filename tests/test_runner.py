@@ -341,3 +341,15 @@ def test_60_kills_at_random_moments_and_20_inside_a_checkpoint_all_resume(reward
         os.waitpid(child, 0)
         checkpoint.clean(job.run.folder / "checkpoint")
         assert checkpoint.restore(job.run.folder / "checkpoint", job.state) == []
+
+
+def test_rankings_too_long_for_the_knob_and_for_the_base_are_told_apart(studio):
+    with studio.workspace.store() as store:
+        [prompt] = store.add_prompts(["Long? " * 400], "own")
+        compared = store.add_comparison(prompt, [Candidate("a", "sft"), Candidate("b", "sft")])
+        store.rank("long", compared, [[0], [1]], rater="ana")
+    for context, code in ((64, "W_CUT"), (100_000, "W_TOO_LONG")):
+        events = studio.start("reward", REWARD | {"context": context}, {}).events
+        told = next(events)
+        events.close()
+        assert told.code == code and told.message.startswith("1 of 21 rankings did not fit in ")

@@ -29,9 +29,7 @@ def page(office: Office) -> None:
     desk.serve(office, stage)
     serve_curves(office, tracks)
     timeline.serve(office, tracks)
-    office.action(
-        "ppo-remedy", lambda body, rater: remedies.apply(office, desk.track_of(office, stage, body), body, rater)
-    )
+    remedies.serve(office, stage)
     lead("PPO", "The model writes answers, the reward model scores them, and what scored well becomes likelier.")
     Live(("form.js", "desk.js", "ppo.js"), schema=schema(Ppo), live=live_schema(Ppo), elem_id="ppo-desk")
     Curves("ppo", elem_id="ppo-curves")
@@ -75,7 +73,7 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     """Warnings with their remedies, and which reward models there are to follow."""
     rewards = [run for run in office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
     return {
-        "warnings": remedies.cards(track) if track else [],
+        "warnings": remedies.cards(track),
         "rewards": [
             {"name": run.name, "title": run.title(), "doubt": trust.doubt(run)} for run in reversed(rewards[-50:])
         ],

@@ -8,7 +8,7 @@ from typing import Any
 from lab.config import Reward
 from lab.errors import BadInput, BadText, NotFound
 from lab.store import Ranking
-from lab.ui import desk
+from lab.ui import desk, remedies
 from lab.ui.curves import PLOTLY, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import live_schema, schema
@@ -29,6 +29,7 @@ def page(office: Office) -> None:
         "reward", lambda: hindrance(office), lambda body, _: inputs(office, body), lambda track: more(office, track)
     )
     desk.serve(office, stage)
+    remedies.serve(office, stage)
     serve_curves(office, tracks)
     office.action("reward-facts", lambda body, _: found(office, desk.track_of(office, stage, body)))
     office.action("reward-score", lambda body, _: score(office, body))
@@ -63,12 +64,12 @@ def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def more(office: Office, track: Track | None) -> dict[str, Any]:
-    """The verdict in words, what it was trained on, and who has ranked."""
+    """The verdict in words, warnings with their remedies, what it was trained on, and who has ranked."""
     counts = office.store.counts()
     done = track is not None and track.status() in ("done", "stopped")
     return {
         "verdict": facts(track.result) if done and track.result else None,
-        "warnings": [event.message for event, _ in track.warned[-3:]] if track else [],
+        "warnings": remedies.cards(track),
         "rankings": counts["rankings"],
         "pairs": counts["pairs"],
         "raters": dict(counts["raters"]),

@@ -11,13 +11,14 @@ from lab.config import Sft
 from lab.errors import BadFile, BadInput, NoRows, NotFound
 from lab.formats import Imported, Record
 from lab.formats import read as read_file
-from lab.ui import desk, timeline
+from lab.ui import desk, remedies, timeline
 from lab.ui.curves import Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import live_schema, schema
 from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
+from lab.ui.tracks import Track
 from lab.world import corpus
 
 ROWS, REASONS, MOST_PAIRS = 5, 20, 20_000
@@ -26,8 +27,9 @@ ROWS, REASONS, MOST_PAIRS = 5, 20, 20_000
 def page(office: Office) -> None:
     """Called inside the page's tab."""
     tracks = desk.tracks_of(office)
-    stage = desk.Stage("sft", lambda: "", lambda body, _: inputs(body), lambda _: {})
+    stage = desk.Stage("sft", lambda: "", lambda body, _: inputs(body), more)
     desk.serve(office, stage)
+    remedies.serve(office, stage)
     serve_curves(office, tracks)
     timeline.serve(office, tracks)
     office.action("sft-data", lambda body, _: preview(body))
@@ -37,6 +39,11 @@ def page(office: Office) -> None:
     Live(("form.js", "desk.js", "sft.js"), schema=schema(Sft), live=live_schema(Sft), elem_id="sft-desk")
     Curves("sft", elem_id="sft-curves")
     timeline.Timeline("sft", elem_id="sft-timeline")
+
+
+def more(track: Track | None) -> dict[str, Any]:
+    """Warnings with their remedies."""
+    return {"warnings": remedies.cards(track)}
 
 
 def inputs(body: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.events import Finished, Step
+from lab.events import Finished, Step, Warned
 from lab.store import Candidate, Store
 
 from .made import made
@@ -89,3 +89,16 @@ def test_an_empty_text_is_not_scored_and_says_why(trained, visit):
     page = visit("reward")
     page.get_by_role("button", name="Score it").click()
     page.get_by_text("The prompt is empty. Write something.").wait_for()
+
+
+def test_a_warning_stands_on_the_page_as_text_with_its_remedy(app, visit):
+    with made(app.workspace, "reward", 10) as run:
+        run.write(Warned(10, "W_CHANCE", f"No better than chance {HOSTILE}", "Rank more prompts."))
+        run.write(Finished(10, "done", RESULT))
+        page = visit("reward")
+        card = page.locator("#reward-desk .warning")
+        card.wait_for()
+        assert HOSTILE in card.inner_text() and "Rank more prompts." in card.inner_text()
+        card.get_by_role("button", name="Rank more").click()
+        assert page.locator("#tab-rank-button").get_attribute("aria-selected") == "true"
+        assert page.evaluate("() => window.__x === undefined")

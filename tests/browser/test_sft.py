@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from lab.events import Finished, Sample, Step
+from lab.events import Finished, Sample, Step, Warned
 
 from .made import made
 
@@ -63,3 +63,15 @@ def test_answers_before_and_after_stand_side_by_side(app, visit):
         page.locator("#sft-timeline ins").wait_for()
         said = page.inner_text("#sft-timeline")
         assert "Before SFT" in said and "At step 2" in said and "so so" in said
+
+
+def test_pairs_that_were_left_out_are_warned_of_with_a_way_on(app, visit):
+    with made(app.workspace, "sft", 2) as run:
+        run.write(Warned(0, "W_TOO_LONG", f"3 of 9 pairs were left out {HOSTILE}", "Shorten them."), Step(1, {}))
+        page = visit("sft")
+        card = page.locator(f"{DESK} .warning")
+        card.wait_for()
+        assert card.inner_text().startswith("▲") and f"left out {HOSTILE}" in card.inner_text()
+        card.get_by_role("button", name="Choose another model").click()
+        assert page.locator("#tab-model-button").get_attribute("aria-selected") == "true"
+        assert page.evaluate("() => window.__x === undefined")

@@ -7,7 +7,7 @@ function desk(options) {
   const orders = make("div", "lab-line desk-orders"), knobs = make("div", "desk-knobs"), failure = make("p", "desk-failure");
   const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
-  const settings = make("details", "desk-settings"), fieldsOf = form(props.schema);
+  const settings = make("details", "desk-settings"), fieldsOf = form(props.schema), warnings = make("section", "warnings");
   let run = null, request = null, chosen = "", seen = "";
 
   picker.setAttribute("aria-label", "Which run to look at");
@@ -19,7 +19,9 @@ function desk(options) {
   const startRow = fill(make("div", "lab-line"), startButton, away);
   fill(begin, make("summary", "", "Start a new run"), make("p", "desk-lead", options.lead), hindrance, startRow, options.extra, settings);
   fill(box, top, failure, orders, knobs, told);
-  fill(root, box, begin);
+  warnings.setAttribute("aria-live", "polite");
+  warnings.setAttribute("aria-label", "Warnings");
+  fill(root, box, begin, warnings);
   box.hidden = true;
   const round = poll(look);
   const tools = { told, box, begin, start, startRow, startButton, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
@@ -34,6 +36,7 @@ function desk(options) {
     showRuns(found.runs);
     showStart(found);
     if (run) showRun();
+    showWarnings(found.warnings ?? []);
     options.more?.(found, tools);
     return run && run.status !== "done" ? 450 : 1200;
   }
@@ -145,6 +148,27 @@ function desk(options) {
     if (found?.run) chosen = found.run;
     else if (found?.request) request = found.request;
     round();
+  }
+
+  // --- warnings, and what one click does about each --------------------------------------------------------------------
+  function showWarnings(found) {
+    const key = JSON.stringify([run?.name, found]);
+    if (warnings.dataset.key === key) return;
+    warnings.dataset.key = key;
+    fill(warnings, found.map(warningCard));
+  }
+
+  function warningCard(warning) {
+    const node = make("article", warning.grave ? "warning warning-grave" : "warning"), sign = make("span", "warning-sign", "▲"), text = make("div", "warning-text"), row = make("div", "lab-line host-only");
+    sign.setAttribute("aria-hidden", "true");
+    for (const offer of warning.offers) {
+      const does = offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {
+        follow(await told.run(pressed, `${stage}-remedy`, { run: run.name, code: warning.code, index: offer.index }));
+      };
+      row.append(button(offer.words, does));
+    }
+    fill(text, make("b", "", `${warning.step ? `Step ${warning.step}` : "Before the first step"}: ${warning.message}`), make("span", "", warning.remedy), row.children.length && row);
+    return fill(node, sign, text);
   }
 
   // --- live knobs ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-// The PPO page's desk: what a run follows and answers to, and warnings with what one click does about them.
+// The PPO page's desk: what a run follows and answers to, and a word of doubt about the reward model.
 const prompts = make("select"), own = make("textarea"), pinned = make("textarea"), follows = make("select");
-const warnings = make("section", "warnings"), doubt = make("p", "desk-hindrance");
+const doubt = make("p", "desk-hindrance");
 let anyway = false;
 for (const [value, words] of [["built-in", "the built-in ones"], ["ranked", "those that were ranked"], ["own", "my own, one a line"]]) prompts.append(new Option(words, value));
 own.placeholder = "One prompt a line";
@@ -25,11 +25,8 @@ doubt.hidden = rankMore.hidden = startAnyway.hidden = true;
 tools.startRow.before(doubt);
 tools.startRow.append(rankMore, startAnyway);
 follows.addEventListener("change", tools.round);
-warnings.setAttribute("aria-live", "polite");
-warnings.setAttribute("aria-label", "Warnings");
-root.append(warnings);
 
-function show(found, { told }) {
+function show(found) {
   const key = found.rewards.map((each) => each.name + each.title).join();
   if (follows.dataset.key !== key) {
     follows.dataset.key = key;
@@ -38,10 +35,6 @@ function show(found, { told }) {
     follows.value = kept;
   }
   showDoubt(found.rewards.find((each) => each.name === follows.value) ?? found.rewards[0]);
-  const cards = JSON.stringify([found.run?.name, found.warnings]);
-  if (warnings.dataset.key === cards) return;
-  warnings.dataset.key = cards;
-  fill(warnings, found.warnings.map((warning) => card(warning, found.run, told)));
 }
 
 // A reward model that may be guessing is followed only by a click that says so.
@@ -59,17 +52,4 @@ async function startInDoubt() {
   } finally {
     anyway = false;
   }
-}
-
-function card(warning, run, told) {
-  const node = make("article", warning.grave ? "warning warning-grave" : "warning"), sign = make("span", "warning-sign", "▲"), text = make("div", "warning-text"), row = make("div", "lab-line host-only");
-  sign.setAttribute("aria-hidden", "true");
-  for (const offer of warning.offers) {
-    const does = offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {
-      tools.follow(await told.run(pressed, "ppo-remedy", { run: run.name, code: warning.code, index: offer.index }));
-    };
-    row.append(button(offer.words, does));
-  }
-  fill(text, make("b", "", `${warning.step ? `Step ${warning.step}` : "Before the first step"}: ${warning.message}`), make("span", "", warning.remedy), row.children.length && row);
-  return fill(node, sign, text);
 }

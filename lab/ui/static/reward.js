@@ -22,7 +22,7 @@ function show(found) {
     fill(raters, choices.map(([value, words]) => new Option(words, value)));
     raters.value = kept;
   }
-  const now = JSON.stringify([found.run?.name, found.run?.status, found.verdict, found.warnings]);
+  const now = JSON.stringify([found.run?.name, found.run?.status, found.verdict]);
   if (verdict.dataset.key === now) return;
   verdict.dataset.key = now;
   verdict.hidden = !found.verdict;
