@@ -15,6 +15,14 @@ from lab.ui.office import Office
 from lab.ui.points import asked_have, asked_keys, asked_runs, asked_window, points, run_or_none
 from lab.ui.tracks import Track, Tracks
 
+# Where the newest value counts: settings, peaks, and what is measured on the same held-out rows each time. All else
+# jumps with the answers that a step happened to draw, so that its mean over the last steps says more.
+EXACT = frozenset(
+    {
+        *("kl/beta", "policy/updates", "loss/held_out", "memory/peak_bytes"),
+        *("pairs/accuracy", "pairs/margin", "pairs/calibration_error", "pairs/nll"),
+    }
+)
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
@@ -24,7 +32,7 @@ class Curves(Live):
     def __init__(self, stage: str, page: str = "", **more: Any) -> None:
         # The installed package's own file: nothing is fetched from elsewhere, and it is the version that we tested.
         gr.set_static_paths([PLOTLY])
-        metrics = [asdict(metric) for metric in measured(stage)]
+        metrics = [asdict(metric) | {"exact": metric.key in EXACT} for metric in measured(stage)]
         super().__init__(
             ("plot.js", "curves.js"), stage=stage, page=page or stage, metrics=metrics, plotly=str(PLOTLY), **more
         )

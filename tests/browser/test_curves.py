@@ -166,3 +166,41 @@ def test_on_a_phone_the_cards_fit(run, visit):
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     right = page.locator(f"{CURVES} .curve").evaluate_all("all => all.map(each => each.getBoundingClientRect().right)")
     assert max(right) <= 390
+
+
+def test_the_number_on_a_card_is_the_bold_lines_end_but_a_setting_is_told_as_it_is(run, visit):
+    run.write(*(Step(i, ppo_metrics(i) | {"kl/beta": 0.05}) for i in range(13, 19)))
+    run.write(Step(19, ppo_metrics(19) | {"reward/score": 90.0, "kl/beta": 0.1}))
+    page = visit("ppo")
+    wait_for_steps(page, 19)
+    page.locator(f"{CURVES} .curves-more > summary").click()
+    page.locator(f'{CURVES} .curve[data-key="kl/beta"] .curve-value').get_by_text("0.1", exact=True).wait_for()
+    value = page.locator(f"{SCORE} .curve-value")
+    end = page.evaluate(f"() => document.querySelector('{SCORE} .curve-plot').data[1].y.at(-1)")
+    # 0.3 of 90 and 0.7 of a mean between 1.3 and 1.8, if it had begun long ago.
+    assert 27.9 < end < 28.3 and value.inner_text() == f"{end:.3g}"
+    assert "90 at step 19" in value.get_attribute("title")
+
+
+def test_more_curves_opened_while_an_answer_is_on_its_way_come_whole(run, visit):
+    page = visit("ppo")
+    wait_for_steps(page, 12)
+    page.evaluate(
+        """async () => {
+            const plain = window.fetch, pause = () => new Promise((done) => setTimeout(done, 600));
+            await new Promise((flying) => {
+                window.fetch = async (...asked) => {
+                    const answer = await plain(...asked);
+                    if (String(asked[0]).endsWith("/curves")) flying();
+                    await pause();
+                    return answer;
+                };
+            });
+            document.querySelector("#ppo-curves .curves-more").open = true;
+        }"""
+    )
+    page.set_default_timeout(30_000)
+    page.wait_for_function(
+        """() => document.querySelector('#ppo-curves .curve[data-key="loss/policy"] .curve-plot')?.data?.[0].x.length
+            === 12"""
+    )

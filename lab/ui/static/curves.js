@@ -5,6 +5,7 @@ const SIGNS = { changed: "◆", warned: "▲", "rolled back": "↶" };
 const NEAR = 15;
 // Points appended since the server last thinned the curve; above it, the whole curve is asked for anew.
 const MOST_APPENDED = 3000;
+const MEAN = "The number is where the bold line ends: the mean of about the last six steps. The thin line is each step by itself.";
 const LIVE = new Set(["running", "paused", "queued"]);
 
 const catalog = new Map(props.metrics.map((metric) => [metric.key, metric]));
@@ -52,7 +53,7 @@ function newCard(key) {
   plot.tabIndex = 0;
   plot.setAttribute("role", "img");
   said.setAttribute("aria-live", "polite");
-  fill(head, title, help(metric.title, metric.meaning, range(metric), metric.source && `How it is measured: ${metric.source}.`), note, value);
+  fill(head, title, help(metric.title, metric.meaning, range(metric), metric.source && `How it is measured: ${metric.source}.`, !metric.exact && MEAN), note, value);
   fill(node, head, plot, said);
   const card = { key, metric, node, plot, value, note, said, extents: [], appended: 0, at: -1 };
   plot.addEventListener("keydown", (event) => walk(card, event));
@@ -124,6 +125,8 @@ async function look() {
   // All cards stand before the first is drawn: a card that came later would make those beside it narrower than their plots.
   for (const key of there.filter((key) => !cards.has(key))) place(newCard(key));
   for (const key of there) await update(key, fresh, newMarks);
+  // While this answer was on its way, more was asked for than it holds: the next one brings the whole.
+  if (asked !== answer) return 0;
   remember();
   root.dataset.steps = runs.map((run) => run.count).join();
   return runs.some((run) => LIVE.has(run.status)) ? 220 : 1500;
@@ -171,7 +174,7 @@ async function update(key, fresh, newMarks) {
   const replaced = found.map((curve, index) => (curve && (fresh[index] || !drawn) ? index : -1)).filter((index) => index >= 0);
   for (const index of replaced) replace(card, data, index, found[index]);
   for (const index of grown) card.extents[index] = extent(found[index].y, card.extents[index]);
-  found.forEach((curve) => { if (curve?.x.length) card.last = curve.y.at(-1); });
+  found.forEach((curve) => { if (curve?.x.length) Object.assign(card, { last: curve.y.at(-1), mean: curve.smooth.at(-1) }); });
   if (!drawn) await draw(card, data);
   else if (grown.length || replaced.length || newMarks) {
     decorate(card, card.plot.layout, data);
@@ -268,13 +271,15 @@ function words(mark) {
 }
 
 function label(card) {
-  const { metric, last } = card, single = runs.length === 1;
-  const low = single && metric.low !== null && last < metric.low, high = single && metric.high !== null && last > metric.high;
-  write(card.value, single ? number(last, metric.unit) : "");
+  const { metric, last, mean } = card, single = runs.length === 1, shown = metric.exact ? last : mean;
+  const low = single && metric.low !== null && shown < metric.low, high = single && metric.high !== null && shown > metric.high;
+  const newest = `${number(last, metric.unit)} at step ${runs[0]?.step}`, about = metric.exact ? newest : `${number(shown, metric.unit)} on average of the last steps, ${newest}`;
+  write(card.value, single ? number(shown, metric.unit) : "");
   write(card.note, low ? "too low" : high ? "too high" : "");
+  card.value.title = single ? about : "";
   card.node.classList.toggle("is-off", low || high);
-  const about = `${metric.title}: ${single ? `${number(last, metric.unit)} at step ${runs[0].step}` : `${runs.length} runs`}. ${range(metric)} Arrow keys read the points.`;
-  if (card.plot.getAttribute("aria-label") !== about) card.plot.setAttribute("aria-label", about);
+  const said = `${metric.title}: ${single ? about : `${runs.length} runs`}. ${range(metric)} Arrow keys read the points.`;
+  if (card.plot.getAttribute("aria-label") !== said) card.plot.setAttribute("aria-label", said);
 }
 
 function showLegend() {
@@ -318,10 +323,14 @@ function onZoom(card, change) {
   for (const other of drawnCards()) {
     if (other !== card) Plotly.relayout(other.plot, zoom ? { "xaxis.range": [...zoom] } : { "xaxis.autorange": true });
   }
-  if ([...held.values()].some((mine) => mine.thinned)) {
-    for (const mine of held.values()) mine.generation = -1;
-    round?.();
-  }
+  if ([...held.values()].some((mine) => mine.thinned)) askAnew();
+}
+
+// The whole curves again, whatever is under way.
+function askAnew() {
+  answer += 1;
+  for (const mine of held.values()) mine.generation = -1;
+  round?.();
 }
 
 // Another theme: the same data in other colours.
@@ -345,9 +354,7 @@ onChoice(props.page, (names) => {
   round?.();
 });
 more.addEventListener("toggle", () => {
-  if (!more.open) return;
-  for (const mine of held.values()) mine.generation = -1;
-  round?.();
+  if (more.open) askAnew();
 });
 loadPlotly().then((loaded) => {
   Plotly = loaded;
