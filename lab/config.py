@@ -115,7 +115,14 @@ class Ppo:
     epochs: int = knob(2, "passes over each rollout", low=1, high=16, shown=True)
     tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
     learning_rate: float = knob(1.5e-3, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
-    beta: float = knob(0.05, "the price of a nat of KL to the reference", low=0.0, high=1000.0, live=True, shown=True)
+    beta: float = knob(
+        0.05,
+        "the price of a nat of KL to the reference; where it is low, answers can lose truth for a manner that scores",
+        low=0.0,
+        high=1000.0,
+        live=True,
+        shown=True,
+    )
     target_kl: float = knob(
         0.0,
         "nats a response that an adaptive beta steers to; 0 keeps beta fixed",

@@ -101,7 +101,8 @@ _ALL = (
     Metric(
         "kl/beta",
         "Beta",
-        "The price of a nat in force at this step. A higher price keeps the model closer to where it started.",
+        "The price of a nat in force at this step. A higher price keeps the model closer to where it started; at a low "
+        "one it can trade what is true for a manner that scores well.",
     ),
     Metric(
         "policy/entropy",
