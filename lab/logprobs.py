@@ -2,8 +2,9 @@
 
     N tokens of a mask, h hidden, V vocabulary; only tokens of the mask are computed, the others stand as 0
 
-The gradient of a token's log-prob with respect to its logits is (one at its id) - softmax: there is no graph over
-[N, V]. Up to KEPT numbers of logits are kept for the backward pass, above that they are computed a second time.
+The gradient of a token's log-prob with respect to its state is the chosen id's row of the output layer minus the mean
+row under softmax. It needs no number of the backward pass, so it is worked out while the chunk's logits are at hand:
+what is kept is [N, h], nothing over [N, V].
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from lab import losses
 from lab.models import Roles
 
-CHUNK, KEPT = 2**23, 2**25  # numbers of logits: 32 MB in float32 at a time, 128 MB kept
+CHUNK = 2**23  # numbers of logits at a time: 32 MB in float32
 
 
 class _LogProbs(torch.autograd.Function):
@@ -25,28 +26,24 @@ class _LogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, ids: Tensor, temperature: float) -> Tensor:
-        kept, found, totals = [], [], []
-        keep = len(ids) * len(weight) <= KEPT and ctx.needs_input_grad[0]
+        found, slopes = [], []
         for part, chosen in _chunks(weight, states, ids):
             logits = _logits(part, weight, temperature)
-            total = logits.logsumexp(-1)
-            found.append(_picked(logits, total, chosen))
-            totals.append(total)
-            kept += [logits] if keep else []
-        ctx.save_for_backward(states, weight, ids, torch.cat(totals), *kept)
-        ctx.temperature = temperature
+            picked = _picked(logits, chosen)
+            chances = logits.exp_()
+            total = chances.sum(-1)
+            found.append(picked - total.log())
+            if ctx.needs_input_grad[0]:
+                mean = (chances.to(weight.dtype) @ weight).float().div_(total.unsqueeze(1))
+                slopes.append((weight[chosen] - mean).div_(temperature))
+        ctx.save_for_backward(*([torch.cat(slopes)] if slopes else []))
+        ctx.dtype = states.dtype
         return torch.cat(found)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        states, weight, ids, totals, *kept = ctx.saved_tensors
-        found = []
-        for at, (part, chosen, total, factor) in enumerate(_chunks(weight, states, ids, totals, gradient)):
-            logits = kept[at].clone() if kept else _logits(part, weight, ctx.temperature)
-            factor = (factor / ctx.temperature).unsqueeze(1)
-            slope = logits.sub_(total.unsqueeze(1)).exp_().mul_(-factor).scatter_add_(1, chosen.unsqueeze(1), factor)
-            found.append(slope.to(states.dtype) @ weight)
-        return torch.cat(found), None, None, None
+        (slopes,) = ctx.saved_tensors
+        return (slopes * gradient.unsqueeze(1)).to(ctx.dtype), None, None, None
 
 
 def of(roles: Roles, states: Tensor, ids: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
@@ -87,9 +84,12 @@ def _measured(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The four columns [n] of a chunk; each pass over [n, V] is made once."""
     logits, other = _logits(states, weight, temperature), _logits(reference, weight, temperature)
-    total, other_total = logits.logsumexp(-1), other.logsumexp(-1)
-    logp, ref = _picked(logits, total, ids), _picked(other, other_total, ids)
-    chances = (logits - total.unsqueeze(1)).exp_()
+    other_total = other.exp().sum(-1).log()
+    chances = logits.exp()
+    total = chances.sum(-1)
+    chances.div_(total.unsqueeze(1))
+    total = total.log()
+    logp, ref = _picked(logits, ids) - total, _picked(other, ids) - other_total
     entropy = total - torch.linalg.vecdot(chances, logits)
     kl = torch.linalg.vecdot(chances, logits.sub_(other)) - (total - other_total)
     return logp, ref, kl, entropy
@@ -113,9 +113,11 @@ def _chunks(weight: Tensor, *columns: Tensor) -> Any:
 
 
 def _logits(states: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    """Logits [n, V] in float32, less each row's largest: only differences matter, and no exp can overflow."""
     logits = F.linear(states, weight).float()
-    return logits if temperature == 1 else logits.div_(temperature)
+    logits = logits if temperature == 1 else logits.div_(temperature)
+    return logits.sub_(logits.amax(-1, keepdim=True))
 
 
-def _picked(logits: Tensor, total: Tensor, ids: Tensor) -> Tensor:
-    return logits.gather(-1, ids.unsqueeze(-1)).squeeze(-1) - total
+def _picked(logits: Tensor, ids: Tensor) -> Tensor:
+    return logits.gather(-1, ids.unsqueeze(-1)).squeeze(-1)

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from lab.decode import LARGEST, READ_AT_ONCE, SHAPES
+from lab.decode import LARGEST, READ_AT_ONCE, SHAPES, packs
 from lab.errors import ModelIncomplete
-from lab.logprobs import CHUNK, KEPT
+from lab.logprobs import CHUNK
 
 GIB = 2**30
 CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
@@ -176,14 +176,20 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool) -> list[Row]:
     width = 4 if fast else 2
     columns = knobs.prompt + knobs.tokens
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
-    copy = 4 * (facts.linear + facts.vocabulary * facts.hidden) if fast else 0
+    packed = lean and not fast and packs(torch.bfloat16, facts.parameters)
+    copy = (4 if fast else 2 if packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
     together = min(knobs.batch, max(1, READ_AT_ONCE // knobs.prompt**2)) if fast else knobs.batch
     attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
     passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
     reading = width * together * knobs.prompt * (passing + facts.size)
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
-        Row("folded copy", copy, "rollout", "the weights of the role that speaks, in float32"),
+        Row(
+            "folded copy",
+            copy,
+            "rollout",
+            f"the weights of the role that speaks, in {'float32' if fast else 'bfloat16'}",
+        ),
         Row("reading", max(reading, 20 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
     ]
 
@@ -209,8 +215,7 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool) -> list[Row]:
     passing = rows * columns * (8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns)
     logits = 0
     if stage != "reward":
-        count = rows * knobs.tokens * facts.vocabulary
-        logits = 12 * min(CHUNK, count) if count > KEPT else 10 * count
+        logits = 8 * min(CHUNK, rows * knobs.tokens * facts.vocabulary)
     why = f"{knobs.tokens} tokens a row over {facts.vocabulary:,} ids" if logits > passing else "of one layer"
     return [
         Row("activations", rows * columns * kept, "update", f"{rows} rows of {columns} tokens"),

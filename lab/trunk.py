@@ -19,25 +19,51 @@ from torch import Tensor, nn
 
 
 class _Adapted(torch.autograd.Function):
-    """x W' + scale (x A') B' for x [N, in], with gradients for x, A [R, in] and B [out, R]; W [out, in] is frozen."""
+    """x W' + scale (x A') B' for x [N, in] and the matrices A [r, in] and B [out, r] of layers side by side.
+
+    Gradients for x, every A and every B, which are float32 and put together in x's dtype; W [out, in] is frozen.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float, *lora: Tensor) -> Tensor:
+        a, b = packed(lora, x.dtype)
         inner = x @ a.t()  # [N, R]
         ctx.save_for_backward(x, inner, weight, a, b)
-        ctx.scale = scale
+        ctx.scale, ctx.sizes = scale, [matrix.shape for matrix in lora[len(lora) // 2 :]]
         return F.linear(x, weight, bias).addmm_(inner, b.t(), alpha=scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, inner, weight, a, b = ctx.saved_tensors
         back = gradient @ b  # [N, R]
-        for_x = for_a = for_b = None
-        if ctx.needs_input_grad[0]:
-            for_x = (gradient @ weight).addmm_(back, a, alpha=ctx.scale)
-        if ctx.needs_input_grad[3]:
-            for_a, for_b = (back.t() @ x).mul_(ctx.scale), (gradient.t() @ inner).mul_(ctx.scale)
-        return for_x, None, None, for_a, for_b, None
+        for_x = (gradient @ weight).addmm_(back, a, alpha=ctx.scale) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[4]:
+            return for_x, None, None, None, *(None for _ in ctx.sizes * 2)
+        ranks = [rank for _, rank in ctx.sizes]
+        for_a = (back.t() @ x).float().mul_(ctx.scale).split(ranks)
+        for_b = (gradient.t() @ inner).float().mul_(ctx.scale)
+        blocks = [part.split(ranks, 1)[i] for i, part in enumerate(for_b.split([out for out, _ in ctx.sizes]))]
+        return for_x, None, None, None, *for_a, *blocks
+
+
+class _Turned(torch.autograd.Function):
+    """Heads [B, H, S, D] turned by angles of cos and sin [B, 1, S, D], whose halves are alike; backward turns back."""
+
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turn(heads, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _turn(gradient, *ctx.saved_tensors, -1), None, None
+
+
+def _turn(heads: Tensor, cos: Tensor, sin: Tensor, way: int) -> Tensor:
+    found, half = heads * cos, heads.shape[-1] // 2
+    found[..., :half].addcmul_(heads[..., half:], sin[..., half:], value=-way)
+    found[..., half:].addcmul_(heads[..., :half], sin[..., :half], value=way)
+    return found
 
 
 class _Norm(torch.autograd.Function):
@@ -122,8 +148,8 @@ def _attention(
         parts = *own, *adapted((attention.k_proj, attention.v_proj), role, normed)
     size, (cos, sin) = attention.head_dim, turn
     query, key, value = (part.view(rows, -1, part.shape[-1] // size, size).transpose(1, 2) for part in parts)
-    query = _turned(query, cos[:, :, first:], sin[:, :, first:])  # [B, H, T, D]; keys and values [B, K, S, D]
-    read = _read(query, _turned(key, cos, sin), value, mask[:, :, first:], attention.scaling)
+    query = _Turned.apply(query, cos[:, :, first:], sin[:, :, first:])  # [B, H, T, D]; keys and values [B, K, S, D]
+    read = _read(query, _Turned.apply(key, cos, sin), value, mask[:, :, first:], attention.scaling)
     (out,) = adapted((attention.o_proj,), role, read.transpose(1, 2).flatten(0, 1).flatten(1))
     return out
 
@@ -139,11 +165,6 @@ def _read(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float)
     return torch.bmm(weights.view(rows * groups, -1, columns), value).view(rows, heads, asking, size)
 
 
-def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    low, high = heads.chunk(2, -1)
-    return heads * cos + torch.cat([-high, low], -1) * sin
-
-
 def _feed_forward(layer: nn.Module, role: str, flow: Tensor, dtype: torch.dtype, eps: float) -> Tensor:
     normed = _Norm.apply(flow, layer.post_attention_layernorm.weight.float(), eps, dtype)
     both = adapted((layer.mlp.gate_proj, layer.mlp.up_proj), role, normed, together=True)
@@ -153,8 +174,10 @@ def _feed_forward(layer: nn.Module, role: str, flow: Tensor, dtype: torch.dtype,
 
 def adapted(linears: Sequence[nn.Module], role: str, x: Tensor, together: bool = False) -> Any:
     """What layers of one input say in a role, each [N, out], or side by side."""
-    weight, bias, a, b, scale = parts_of(linears, role, x.dtype)
-    out = F.linear(x, weight, bias) if a is None else _Adapted.apply(x, weight, bias, a, b, scale)
+    weight, bias = frozen_of(linears, x.dtype)
+    lora = lora_of(linears, role)
+    scale = linears[0].scaling[role] if lora else 1.0
+    out = _Adapted.apply(x, weight, bias, scale, *lora) if lora else F.linear(x, weight, bias)
     return out if together else out.split([linear.out_features for linear in linears], -1)
 
 
@@ -162,14 +185,37 @@ def parts_of(
     linears: Sequence[nn.Module], role: str, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, float]:
     """Weight [out, in], bias, A [R, in], B [out, R] and scale of layers side by side; no A and B without an adapter."""
+    weight, bias = frozen_of(linears, dtype)
+    lora = lora_of(linears, role)
+    return (weight, bias, *packed(lora, dtype), linears[0].scaling[role]) if lora else (weight, bias, None, None, 1.0)
+
+
+def frozen_of(linears: Sequence[nn.Module], dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Weight [out, in] and bias of layers side by side."""
     bases = [getattr(linear, "base_layer", linear) for linear in linears]
-    weight = _side_by_side([base.weight for base in bases], dtype)
     bias = None if bases[0].bias is None else torch.cat([base.bias for base in bases]).to(dtype)
+    return _side_by_side([base.weight for base in bases], dtype), bias
+
+
+def lora_of(linears: Sequence[nn.Module], role: str) -> tuple[Tensor, ...]:
+    """Every A [r, in], then every B [out, r]; empty where the role has no adapter."""
     if role not in getattr(linears[0], "lora_A", {}):
-        return weight, bias, None, None, 1.0
-    a = torch.cat([linear.lora_A[role].weight for linear in linears]).to(dtype)
-    b = torch.block_diag(*(linear.lora_B[role].weight for linear in linears)).to(dtype)
-    return weight, bias, a, b, linears[0].scaling[role]
+        return ()
+    return *(linear.lora_A[role].weight for linear in linears), *(linear.lora_B[role].weight for linear in linears)
+
+
+def packed(lora: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A [R, in] one below the other, and B [out, R] with each layer's in a block of its own."""
+    many = len(lora) // 2
+    if many == 1:
+        return lora[0].to(dtype), lora[1].to(dtype)
+    a = torch.cat(lora[:many]).to(dtype)
+    b = a.new_zeros(sum(each.shape[0] for each in lora[many:]), len(a))
+    row = column = 0
+    for each in lora[many:]:
+        b[row : row + each.shape[0], column : column + each.shape[1]] = each
+        row, column = row + each.shape[0], column + each.shape[1]
+    return a, b
 
 
 def _side_by_side(weights: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

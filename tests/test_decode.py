@@ -194,13 +194,27 @@ def test_long_prompts_are_read_in_parts_with_the_same_result(tmp_path, monkeypat
 def test_a_model_too_large_to_copy_lends_its_weights_and_says_the_same_in_bfloat16(tmp_path, monkeypatch):
     roles = load(str(save(SHAPES["grouped heads, tied"], tmp_path)), device="cpu")
     attention = roles.model.base_model.model.model.layers[0].self_attn
-    lent = decode.borrow(roles.model, "sft", torch.bfloat16).layers[0].qkv.weight
+    lent = decode.borrow(roles.model, "sft", torch.bfloat16, pack=False).layers[0].qkv.weight
     assert lent.data_ptr() == attention.q_proj.base_layer.weight.data_ptr() and len(lent) == 128
     folded = sample(roles, "sft", PROMPTS, tokens=8, temperature=0)
     monkeypatch.setattr(decode.suits, "__defaults__", (10,))
     assert isinstance(_speaker(roles, "sft", PROMPTS, 4), decode.Decoder)
     borrowed = sample(roles, "sft", PROMPTS, tokens=8, temperature=0)
     assert sum(a == b for a, b in zip(folded, borrowed, strict=True)) >= 3, "bf16 may turn near ties"
+
+
+def test_packed_weights_say_what_the_models_own_say(tmp_path):
+    if not decode.packs(torch.bfloat16, 10):
+        pytest.skip("this processor's library does not pack bfloat16 matrices")
+    roles = load(str(save(SHAPES["grouped heads, tied"], tmp_path)), device="cpu")
+    plain, packed = (decode.borrow(roles.model, "sft", torch.bfloat16, pack=pack) for pack in (False, True))
+    assert packed.head.is_mkldnn and packed.layers[0].qkv.weight.is_mkldnn and not plain.head.is_mkldnn
+    said = [decode.Decoder(folded, PROMPTS, 2).start() for folded in (plain, packed)]
+    assert torch.allclose(*said, atol=0.02 * said[0].abs().max())
+
+
+def test_what_is_too_large_is_not_packed():
+    assert not decode.packs(torch.bfloat16, decode.PACKED + 1) and not decode.packs(torch.float32, 10)
 
 
 def test_weights_that_change_while_a_call_goes_on_do_not_mix_in(tmp_path):
