@@ -260,7 +260,7 @@ class Decoder:
     def __init__(self, folded: Folded, prompts: Sequence[Sequence[int]], tokens: int):
         self.folded, self.device = folded, folded.embed.device
         self.width = max(map(len, prompts))
-        self.distinct = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
+        self.distinct = sorted({tuple(prompt) for prompt in prompts}, key=lambda prompt: (len(prompt), prompt))
         number = {prompt: i for i, prompt in enumerate(self.distinct)}
         self.which = torch.tensor([number[tuple(prompt)] for prompt in prompts], device=self.device)
         self.column, columns = self.width, self.width + tokens
@@ -273,27 +273,27 @@ class Decoder:
         self.mask = _blocked(masked, self.cache[0].dtype)[:, None, None]  # [B, 1, 1, S]
 
     def start(self) -> Tensor:
-        """Logits [B, V] after the prompts; each distinct prompt is read once, a few at a time where they are long."""
-        together = max(1, READ_AT_ONCE // self.width**2)
-        last = [self._read(rows) for rows in torch.arange(len(self.distinct), device=self.device).split(together)]
+        """Logits [B, V] after the prompts; each distinct prompt is read once, with others about as long."""
+        last = [self._read(*ends) for ends in alike([len(prompt) for prompt in self.distinct])]
         return _logits(self.folded, torch.cat(last)[self.which])
 
-    def _read(self, chunk: Tensor) -> Tensor:
+    def _read(self, first: int, end: int) -> Tensor:
         """States [b, h] at the end of some distinct prompts, whose keys and values go to the rows that begin so."""
-        folded, width = self.folded, self.width
-        prompts = [self.distinct[i] for i in chunk.tolist()]
+        folded, prompts = self.folded, self.distinct[first:end]
+        width = max(map(len, prompts))
         ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=self.device)
         padding = width - torch.tensor([len(p) for p in prompts], device=self.device)
         columns = torch.arange(width, device=self.device)
         masked = (columns < padding[:, None])[:, None] | (columns > columns[:, None])  # [b, T, T]
         mask = _blocked(masked, self.cache[0].dtype).repeat_interleave(folded.heads // folded.groups, 1)[:, None]
         rotations = self.rotations[(columns - padding[:, None]).clamp(min=0)].flatten(0, 1)[:, None]
-        rows = ((self.which >= chunk[0]) & (self.which <= chunk[-1])).nonzero().flatten()
+        rows = ((self.which >= first) & (self.which < end)).nonzero().flatten()
         states = folded.embed[ids].flatten(0, 1).to(folded.wide)
         for layer, cache in zip(folded.layers, self.cache, strict=True):
             new = cache.new_empty(len(prompts), 2, folded.groups, width, folded.size)
             states = _layer(folded, layer, states, rotations, new, 0, mask)
-            cache[rows, :, :, :width] = new[self.which[rows] - chunk[0]]
+            cache[rows, :, :, : self.width - width] = 0  # never looked at, but no number may stand there that is none
+            cache[rows, :, :, self.width - width : self.width] = new[self.which[rows] - first]
         return states.unflatten(0, (len(prompts), width))[:, -1]
 
     def say(self, ids: Tensor) -> Tensor:
@@ -316,6 +316,19 @@ class Decoder:
             rows[place] = rows[moved]
         self.cache = [cache[: len(kept)] for cache in self.cache]
         self.mask, self.position = self.mask[: len(kept)], self.position[: len(kept)]
+
+
+def alike(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Rising lengths cut into runs (first, end) of at most 1.5 times their shortest, and not too many to read at once.
+
+    So a long prompt among short ones costs the short ones no padding.
+    """
+    found, first = [], 0
+    for place, length in enumerate(lengths):
+        if length > 1.5 * lengths[first] or (place - first + 1) * length**2 > max(READ_AT_ONCE, length**2):
+            found.append((first, place))
+            first = place
+    return [*found, (first, len(lengths))]
 
 
 def _blocked(masked: Tensor, dtype: torch.dtype) -> Tensor:

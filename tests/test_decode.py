@@ -244,3 +244,22 @@ def test_other_shapes_and_large_or_quantised_models_use_their_own_forward(tmp_pa
 def test_a_bias_that_is_not_folded_is_noticed(tmp_path):
     config = LlamaConfig(**SHAPES["grouped heads, tied"].to_dict() | {"mlp_bias": True})
     assert not decode.suits(roles_of(config, tmp_path).model, "policy")
+
+
+def test_prompts_are_read_with_others_about_as_long(monkeypatch):
+    assert decode.alike([4, 5, 6, 7, 40, 41]) == [(0, 3), (3, 4), (4, 6)]
+    assert decode.alike([3]) == [(0, 1)]
+    monkeypatch.setattr(decode, "READ_AT_ONCE", 50)
+    assert decode.alike([4, 4, 4, 4, 4, 9]) == [(0, 3), (3, 5), (5, 6)], "three of 4 are 48, one of 9 is over 50"
+
+
+def test_a_long_prompt_among_short_ones_changes_nothing_for_them(tmp_path):
+    roles = roles_of(SHAPES["grouped heads, tied"], tmp_path)
+    folded = decode.fold(roles.model, "policy")
+    short, long = [[7, 8, 9], [9, 8], [5, 5, 5, 5]], [list(range(10, 70))]
+    mixed, alone = decode.Decoder(folded, [*short, *long], 3), decode.Decoder(folded, short, 3)
+    for cache in mixed.cache:
+        cache.fill_(float("nan"))
+    assert torch.allclose(mixed.start()[:3], alone.start(), atol=1e-5)
+    ids = torch.tensor([1, 2, 3, 4])
+    assert torch.allclose(mixed.say(ids)[:3], alone.say(ids[:3]), atol=1e-5)
