@@ -24,6 +24,8 @@ from lab.tokens import figures
 
 Live = Callable[[], Ppo]
 _MAXIMUM = "policy/ratio_first"
+# A minibatch over this mean ratio says nothing about the policy that sampled it, and is not learned from (TRL 0.x).
+WILD = 10.0
 
 
 def begin(roles: Roles, cast: Cast, config: Ppo) -> State:
@@ -146,7 +148,8 @@ def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[
 def _update(state: State, cast: Cast, minibatch: Sequence[Part], rollout: Rollout, config: Ppo) -> dict[str, float]:
     """One optimizer step; the losses of microbatches add up to the loss of the whole minibatch.
 
-    When memory runs out, the same minibatch goes through in smaller parts, and so do all later ones.
+    When memory runs out, the same minibatch goes through in smaller parts, and so do all later ones. A wild one teaches
+    nothing.
     """
     count = sum(int(part.batch.mask.sum()) for part in minibatch)
 
@@ -162,7 +165,10 @@ def _update(state: State, cast: Cast, minibatch: Sequence[Part], rollout: Rollou
     totals, fitted = with_smaller_microbatches(summed, size, state.optimizer.zero_grad)
     state.microbatch = fitted if fitted < size else state.microbatch
     totals["policy/grad_norm"] = finite(state.clip_gradients(config.grad_clip), "gradient norm")
-    state.apply(config.learning_rate)
+    if totals["policy/ratio_mean"] > WILD:
+        state.optimizer.zero_grad(set_to_none=True)
+    else:
+        state.apply(config.learning_rate)
     return totals
 
 

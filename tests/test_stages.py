@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 from random import Random
@@ -67,6 +68,21 @@ def test_before_the_first_update_the_kl_is_exactly_zero_and_the_ratio_exactly_on
     step = next(event for event in events if isinstance(event, Step))
     assert step.metrics["kl/reference"] == 0.0 and step.metrics["kl/k1"] == 0.0
     assert step.metrics["policy/ratio_first"] == 0.0
+
+
+@pytest.mark.parametrize("off, learns", [(0.0, True), (3.0, False)])
+def test_a_minibatch_of_wild_ratios_is_not_learned_from(ready, off, learns):
+    config = replace(SHORT, beta=0.1, score_clip=5.0)
+    state = ppo.begin(ready, CAST, config)
+    prompts, responses = ppo.roll_out(state, CAST, asked(ready), config)
+    rollout = measure(ready, CAST, 0.1, [each.ids for each in prompts], responses, config)
+    rollout = replace(rollout, logp=rollout.logp - off)
+    before = weights(ready, "policy")
+    seen = ppo._update(state, CAST, rollout.minibatches[0], rollout, config)
+    assert seen["policy/ratio_mean"] == pytest.approx(math.exp(off), rel=1e-3)
+    same = all(torch.equal(value, before[name]) for name, value in weights(ready, "policy").items())
+    assert same is not learns
+    assert all(parameter.grad is None for parameter in ready.weights("policy").values())
 
 
 @pytest.mark.parametrize("value_model", ["head", "adapter"])
