@@ -16,6 +16,9 @@ from lab.studio import Studio
 
 PARTIAL_SECONDS = 0.08
 MOST_CANDIDATES, MOST_TOKENS, MOST_RESCORED = 8, 512, 256
+# How often an answer that another one has given already is drawn anew where answers are to be ranked: two that are the
+# same teach nothing. A policy that has only one thing to say is allowed to say it.
+REDRAWN = 2
 Answer = Iterator[dict[str, Any]]
 
 
@@ -57,15 +60,20 @@ class Server:
         tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
         prompt = text.prompt_ids(_prompt(payload), room=tokens)
         ids: list[list[int]] = [[] for _ in roles]
-        finished = [False] * len(roles)
-        said = monotonic()
-        for row, token, last in _together(studio, roles, prompt, tokens, temperature, int(payload.get("seed") or 0)):
-            if token is not None:
-                ids[row].append(token)
-            finished[row] = last
-            if monotonic() - said > PARTIAL_SECONDS:
-                yield self._said(ids, finished, roles)
-                said = monotonic()
+        finished, seed = [False] * len(roles), int(payload.get("seed") or 0)
+        draws = 1 + (REDRAWN if payload.get("distinct") is True and temperature else 0)
+        for draw in range(draws):
+            again = twins([text.decode(each) for each in ids]) if draw else list(range(len(roles)))
+            for row in again:
+                ids[row], finished[row] = [], False
+            said = monotonic()
+            speaking = [roles[row] for row in again]
+            for place, token, last in _together(studio, speaking, prompt, tokens, temperature, seed + 7919 * draw):
+                ids[again[place]].append(token)
+                finished[again[place]] = last
+                if monotonic() - said > PARTIAL_SECONDS:
+                    yield self._said(ids, finished, roles)
+                    said = monotonic()
         found = self._said(ids, [True] * len(roles), roles)
         yield found | {"done": True, "scores": self._guess(payload, prompt, ids), "ids": ids}
 
@@ -148,9 +156,14 @@ class Server:
         yield foretell_request(payload) | {"done": True}
 
 
+def twins(texts: Sequence[str]) -> list[int]:
+    """The rows that say what an earlier one says."""
+    return [row for row, text in enumerate(texts) if text.strip() in {each.strip() for each in texts[:row]}]
+
+
 def _together(
     studio: Studio, roles: Sequence[str], prompt: Sequence[int], tokens: int, temperature: float, seed: int
-) -> Iterator[tuple[int, int | None, bool]]:
+) -> Iterator[tuple[int, int, bool]]:
     """(candidate, token, whether it was its last): every policy says one token in turn, so that all grow at once."""
     rows = {role: [i for i, each in enumerate(roles) if each == role] for role in dict.fromkeys(roles)}
     speaking = {

@@ -16,6 +16,7 @@ from folders import make
 
 from lab.events import Step
 from lab.journal import append_json
+from lab.serve import twins
 from lab.store import Candidate
 from lab.worker import Worker
 from lab.workspace import Workspace
@@ -84,6 +85,18 @@ def test_candidates_of_several_policies_come_together_and_the_same_seed_gives_th
     first, again = lab.ask("candidates", wanted), lab.ask("candidates", wanted)
     assert len(first["texts"]) == 3 and first["finished"] == [True] * 3 and first["scores"] is None
     assert (first["texts"], first["ids"]) == (again["texts"], again["ids"])
+
+
+def test_answers_that_are_to_be_ranked_are_drawn_anew_where_two_say_the_same(lab):
+    assert twins(["so", "no", " so", "no", "yes"]) == [2, 3]
+    counts, policies = {False: 0, True: 0}, ["sft", "base", "sft", "base", "sft", "sft"]
+    for seed in range(6):
+        for distinct in counts:
+            wanted = {"prompt": "Why?", "policies": policies, "tokens": 1, "seed": seed, "distinct": distinct}
+            answer = lab.ask("candidates", wanted | {"temperature": 0.2})
+            counts[distinct] += len(twins(answer["texts"]))
+            assert answer["finished"] == [True] * 6 and all(len(ids) == 1 for ids in answer["ids"])
+    assert counts[True] < counts[False] / 2, counts
 
 
 def test_answers_stand_without_a_guess_where_the_reward_model_is_gone(lab):

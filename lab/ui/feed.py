@@ -159,6 +159,7 @@ class Feed:
             "temperature": pool.sampling.temperature,
             "tokens": pool.sampling.tokens,
             "seed": item.seed,
+            "distinct": pool.kind == "rank",
             "guess": newest.name if newest else "",
         }
         item.worker, item.asked = self.office.worker.pid, time.monotonic()
