@@ -40,6 +40,20 @@ def rank(page, keys: str = "123") -> None:
     )
 
 
+def test_whoever_presses_every_number_has_every_answer_placed(app, visit):
+    page = visit()
+    ready(page)
+    for key in "3124":
+        page.keyboard.press(key)
+    assert strip(page) == "C > A > B > D"
+    page.keyboard.press("4")
+    assert strip(page) == "C > A > B"
+    page.keyboard.press("4")
+    with page.expect_response("**/lab/board-submit"):
+        page.keyboard.press("Enter")
+    assert app.rankings()[-1].order == ((2,), (0,), (1,), (3,))
+
+
 def test_four_answers_stream_in_without_a_touch_and_keys_alone_rank_them(app, visit):
     page = visit()
     before = len(app.rankings())

@@ -46,7 +46,7 @@ function build() {
   find(".board-prompt").textContent = item.prompt;
   note.value = "";
   panels.clearTags();
-  cards.style.setProperty("--card", item.tokens > 100 ? "360px" : "216px");
+  cards.style.setProperty("--card", item.tokens > 100 ? "360px" : item.count > 2 ? "264px" : "196px");
   answers = Array.from({ length: item.count }, (_, index) => card(index));
   cards.replaceChildren(...answers.map((each) => each.card));
   if (focused) find(".board-prompt").focus({ preventScroll: true });
@@ -82,7 +82,11 @@ function fill(candidate, index) {
   const told = candidate.text || (candidate.finished ? "(empty answer)" : "");
   if (told.startsWith(now)) {
     if (told.length > now.length) text.append(told.slice(now.length));
-  } else text.textContent = told;
+  } else {
+    // It said what another one says and is drawn anew: whoever had placed it has not read this one yet.
+    text.textContent = told;
+    if (!card.classList.contains("writing")) ranking.drop(index);
+  }
   text.classList.toggle("empty", candidate.finished && !candidate.text);
   card.classList.toggle("writing", !candidate.finished);
 }

@@ -3,6 +3,7 @@ function makeRanking(count) {
   let groups = [];
   let joining = false; // the next answer joins the last group
   let past = [];
+  let given = -1; // the answer that took the last place by itself, until it is picked or anything else changes
 
   const placed = () => groups.flat();
   const complete = () => placed().length === count;
@@ -10,6 +11,7 @@ function makeRanking(count) {
 
   function change(next, join = false) {
     past.push({ groups, joining });
+    given = -1;
     groups = next.filter((group) => group.length);
     joining = join;
   }
@@ -28,11 +30,15 @@ function makeRanking(count) {
 
   function pick(index) {
     if (index >= count) return;
+    // Whoever presses all numbers in turn confirms the last place with the last press, and does not take it away.
+    if (index === given) return void (given = -1);
     if (placed().includes(index)) return change(without(index));
     const next = copy();
     if (joining && next.length) next.at(-1).push(index);
     else next.push([index]);
-    change(withLast(next));
+    const all = withLast(next);
+    change(all);
+    if (all !== next) given = all.at(-1)[0];
   }
 
   // Nothing placed: all are equal. All placed: the last two groups become one. Else: the next answer joins the last.
@@ -73,14 +79,19 @@ function makeRanking(count) {
     change(next);
   }
 
+  function drop(index) {
+    if (placed().includes(index)) change(without(index));
+  }
+
   function undo() {
     const before = past.pop();
+    given = -1;
     if (before) ({ groups, joining } = before);
     return Boolean(before);
   }
 
   return {
-    pick, tie, beside, tieWith, last, shift, undo, complete,
+    pick, tie, beside, tieWith, last, shift, drop, undo, complete,
     get groups() { return copy(); },
     get joining() { return joining; },
     get started() { return groups.length > 0; },

@@ -22,7 +22,7 @@ function makeTelling(find, letters) {
     const [same, twice] = found.again;
     if (twice) add(`You have ranked these answers before: ${same} of ${twice} pairs as then. `, true);
     if (!found.guess.length) return;
-    add(`The reward model guessed ${found.guess.map((index) => letters[index]).join(" > ")}: ${found.agreed} of ${found.pairs} pairs like you. `);
+    add(`The reward model guessed ${found.guess.map((index) => letters[index]).join(" > ")}${found.pairs ? `: ${found.agreed} of ${found.pairs} pairs like you` : ""}. `);
     if (found.total) add(`So far ${Math.round((100 * found.total_agreed) / found.total)} % of ${found.total} pairs.`, true);
   }
 
