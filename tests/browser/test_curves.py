@@ -204,3 +204,12 @@ def test_more_curves_opened_while_an_answer_is_on_its_way_come_whole(run, visit)
         """() => document.querySelector('#ppo-curves .curve[data-key="loss/policy"] .curve-plot')?.data?.[0].x.length
             === 12"""
     )
+
+
+def test_ticks_of_a_short_run_are_whole_steps_each_once(app, visit):
+    with made(app.workspace, total=3) as short:
+        short.write(*steps(1, 3))
+        page = visit("ppo")
+        wait_for_steps(page, 3)
+        page.locator(f"{SCORE} .xtick text").nth(2).wait_for()
+        assert page.locator(f"{SCORE} .xtick text").all_text_contents() == ["1", "2", "3"]

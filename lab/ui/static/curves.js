@@ -224,6 +224,9 @@ function decorate(card, layout, data) {
   const pad = high > low ? 0.05 * (high - low) : 0.5;
   layout.shapes = [...(low <= high ? bandShape(card, low - pad, high + pad) : []), ...gathered().map(markShape)];
   layout.annotations = signs();
+  // Steps are whole: between a few of them Plotly would put ticks at halves, and round them to the same number twice.
+  const [first, last] = zoom ?? [data[0].x[0] ?? 0, Math.max(...data.map((trace) => trace.x.at(-1) ?? 0))];
+  layout.xaxis.dtick = last - first < 6 ? 1 : undefined;
   const mode = data[0].x.length < 25 ? "lines+markers" : "lines";
   data.forEach((trace, index) => { if (index % 2 === 0) trace.mode = mode; });
 }
