@@ -169,6 +169,9 @@ def _machine_verbs(verbs: Any) -> None:
     )
     bench.add_argument("--trl-env", type=Path, help="where that environment is or will be made")
     bench.add_argument("--gpu", action="store_true", help="the measurements of docs/gpu.md, which need CUDA")
+    bench.add_argument(
+        "--page", type=int, default=0, metavar="N", help="instead: how long N browsers wait that rank at once"
+    )
     bench.add_argument("--models", default="", help="shapes to measure, with commas: 3M,8M,135M")
     bench.add_argument("--threads", type=int, default=0, help="threads of each measurement; 0: half of the cores")
 

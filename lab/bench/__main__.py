@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--trl-env", type=Path, help="TRL's own virtual environment; made there if it is not there yet")
     parser.add_argument("--threads", type=int, default=0, help="threads of each measurement; 0: half of the cores")
     parser.add_argument("--gpu", action="store_true", help="the measurements of docs/gpu.md, which need CUDA")
+    parser.add_argument("--page", type=int, default=0, metavar="N", help="instead: how long N browsers wait")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line of stdout")
     options = parser.parse_args()
     try:

@@ -18,7 +18,11 @@ MODELS = ("3M", "8M", "135M")
 
 
 def run(options: Any) -> dict[str, Any]:
-    """All figures, as a table on stdout and returned. options: quick, against_trl, trl_env, gpu, models, threads."""
+    """All figures, as a table on stdout and returned; options are the command line's."""
+    if getattr(options, "page", 0):
+        from lab.bench.page import run_page
+
+        return run_page(options.page, 20 if options.quick else 60)
     if options.gpu:
         from lab.bench.gpu import run_gpu
 
