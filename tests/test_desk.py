@@ -275,3 +275,15 @@ def test_the_reward_model_says_how_much_is_missing(office):
 def test_a_file_that_did_not_come_through_the_apps_upload_is_not_read(path):
     with pytest.raises((NotFound, BadInput)):
         sft.uploaded(path)
+
+
+def test_after_a_run_of_ppo_that_was_stopped_the_header_leads_to_compare(office):
+    from lab.ui.state import snapshot
+
+    for stage, why in (("reward", "done"), ("ppo", "stopped")):
+        run = office.workspace.new_run(stage, {})
+        run.adapter.mkdir()
+        result = {"pairs": 20, "pairs/accuracy": 0.8, "gain": 1.0}
+        write(run, Started(stage, 9, {}), Step(1, {}), Finished(1, why, result))
+    found = snapshot(office)
+    assert found["newest"]["ppo"] == "0002-ppo" and found["next"]["tab"] == "compare" and not found["next"]["start"]

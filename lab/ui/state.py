@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lab import trust
 from lab.journal import read_json
 from lab.ui.office import Office
+from lab.workspace import Run
 
 # A reward model refuses under 40 pairs to learn from and 10 to be tested on, parted by prompt; four ordered answers
 # give 6. One that generalises wants about thirty rankings.
@@ -26,7 +28,7 @@ def _look(office: Office) -> dict[str, Any]:
     busy = facts.get("busy") if ready else None
     counts = office.store.counts()
     runs = office.workspace.runs()
-    newest = {stage: _newest(office, stage) for stage in ("sft", "reward", "ppo")}
+    newest = {stage: _newest(runs, stage) for stage in ("sft", "reward", "ppo")}
     state = {
         "worker": "gone" if worker.given_up else "busy" if busy else "ready" if ready else "starting",
         "sentence": worker.sentence(),
@@ -46,9 +48,11 @@ def _look(office: Office) -> dict[str, Any]:
     return {**state, "next": next_step(state)}
 
 
-def _newest(office: Office, stage: str) -> str | None:
-    run = office.workspace.newest(stage)
-    return run.name if run else None
+def _newest(runs: Sequence[Run], stage: str) -> str | None:
+    """A PPO run that somebody stopped counts as well: it keeps a policy that can be judged."""
+    ended = ("done", "stopped") if stage == "ppo" else ("done",)
+    found = (run for run in reversed(runs) if run.stage == stage and run.status() in ended and run.adapter.is_dir())
+    return next((run.name for run in found), None)
 
 
 def next_step(state: dict[str, Any]) -> dict[str, str] | None:

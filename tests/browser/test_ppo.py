@@ -59,6 +59,7 @@ def test_a_running_run_is_paused_stepped_and_stopped_by_the_keyboard_alone(run, 
     run.write(Finished(5, "stopped", {}))
     state(page, "stopped")
     assert page.locator(f"{DESK} .desk-orders button", has_text="Resume").is_visible()
+    assert page.locator(f"{DESK} .lab-told").inner_text() == ""
 
 
 def test_a_knob_moves_while_it_runs_and_a_value_out_of_range_is_refused_in_words(run, visit):

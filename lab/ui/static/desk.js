@@ -82,7 +82,15 @@ function desk(options) {
     begin.hidden = Boolean(live) && !options.whileLive;
   }
 
+  // What an order said of the run ("it stops after this step") is no longer true once the run stands otherwise.
+  function forgetWords() {
+    const standing = `${run.name} ${run.status}`;
+    if (told.dataset.standing && told.dataset.standing !== standing && !told.classList.contains("is-bad")) told.tell("");
+    told.dataset.standing = standing;
+  }
+
   function showRun() {
+    forgetWords();
     repaint(state, run.status);
     write(where, sentence());
     bar.max = run.total || 1;
@@ -97,7 +105,7 @@ function desk(options) {
   function sentence() {
     const { status, step, total, progress, pace, left } = run;
     if (status === "queued") return "";
-    const doing = progress && status === "running" && progress.total > 1 ? `, ${progress.what} ${progress.done} of ${progress.total}` : "";
+    const doing = progress && status === "running" ? `, ${progress.what}${progress.total > 1 ? ` ${progress.done} of ${progress.total}` : ""}` : "";
     const time = status === "running" && pace ? `, ${number(pace, "seconds")} a step${left > 5 ? `, about ${duration(left)} left` : ""}` : "";
     return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.stepping ? ", one step more" : run.pausing ? ", once this step is done" : ""}`;
   }

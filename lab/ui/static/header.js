@@ -14,7 +14,8 @@ go.addEventListener("click", async () => {
   if (start) {
     starting = go.disabled = true;
     try {
-      await lab.post(`${start}-start`, {});
+      const { run } = await lab.post(`${start}-start`, {});
+      if (run) showRun(start, run);
     } catch (error) {
       line.textContent = error.message;
       setTimeout(() => (starting = go.disabled = false), 6000);
@@ -24,6 +25,12 @@ go.addEventListener("click", async () => {
   }
   lab.tab(tab);
 });
+
+// The page of a stage may still look at an earlier run.
+function showRun(page, run) {
+  (window.labChosen ??= {})[page] = [run];
+  window.dispatchEvent(new CustomEvent("lab-run", { detail: { page, runs: [run] } }));
+}
 
 again.addEventListener("click", () => {
   again.hidden = true;
