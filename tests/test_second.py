@@ -9,7 +9,8 @@ import pytest
 
 from lab.errors import BadInput, NoRows
 from lab.events import Finished, Sample, Started, to_json
-from lab.ui.compare.second import MOST, POINTS, along, called, chosen, kinship, opinion
+from lab.ui.compare.second import MOST, POINTS, along, chosen, kinship, opinion
+from lab.ui.desk import called
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
 

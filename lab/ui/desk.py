@@ -98,6 +98,12 @@ def in_force(track: Track) -> dict[str, Any]:
     return dict(config) | track.run.control()["live"]
 
 
+def called(run: Run) -> str:
+    """A run's title; a reward model's with the half of the rankings that it learned from."""
+    half = _config_of(run).get("half", "all")
+    return run.title() if half == "all" else f"{run.title()}, {half} half"
+
+
 def _config_of(run: Run) -> dict[str, Any]:
     try:
         return dict(run.facts().get("config") or {})

@@ -75,7 +75,7 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     return {
         "warnings": remedies.cards(track),
         "rewards": [
-            {"name": run.name, "title": run.title(), "doubt": trust.doubt(run)} for run in reversed(rewards[-50:])
+            {"name": run.name, "title": desk.called(run), "doubt": trust.doubt(run)} for run in reversed(rewards[-50:])
         ],
         "score": track.latest("reward/score") if track else None,
         "kl": track.latest("kl/reference") if track else None,

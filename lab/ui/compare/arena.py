@@ -10,9 +10,9 @@ from lab.config import Compare
 from lab.errors import BadInput
 from lab.events import Finished, Step
 from lab.ui.compare.export import adapter_file, formats, rankings_file
-from lab.ui.compare.second import called, opinion
+from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import tally
-from lab.ui.desk import tracks_of
+from lab.ui.desk import called, tracks_of
 from lab.ui.feed import known_policies
 from lab.ui.office import Office
 from lab.ui.pool import POLICY

@@ -11,7 +11,6 @@ from lab.events import Sample
 from lab.journal import read_json
 from lab.ui.office import Office
 from lab.ui.points import run_or_none
-from lab.ui.runs import facts_of
 from lab.workspace import Run
 
 # Answers that are scored anew, the points that they are averaged to, and the fewest that make a mean.
@@ -55,12 +54,6 @@ def prompts_of(reward: Run) -> frozenset[tuple[int, ...]]:
     """The prompts whose rankings a reward model was trained or tested on."""
     rows = (read_json(reward.folder / "data.json") or {}).get("rankings") or []
     return frozenset(tuple(row[0]) for row in rows)
-
-
-def called(reward: Run) -> str:
-    """A reward model's title, with the half of the rankings that it learned from."""
-    half = (facts_of(reward).get("config") or {}).get("half", "all")
-    return reward.title() if half == "all" else f"{reward.title()}, {half} half"
 
 
 def chosen(samples: Sequence[Sample]) -> list[Sample]:
