@@ -9,10 +9,12 @@ import pytest
 from lab.errors import BadInput, BadName, BadNumber, NoRows, NotFound
 from lab.store import Candidate, Comparison, Ranking
 from lab.ui.compare.tally import tally, wilson
+from lab.ui.model import SUGGESTIONS
 from lab.ui.office import checked_name, rater_name
 from lab.ui.pool import deal, read_pool
 from lab.ui.prompts import from_file
 from lab.ui.rank.guess import agreement
+from lab.world.questions import recognise
 
 
 def duel(order, policies=("sft", "base"), rater="me") -> Ranking:
@@ -124,3 +126,7 @@ def test_a_file_without_a_prompt_is_refused(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"x": 1}\n')
     with pytest.raises(NoRows):
         from_file(tmp_path / "a.jsonl")
+
+
+def test_the_built_in_model_knows_what_the_chat_suggests_to_ask():
+    assert all(recognise(each) for each in SUGGESTIONS)

@@ -25,11 +25,12 @@ KNOWN = (
     "HuggingFaceTB/SmolLM2-360M-Instruct",
     "Qwen/Qwen2.5-1.5B-Instruct",
 )
+# In the world of the built-in model, which knows no other; any larger one can answer them too.
 SUGGESTIONS = (
-    "Why is the sky blue?",
-    "Could you help me to plan a quiet Sunday?",
+    "How do I make pancakes?",
+    "Plan a quiz night for old friends on a rainy day.",
     "Which is faster, a horse or a snail?",
-    "Tell me a short story about a lost key.",
+    "Tell me a story about a fox and a lantern.",
 )
 CHARACTERS, TOKENS = 300, 160
 Turns = list[dict[str, Any]]

@@ -20,9 +20,9 @@ def test_the_chat_answers_and_shows_markup_as_text(visit):
 
 def test_a_suggestion_is_one_click_away_from_an_answer(visit):
     page = visit("model")
-    page.get_by_text("Why is the sky blue?").click()
+    page.get_by_text("How do I make pancakes?").click()
     page.wait_for_selector("#chat [data-testid=bot]")
-    assert "Why is the sky blue?" in page.inner_text("#chat [data-testid=user]")
+    assert "How do I make pancakes?" in page.inner_text("#chat [data-testid=user]")
 
 
 def test_the_loaded_base_is_named_and_a_wrong_name_is_refused_in_words(visit, app):
