@@ -16,7 +16,7 @@ from lab.events import Event, Finished, Progress, Started, Step
 from lab.models import Roles
 from lab.reward import Ranked
 from lab.rollout import Cast
-from lab.state import Learner, State, new_state
+from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite
 from lab.text import batch_of
 
@@ -35,7 +35,7 @@ class Pair:
 def begin(roles: Roles, cast: Cast, config: Dpo) -> State:
     """The policy as an exact copy of the reference; nothing else learns."""
     roles.add(cast.policy, like=cast.reference)
-    state = new_state(roles, [Learner(cast.policy)], config)
+    state = new_state(roles, [(cast.policy, "")], config)
     state.beta = config.beta
     return state
 

@@ -17,15 +17,13 @@ from lab.generate import sample
 from lab.models import Roles
 from lab.peak import cut, with_smaller_microbatches
 from lab.rollout import Cast, Part, Rollout, check_same_as_reference, measure, values_of
-from lab.state import Learner, State, new_state
+from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked
 from lab.tokens import figures
 
 Live = Callable[[], Ppo]
 _MAXIMUM = "policy/ratio_first"
-# At the adapter's rate a head that starts at nothing fits each rollout's noise and does worse on the next one.
-HEAD_PACE = 0.05
 # A minibatch over this mean ratio says nothing about the policy that sampled it, and is not learned from (TRL 0.x).
 WILD = 10.0
 
@@ -33,13 +31,13 @@ WILD = 10.0
 def begin(roles: Roles, cast: Cast, config: Ppo) -> State:
     """The state before step 1: the policy is an exact copy of the reference.
 
-    The value head on the policy's states says 0 everywhere and learns at its own pace; a value adapter starts as the
-    reward model, its head at the score.
+    The value head on the policy's states says 0 everywhere; a value adapter starts as the reward model, its head at the
+    score.
     """
     if cast.reward not in roles.heads:
         raise NotFound("There is no reward model yet, so PPO has nothing to follow. Train one on rankings first.")
     roles.add(cast.policy, like=cast.reference)
-    learners, head = [Learner(cast.policy), Learner(head="value", pace=HEAD_PACE)], roles.head("value")
+    groups, head = [(cast.policy, "value")], roles.head("value")
     with torch.no_grad():
         head.weight.zero_()
         if config.value_model == "adapter":
@@ -47,8 +45,8 @@ def begin(roles: Roles, cast: Cast, config: Ppo) -> State:
             head = roles.head("value")
             head.weight.copy_(roles.heads[cast.reward].weight * cast.scale.gain)
             head.bias.copy_(roles.heads[cast.reward].bias * cast.scale.gain + cast.scale.bias)
-            learners = [Learner(cast.policy), Learner("value", "value")]
-    state = new_state(roles, learners, config, eps=1e-5)
+            groups = [(cast.policy, ""), ("value", "value")]
+    state = new_state(roles, groups, config, eps=1e-5)
     state.beta = config.beta
     return state
 

@@ -18,7 +18,7 @@ from lab.losses import Groups, bt_accuracy, pairs_of, plackett_luce_loss, rankin
 from lab.models import Roles
 from lab.probe import first_head, learning_curve
 from lab.rollout import Scale
-from lab.state import Learner, State, new_state
+from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, step_seed
 from lab.text import Asked, batch_of
 
@@ -48,7 +48,7 @@ def begin(roles: Roles, config: Reward, role: str = "reward", reference: str = "
     """A copy of the reference's adapter with a fresh head."""
     roles.add(role, like=reference)
     roles.head(role, seed=config.seed)
-    return new_state(roles, [Learner(role, role)], config, weight_decay=config.weight_decay)
+    return new_state(roles, [(role, role)], config, weight_decay=config.weight_decay)
 
 
 def reward(

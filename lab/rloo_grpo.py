@@ -16,7 +16,7 @@ from lab.events import Event, Finished, Progress, Started, Step
 from lab.generate import sample
 from lab.models import Roles
 from lab.rollout import Cast, Part, check_same_as_reference, parts_of
-from lab.state import Learner, State, new_state
+from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked, batch_of
 
@@ -42,7 +42,7 @@ def begin(roles: Roles, cast: Cast, config: Group) -> State:
     if cast.reward not in roles.heads:
         raise NotFound("There is no reward model yet, so there is nothing to follow. Train one on rankings first.")
     roles.add(cast.policy, like=cast.reference)
-    state = new_state(roles, [Learner(cast.policy)], config, eps=1e-5)
+    state = new_state(roles, [(cast.policy, "")], config, eps=1e-5)
     state.beta = config.beta
     return state
 

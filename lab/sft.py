@@ -14,7 +14,7 @@ from lab.errors import NoRows
 from lab.events import Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
-from lab.state import Learner, State, new_state
+from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite
 from lab.text import Batch, batch_of
 
@@ -36,7 +36,7 @@ def begin(roles: Roles, config: Sft, role: str = "sft") -> State:
                 parameter.copy_(drawn.to(parameter))
             else:
                 parameter.zero_()
-    return new_state(roles, [Learner(role)], config)
+    return new_state(roles, [(role, "")], config)
 
 
 def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned: Sequence[str] = ()) -> Iterator[Event]:

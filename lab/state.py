@@ -34,9 +34,9 @@ class State:
         return [float(clip_grad_norm_(group["params"], largest)) for group in self.optimizer.param_groups][0]
 
     def apply(self, learning_rate: float) -> None:
-        """One optimizer step, each group at its own pace, with the gradients that are there; then there are none."""
+        """One optimizer step with the gradients that are there; then there are none."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * group["pace"]
+            group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
@@ -87,32 +87,19 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-@dataclass(frozen=True, slots=True)
-class Learner:
-    """An adapter, a head or both, whose gradients are held together and which learn at `pace` times the rate."""
+def new_state(roles: Roles, groups: Sequence[tuple[str, str]], config: Any, **options: float) -> State:
+    """A state whose (adapter, head) pairs learn under one AdamW, each with its own gradient clip; nothing else learns.
 
-    role: str = ""
-    head: str = ""
-    pace: float = 1.0
-
-    def parameters(self, roles: Roles) -> list[torch.nn.Parameter]:
-        """The adapter's and the head's, made trainable."""
-        head = roles.heads[self.head].parameters() if self.head else ()
-        return [*(roles.trainable(self.role) if self.role else ()), *head]
-
-
-def new_state(roles: Roles, learners: Sequence[Learner], config: Any, **options: float) -> State:
-    """A state whose learners have one AdamW, each with its own gradient clip; nothing else learns.
-
-    The config says in how many bits the moments are and whether layers are computed twice; the options are the
-    optimizer's.
+    A head of '' is none. The config says in how many bits the moments are and whether layers are computed twice; the
+    options are the optimizer's.
     """
     roles.freeze()
     roles.checkpointing = config.checkpointing == "on"
-    groups = [{"params": each.parameters(roles), "pace": each.pace} for each in learners]
-    optimizer = _adamw(groups, config.optimizer, roles.device, {"weight_decay": 0.0} | options)
-    adapters, heads = ([getattr(each, part) for each in learners] for part in ("role", "head"))
-    return State(roles, tuple(filter(None, adapters)), tuple(filter(None, heads)), optimizer)
+    found = []
+    for role, head in groups:
+        found.append({"params": [*roles.trainable(role), *(roles.heads[head].parameters() if head else ())]})
+    optimizer = _adamw(found, config.optimizer, roles.device, {"weight_decay": 0.0} | options)
+    return State(roles, tuple(role for role, _ in groups), tuple(head for _, head in groups if head), optimizer)
 
 
 def _adamw(

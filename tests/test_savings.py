@@ -12,7 +12,7 @@ from lab.errors import Unsupported
 from lab.loading import load
 from lab.models import needs_bitsandbytes
 from lab.rollout import Cast
-from lab.state import Learner, new_state
+from lab.state import new_state
 from lab.text import batch_of
 
 NAMES = ["gemma", "qwen3", "gpt2"]
@@ -101,7 +101,7 @@ def test_an_eight_bit_base_differs_from_float32_by_its_rounding_and_learns_in_th
 
 def moved(roles, optimizer, steps, state=None):
     """The adapter after some steps of SFT's optimizer on one batch."""
-    state = state or new_state(roles, [Learner("sft")], Sft(optimizer=optimizer))
+    state = state or new_state(roles, [("sft", "")], Sft(optimizer=optimizer))
     for _ in range(steps):
         sft.response_loss(roles, BATCH).backward()
         state.apply(1e-3)
@@ -132,7 +132,7 @@ def test_what_is_resumed_equals_what_was_not_interrupted_whatever_the_moments_ar
     half, _ = moved(wide(folders["llama"]), optimizer, 2)
     kept = half.pack()
     roles = wide(folders["llama"])
-    state = new_state(roles, [Learner("sft")], Sft(optimizer=optimizer))
+    state = new_state(roles, [("sft", "")], Sft(optimizer=optimizer))
     state.unpack(*kept)
     _, resumed = moved(roles, optimizer, 2, state)
     assert torch.equal(resumed, whole)
