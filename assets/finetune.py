@@ -19,6 +19,8 @@ from lab.world import corpus
 
 PAIRS, HELD_OUT = 40_000, 320
 CONFIG = Sft(steps=2500, learning_rate=2e-3)
+# Demonstrations are chosen: of those that do not answer, one in three stays, so that there is something to rank.
+UNANSWERING, KEPT_OF_THREE = ("evasive", "off the point"), 1
 
 
 def main() -> None:
@@ -28,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     began, roles = time.monotonic(), load(options.base, device="cpu")
-    pairs = [(pair.prompt, pair.response) for pair in corpus.pairs(PAIRS + HELD_OUT, CONFIG.seed)]
+    pairs = demonstrations(PAIRS + HELD_OUT)
     state = sft.begin(roles, CONFIG)
     bar, result = tqdm(total=CONFIG.steps, file=sys.stderr), {}
     for event in sft.sft(state, pairs[:PAIRS], lambda: CONFIG, held_out=pairs[PAIRS:]):
@@ -41,6 +43,18 @@ def main() -> None:
     card |= {"loss_held_out": round(result["loss/held_out"], 4), "seconds": round(time.monotonic() - began)}
     save_adapter(roles, "sft", EMBEDDED / options.base / "sft", **card)
     print(json.dumps(card))
+
+
+def demonstrations(count: int) -> list[tuple[str, str]]:
+    """Instruction pairs, most of them with an answer."""
+    found, unanswered = [], 0
+    for pair in corpus.pairs(count + count // 10, CONFIG.seed):
+        if pair.writer in UNANSWERING:
+            unanswered += 1
+            if unanswered % 3 >= KEPT_OF_THREE:
+                continue
+        found.append((pair.prompt, pair.response))
+    return found[:count]
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def _machine_verbs(verbs: Any) -> None:
         verbs, "quality", "quality", "how well the base and its SFT answer, read by the world's parser", workspace=False
     )
     _add_base(quality)
-    quality.add_argument("--count", type=int, default=200, help="unseen prompts")
+    quality.add_argument("--count", type=int, default=1000, help="unseen prompts")
     quality.add_argument("--seed", type=int, default=0)
     bench = _verb(
         verbs, "bench", "bench", "speed and memory of each part, against the machine's limit", workspace=False
