@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -20,7 +21,7 @@ from lab.world import corpus
 PAIRS, HELD_OUT = 40_000, 320
 CONFIG = Sft(steps=2500, learning_rate=2e-3)
 # Demonstrations are chosen: of those that do not answer, one in three stays, so that there is something to rank.
-UNANSWERING, KEPT_OF_THREE = ("evasive", "off the point"), 1
+UNANSWERING = ("evasive", "off the point")
 
 
 def main() -> None:
@@ -47,13 +48,10 @@ def main() -> None:
 
 def demonstrations(count: int) -> list[tuple[str, str]]:
     """Instruction pairs, most of them with an answer."""
-    found, unanswered = [], 0
+    found, unanswered = [], itertools.count(1)
     for pair in corpus.pairs(count + count // 10, CONFIG.seed):
-        if pair.writer in UNANSWERING:
-            unanswered += 1
-            if unanswered % 3 >= KEPT_OF_THREE:
-                continue
-        found.append((pair.prompt, pair.response))
+        if pair.writer not in UNANSWERING or next(unanswered) % 3 == 0:
+            found.append((pair.prompt, pair.response))
     return found[:count]
 
 

@@ -184,12 +184,7 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool) -> list[Row]:
     reading = width * together * knobs.prompt * (passing + facts.size)
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
-        Row(
-            "folded copy",
-            copy,
-            "rollout",
-            f"the weights of the role that speaks, in {'float32' if fast else 'bfloat16'}",
-        ),
+        Row("folded copy", copy, "rollout", f"the speaking role's weights in {'float32' if fast else 'bfloat16'}"),
         Row("reading", max(reading, 20 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
     ]
 

@@ -27,21 +27,22 @@ from time import monotonic, sleep
 from typing import Any
 
 from lab.bench.isolated import ROOT
-from lab.errors import LabError
-from lab.rater import Rater
+from lab.errors import BadNumber, LabError
+from lab.rater import MARK, Rater
 from lab.store import Candidate, Store
 from lab.workspace import Workspace
 from lab.world import questions, writers
 
+MOST = 500
 THINKING = (3.0, 7.0)  # seconds that a person takes for a ranking
 LOOKS_EVERY = 0.1
 STARTS_IN, TRAINS_IN = 120.0, 600.0
-RANKED_BEFORE, QUICK = 25, {"epochs": 1, "normalise_over": 16}
+RANKED_BEFORE, RANKER, QUICK = 25, MARK + "helpful", {"epochs": 1, "normalise_over": 16}
 
 
 @dataclass
 class Clock:
-    """Seconds that each kind of request took; thread-safe. `refused` counts answers that were errors."""
+    """Seconds that each kind of request took; thread-safe. `refused` counts browsers that gave up at an error."""
 
     taken: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     saved: int = 0
@@ -81,7 +82,6 @@ class Browser:
             answer, said = self._exchange(path, body)
         with self.clock.lock:
             self.clock.taken[kind].append(monotonic() - began)
-            self.clock.refused += answer.status != 200
         if answer.status != 200:
             raise LabError(f"The app answered {path} with {answer.status}: {said[:200].decode(errors='replace')}")
         return said
@@ -97,7 +97,16 @@ class Browser:
     def act(self, name: str, **body: Any) -> dict[str, Any]:
         return json.loads(self.ask(name, f"/lab/board-{name}", body))
 
-    def rank_until(self, deadline: float) -> None:
+    def visit(self, deadline: float) -> None:
+        """Rank until then; an error ends the visit, and is told in a line."""
+        try:
+            self._rank_until(deadline)
+        except (LabError, OSError) as problem:
+            with self.clock.lock:
+                self.clock.refused += 1
+            print(f"browser {self.seed} gave up: {problem}", file=sys.stderr, flush=True)
+
+    def _rank_until(self, deadline: float) -> None:
         """Open the page, then rank one prompt after the other."""
         self.ask("page", "/")
         view = self.act("next", tab=self.tab, pool=self.pool)
@@ -125,14 +134,19 @@ class Browser:
 
 
 def run_page(browsers: int, seconds: float) -> dict[str, Any]:
-    """The app alone, with that many browsers, and with them while PPO trains; each part is told when it ends."""
+    """The app alone, with that many browsers, and with them while PPO trains; each part is told when it ends.
+
+    Raises BadNumber for a crowd that is none or too large for threads.
+    """
+    if not 1 <= browsers <= MOST:
+        raise BadNumber(f"--page is {browsers}, outside 1 to {MOST}. Choose how many browsers rank at once.")
     found: dict[str, Any] = {"browsers": browsers, "seconds": seconds}
     with tempfile.TemporaryDirectory() as folder, _app(Path(folder) / "workspace") as (port, started):
         workspace = Workspace(Path(folder) / "workspace")
         found |= _say("start", {"page_answers_s": started, "first_token_s": first_token(port)})
         found["ranking"] = _say("ranking", crowd(port, browsers, seconds))
         with Store(workspace.root / "lab.db") as store:
-            _train(workspace, store, browsers)
+            _train(workspace, store)
             found["while PPO trains"] = _say("while PPO trains", crowd(port, browsers, seconds))
             kept = sum(each.rater == "me" for each in store.rankings())
         found["lost"] = found["ranking"]["saved"] + found["while PPO trains"]["saved"] - kept
@@ -143,7 +157,7 @@ def run_page(browsers: int, seconds: float) -> dict[str, Any]:
 def crowd(port: int, browsers: int, seconds: float) -> dict[str, float]:
     """That many browsers for so long; they come within the first seconds, one after the other."""
     clock, deadline = Clock(), monotonic() + seconds
-    threads = [Thread(target=Browser(port, clock, seed).rank_until, args=(deadline,)) for seed in range(browsers)]
+    threads = [Thread(target=Browser(port, clock, seed).visit, args=(deadline,)) for seed in range(browsers)]
     for thread in threads:
         thread.start()
         sleep(min(0.2, seconds / 10 / browsers))
@@ -196,17 +210,22 @@ def _answers(port: int, process: subprocess.Popen, began: float) -> float:
     raise LabError(f"The app did not answer within {STARTS_IN:.0f} s. Start it by hand to see why: python app.py.")
 
 
-def _train(workspace: Workspace, store: Store, browsers: int) -> None:
-    """A reward model on a few made rankings, then a PPO run that goes on while others rank."""
-    rng, taste = random.Random(0), Rater("helpful")
-    for number in range(RANKED_BEFORE):
+def rank_by_taste(store: Store, count: int, rater: str) -> None:
+    """Rankings of answers that really differ, by a simulated taste, stored under the rater's name."""
+    rng, taste = random.Random(3), Rater("helpful")
+    for number in range(count):
         question = questions.draw(rng)
         texts = list(dict.fromkeys(writers.write(question, writers.pick(rng), rng) for _ in range(8)))[:4]
         [prompt] = store.add_prompts([question.text], "built-in")
         comparison = store.add_comparison(prompt, [Candidate(text, "sft") for text in texts])
         order = taste.rank(question.text, texts, rng, [True] * len(texts))
-        store.rank(f"bench {number}", comparison, order, rater="bench")
-    reward = _order(workspace, store, "reward", QUICK, {"raters": "bench"}, "done")
+        store.rank(f"made {rater} {number}", comparison, order, rater=rater)
+
+
+def _train(workspace: Workspace, store: Store) -> None:
+    """A reward model on a few made rankings, then a PPO run that goes on while others rank."""
+    rank_by_taste(store, RANKED_BEFORE, RANKER)
+    reward = _order(workspace, store, "reward", QUICK, {"raters": RANKER}, "done")
     _order(workspace, store, "ppo", {"steps": 10_000}, {"reward": reward, "anyway": True}, "running")
 
 
@@ -247,7 +266,7 @@ def table(found: dict[str, Any]) -> str:
             row: Sequence[str] = [f"{each.get(f'{kind}_p{at}_ms', float('nan')):>7.0f}" for at in (50, 95, 99)]
             lines.append(f"{part:<18}{kind:<10}{''.join(row)}")
         lines.append(
-            f"{part:<18}{each['saved']} rankings saved, {each['refused']} requests refused; the next prompt was there "
+            f"{part:<18}{each['saved']} rankings saved, {each['refused']} browsers gave up; the next prompt was there "
             f"with the save in {each['next_was_ready']:.0%}"
         )
     return "\n".join([*lines, f"rankings that were answered and are not on the disk: {found['lost']}"])

@@ -12,16 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from lab.rater import Rater
-from lab.store import Candidate, Store
+from lab.bench.page import rank_by_taste
+from lab.store import Store
 from lab.workspace import Workspace
-from lab.world import questions, writers
 
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = (
@@ -98,18 +96,6 @@ def tuned(tmp_path_factory) -> Iterator[App]:
         train(running, store, "ppo", small, {"reward": "0001-reward", "reference": "sft", "anyway": True})
     yield running
     stop(running)
-
-
-def rank_by_taste(store: Store, count: int, rater: str) -> None:
-    """Rankings of answers that really differ, by a simulated taste, as if a person had clicked."""
-    rng, taste = Random(3), Rater("helpful")
-    for number in range(count):
-        question = questions.draw(rng)
-        texts = list(dict.fromkeys(writers.write(question, writers.pick(rng), rng) for _ in range(8)))[:4]
-        prompt = store.add_prompts([question.text], "built-in")[0]
-        comparison = store.add_comparison(prompt, [Candidate(text, "sft") for text in texts])
-        order = taste.rank(question.text, texts, rng, [True] * len(texts))
-        store.rank(f"made {rater} {number}", comparison, order, rater=rater)
 
 
 def train(app: App, store: Store, stage: str, config: dict, inputs: dict) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from lab.bench.page import Clock, crowd
+import pytest
+
+from lab.bench.page import Clock, crowd, run_page
+from lab.errors import BadNumber
+
+from .conftest import free_port
 
 
 def test_what_a_crowd_saves_is_on_the_disk_and_nothing_is_refused(app):
@@ -19,3 +24,15 @@ def test_percentiles_are_those_of_the_seconds_that_were_taken():
     found = clock.told()
     assert [found[f"submit_p{at}_ms"] for at in (50, 95, 99)] == [500, 950, 990]
     assert found["next_was_ready"] == 0.75
+
+
+def test_a_browser_that_reaches_nobody_gives_up_in_a_line_and_is_counted(capfd):
+    assert crowd(free_port(), 2, 1)["refused"] == 2
+    told = capfd.readouterr().err
+    assert told.count("gave up") == 2 and "Traceback" not in told
+
+
+@pytest.mark.parametrize("browsers", [0, -3, 501])
+def test_a_crowd_that_is_none_or_too_large_is_refused(browsers):
+    with pytest.raises(BadNumber, match="--page"):
+        run_page(browsers, 1)
