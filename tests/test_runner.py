@@ -22,7 +22,7 @@ import lab as package
 from lab import checkpoint
 from lab.diagnose import Diagnosis
 from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings, UnsureReward
-from lab.events import Changed, Failed, Finished, Progress, Step
+from lab.events import Changed, Failed, Finished, Progress, Started, Step
 from lab.journal import Journal
 from lab.loading import load
 from lab.runner import drive, steps_of
@@ -327,7 +327,8 @@ def test_kill_9_in_the_middle_of_a_run_loses_at_most_the_steps_since_the_last_ch
 @pytest.mark.slow
 def test_60_kills_at_random_moments_and_20_inside_a_checkpoint_all_resume(rewarded, folder):
     rewarded.workspace.set_base({"base": str(folder), "four_bit": False})
-    kill_and_resume(rewarded, 60, 4000, seed=2)
+    run = kill_and_resume(rewarded, 60, 1500, seed=2)
+    assert sum(isinstance(event, Started) for event, _ in run.events().events) == 61
     job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
     list(drive(job))
     for number in range(20):
