@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from lab import arithmetic
 from lab.loading import EMBEDDED, default_device
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "plotly")
@@ -35,6 +36,7 @@ def examine(workspace: Path) -> list[dict[str, Any]]:
         _memory(),
         _disk(workspace),
         _device(),
+        _products(),
         _embedded(),
         _sqlite(),
         _four_bit(),
@@ -83,6 +85,18 @@ def _device() -> dict[str, Any]:
         return _row("device", True, device)
     free, total = torch.cuda.mem_get_info()
     return _row("device", True, f"{torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+
+
+def _products() -> dict[str, Any]:
+    import torch
+
+    if default_device() != "cpu":
+        return _row("products", True, "bfloat16")
+    chosen = arithmetic.fastest()
+    other = torch.float32 if chosen == torch.bfloat16 else torch.bfloat16
+    times = arithmetic.seconds(other) / arithmetic.seconds(chosen)
+    name, slower = (str(dtype).removeprefix("torch.") for dtype in (chosen, other))
+    return _row("products", True, f"{name}, here {times:.1f} times as fast as {slower}")
 
 
 def _embedded() -> dict[str, Any]:

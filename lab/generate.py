@@ -58,11 +58,12 @@ def stream(
 
 def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> decode.Decoder | Plain:
     """The fast loop where it computes what the model does, on copied weights if they are few; else its own forward."""
-    with roles.using(role), roles.autocast():  # refuses a role that nobody plays
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    roles.check(role)
     if decode.suits(roles.model, role):
         return decode.Decoder(decode.fold(roles.model, role), prompts, tokens)
     if roles.lean(role):
+        kept = roles.model.get_input_embeddings().weight.dtype
+        dtype = kept if kept == torch.bfloat16 else roles.products  # never a wider copy of a base too large for one
         return decode.Decoder(decode.borrow(roles.model, role, dtype), prompts, tokens)
     return Plain(roles, role, prompts)
 

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from lab import decode, hub, parity, trunk
+from lab import allocator, arithmetic, decode, hub, parity, trunk
 from lab.errors import ModelIncomplete, Unsupported
 from lab.models import BASE, Roles, lora_config, needs_bitsandbytes
 from lab.text import Text
@@ -66,6 +66,9 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
 
     if precision in QUANTISED:
         needs_bitsandbytes(f"A base in {precision}", chosen)
+    if chosen.type == "cpu":
+        allocator.keep_freed()
+        allocator.bound_compiled()
     where = folder_of(name, say)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
@@ -82,9 +85,9 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     with torch.random.fork_rng():
         torch.manual_seed(0)  # an adapter's first half is random: the same in every process, or no run could be resumed
         peft = get_peft_model(model, lora_config(8), adapter_name="sft").eval()
-    if chosen.type == "cpu" and precision not in QUANTISED:
-        _settle_on_cpu(peft, precision)
-    roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision)
+    on_cpu = chosen.type == "cpu" and precision not in QUANTISED
+    products = _settle_on_cpu(peft, precision) if on_cpu else torch.bfloat16
+    roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision, products)
     roles.changed()
     roles.freeze()
     parity.check(roles)
@@ -138,14 +141,19 @@ def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
     return model
 
 
-def _settle_on_cpu(peft: Any, precision: str) -> None:
-    """bf16 weights where our own pass keeps the states in fp32; in fp32 where the library's pass must do it."""
+def _settle_on_cpu(peft: Any, precision: str) -> torch.dtype:
+    """Weights as this processor's products want them where our own pass keeps the states in fp32; in fp32 where the
+    library's pass must do it. Returns what products are computed in."""
     if decode.suits(peft, BASE, largest=10**12):
+        if precision == "auto" and arithmetic.weights(peft.num_parameters()) == torch.float32:
+            peft.float()
         trunk.fuse(peft)
-    elif precision == "float16" and any(isinstance(module, nn.LayerNorm) for module in peft.modules()):
+        return arithmetic.fastest()
+    if precision == "float16" and any(isinstance(module, nn.LayerNorm) for module in peft.modules()):
         raise Unsupported("A CPU cannot compute this shape's layer norms in float16. Choose bfloat16 or auto.")
-    elif precision == "auto":
+    if precision == "auto":
         peft.float()
+    return arithmetic.fastest() if precision in ("auto", "float32") else torch.bfloat16
 
 
 def fingerprint(roles: Roles) -> str:

@@ -102,10 +102,7 @@ def _frozen_head(roles: Roles) -> Tensor | None:
         return None
     if getattr(roles.model.config, "final_logit_softcapping", None):
         return None
-    with roles.autocast():
-        cast = torch.is_autocast_enabled(roles.device.type)
-        dtype = torch.get_autocast_dtype(roles.device.type) if cast else head.weight.dtype
-    return head.weight.detach().to(dtype)
+    return head.weight.detach().to(head.weight.dtype if roles.device.type == "mps" else roles.products)
 
 
 def _chunks(weight: Tensor, *columns: Tensor) -> Any:

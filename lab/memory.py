@@ -3,6 +3,7 @@
 Bytes per token and per layer, from the tensors that the passes keep (ALGORITHMS.md section 2 counts the library's):
 
     lean pass (lab/trunk.py)   16 h + 4 K D + 6 f + 6 H S    h hidden, f intermediate, H heads, K groups of D, S columns
+      with float32 products    24 h + 8 K D + 12 f + 4 H S
     the library's pass         91 h, or 4 h and one layer's 91 h with gradient checkpointing
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 
+from lab import arithmetic
 from lab.decode import LARGEST, READ_AT_ONCE, SHAPES, packs
 from lab.errors import ModelIncomplete
 from lab.logprobs import CHUNK
@@ -126,13 +128,14 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     held = {"sft": 1, "reward": 2, "ppo": 2 + trained}[stage]
     adapter = facts.lora * knobs.rank
     rows = [
-        _base(facts, knobs, lean or device != "cpu"),
+        _base(facts, knobs, lean, device),
         Row("adapters", 4 * adapter * held, "always", f"{held} adapters of {adapter:,} numbers in float32"),
         Row("optimizer", _moments(knobs) * adapter * trained, "always", "gradient and two moments for what is trained"),
     ]
-    rows += _rollout(facts, knobs, lean) if stage != "sft" else []
-    rows += _score(facts, knobs) if stage == "ppo" else []
-    rows += _update(facts, stage, knobs, lean)
+    width = 4 if device == "cpu" and not knobs.quantised and arithmetic.fastest() == torch.float32 else 2
+    rows += _rollout(facts, knobs, lean, width) if stage != "sft" else []
+    rows += _score(facts, knobs, width) if stage == "ppo" else []
+    rows += _update(facts, stage, knobs, lean, width)
     if device != "cpu":
         rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
     return rows
@@ -158,25 +161,28 @@ def total(rows: list[Row], device: str = "cpu") -> int:
     return round(peak * (1.0 if device == "cpu" else SPARE))
 
 
-def _base(facts: Facts, knobs: Knobs, halved: bool) -> Row:
+def _base(facts: Facts, knobs: Knobs, lean: bool, device: str) -> Row:
     if knobs.quantised:
         bits, width = ("4.13", 0.5159) if knobs.precision == "4-bit" else ("8", 1.0)
         size = width * facts.linear + 2 * (facts.parameters - facts.linear)
         return Row("base", round(size), "always", f"{bits} bits a weight of linear layers, the others in bfloat16")
-    words = knobs.precision if knobs.precision != "auto" else "bfloat16" if halved else "float32"
+    words = knobs.precision
+    if words == "auto":
+        kept = torch.bfloat16 if device != "cpu" else arithmetic.weights(facts.parameters) if lean else torch.float32
+        words = str(kept).removeprefix("torch.")
     width = 4 if words == "float32" else 2
     return Row(
         "base", width * facts.parameters, "always", f"{facts.parameters:,} numbers in {words}, shared by all roles"
     )
 
 
-def _rollout(facts: Facts, knobs: Knobs, lean: bool) -> list[Row]:
+def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
     """The cache of all answers at their longest, the fast loop's copy of the weights, and sampling's logits."""
     fast = facts.lean and not knobs.quantised and facts.linear <= LARGEST
-    width = 4 if fast else 2
+    width = 4 if fast else width
     columns = knobs.prompt + knobs.tokens
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
-    packed = lean and not fast and packs(torch.bfloat16, facts.parameters)
+    packed = lean and not fast and width == 2 and packs(torch.bfloat16, facts.parameters)
     copy = (4 if fast else 2 if packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
     together = min(knobs.batch, max(1, READ_AT_ONCE // knobs.prompt**2)) if fast else knobs.batch
     attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
@@ -189,7 +195,7 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool) -> list[Row]:
     ]
 
 
-def _score(facts: Facts, knobs: Knobs) -> list[Row]:
+def _score(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
     """One micro-batch without gradients: two roles' states, then their logits and what is worked out from them."""
     logits = knobs.microbatch * knobs.tokens * facts.vocabulary
     together = 18 * min(CHUNK, logits)
@@ -201,16 +207,19 @@ def _score(facts: Facts, knobs: Knobs) -> list[Row]:
     ]
 
 
-def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool) -> list[Row]:
+def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int) -> list[Row]:
     """What one micro-batch keeps for its backward pass, and the larger of what that pass starts and goes on with."""
     rows, columns = knobs.microbatch * (4 if stage == "reward" else 1), knobs.prompt + knobs.tokens
-    kept = facts.layers * per_layer(facts, columns, lean) + 8 * facts.hidden
+    whole = per_layer(facts, columns, lean, width)
+    kept = facts.layers * whole + 8 * facts.hidden
+    if lean:  # in the last layer only response tokens speak
+        kept -= round(knobs.prompt / columns * (whole - (4 + width) * facts.hidden - _keys(facts, width)))
     if knobs.checkpointing == "on" and not lean:
-        kept = 4 * facts.layers * facts.hidden + per_layer(facts, columns, lean)
+        kept = 4 * facts.layers * facts.hidden + whole
     passing = rows * columns * (8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns)
     logits = 0
     if stage != "reward":
-        logits = 8 * min(CHUNK, rows * knobs.tokens * facts.vocabulary)
+        logits = (4 if width == 4 else 6) * min(CHUNK, rows * knobs.tokens * facts.vocabulary)
     why = f"{knobs.tokens} tokens a row over {facts.vocabulary:,} ids" if logits > passing else "of one layer"
     return [
         Row("activations", rows * columns * kept, "update", f"{rows} rows of {columns} tokens"),
@@ -218,12 +227,18 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool) -> list[Row]:
     ]
 
 
-def per_layer(facts: Facts, columns: int, lean: bool) -> int:
-    """Bytes per token that a layer keeps for the backward pass."""
+def per_layer(facts: Facts, columns: int, lean: bool, width: int = 2) -> int:
+    """Bytes per token that a layer keeps for the backward pass, products being `width` bytes a number."""
     if not lean:
         return 91 * facts.hidden
-    attention = 4 * facts.groups * facts.size + 6 * facts.heads * columns
-    return 12 * facts.hidden + 4 * facts.heads * facts.size + attention + 6 * facts.inner
+    weighed = (4 if width == 4 else 6) * facts.heads * columns
+    asked = 2 * width * facts.heads * facts.size
+    return (8 + 2 * width) * facts.hidden + asked + _keys(facts, width) + weighed + 3 * width * facts.inner
+
+
+def _keys(facts: Facts, width: int) -> int:
+    """Bytes per token of a layer's keys and values."""
+    return 2 * width * facts.groups * facts.size
 
 
 def room_of(device: str) -> int:

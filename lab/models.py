@@ -26,8 +26,8 @@ class Roles:
     """One copy of the base weights that plays every part.
 
     An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is
-    what the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `checkpointing` whether
-    the library's pass keeps only what runs between two layers.
+    what the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `products` what its
+    products are computed in, `checkpointing` whether the library's pass keeps only what runs between two layers.
     """
 
     model: Any
@@ -36,6 +36,7 @@ class Roles:
     device: torch.device
     name: str = ""
     precision: str = "auto"
+    products: torch.dtype = torch.bfloat16
     checkpointing: bool = False
     _layers: list[Any] = field(default_factory=list)
     _lean: dict[str, bool] = field(default_factory=dict)
@@ -175,8 +176,9 @@ class Roles:
         return self.heads[role](states[torch.arange(len(last), device=states.device), last].float()).squeeze(-1)
 
     def autocast(self) -> torch.autocast:
-        """bf16 arithmetic around fp32 adapters and heads; Apple's MPS computes as the weights are."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type != "mps")
+        """bf16 products around fp32 adapters and heads where they pay; Apple's MPS computes as the weights are."""
+        enabled = self.device.type != "mps" and self.products == torch.bfloat16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def copy_weights(source: dict[str, torch.Tensor], target: dict[str, nn.Parameter]) -> None:

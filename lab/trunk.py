@@ -21,7 +21,8 @@ from torch import Tensor, nn
 class _Adapted(torch.autograd.Function):
     """x W' + scale (x A') B' for x [N, in] and the matrices A [r, in] and B [out, r] of layers side by side.
 
-    Gradients for x, every A and every B, which are float32 and put together in x's dtype; W [out, in] is frozen.
+    Gradients for x, every A and every B, which are float32 and put together in x's dtype. W [out, in] is frozen and
+    kept as it is stored: in another dtype than x's it is turned anew in each pass.
     """
 
     @staticmethod
@@ -30,13 +31,15 @@ class _Adapted(torch.autograd.Function):
         inner = x @ a.t()  # [N, R]
         ctx.save_for_backward(x, inner, weight, a, b)
         ctx.scale, ctx.sizes = scale, [matrix.shape for matrix in lora[len(lora) // 2 :]]
-        return F.linear(x, weight, bias).addmm_(inner, b.t(), alpha=scale)
+        return F.linear(x, weight.to(x.dtype), bias).addmm_(inner, b.t(), alpha=scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, inner, weight, a, b = ctx.saved_tensors
         back = gradient @ b  # [N, R]
-        for_x = (gradient @ weight).addmm_(back, a, alpha=ctx.scale) if ctx.needs_input_grad[0] else None
+        for_x = None
+        if ctx.needs_input_grad[0]:
+            for_x = (gradient @ weight.to(x.dtype)).addmm_(back, a, alpha=ctx.scale)
         if not ctx.needs_input_grad[4]:
             return for_x, None, None, None, *(None for _ in ctx.sizes * 2)
         ranks = [rank for _, rank in ctx.sizes]
@@ -174,10 +177,11 @@ def _feed_forward(layer: nn.Module, role: str, flow: Tensor, dtype: torch.dtype,
 
 def adapted(linears: Sequence[nn.Module], role: str, x: Tensor, together: bool = False) -> Any:
     """What layers of one input say in a role, each [N, out], or side by side."""
-    weight, bias = frozen_of(linears, x.dtype)
+    weight, bias = frozen_of(linears)
+    bias = bias if bias is None else bias.to(x.dtype)
     lora = lora_of(linears, role)
     scale = linears[0].scaling[role] if lora else 1.0
-    out = _Adapted.apply(x, weight, bias, scale, *lora) if lora else F.linear(x, weight, bias)
+    out = _Adapted.apply(x, weight, bias, scale, *lora) if lora else F.linear(x, weight.to(x.dtype), bias)
     return out if together else out.split([linear.out_features for linear in linears], -1)
 
 
@@ -185,16 +189,17 @@ def parts_of(
     linears: Sequence[nn.Module], role: str, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, float]:
     """Weight [out, in], bias, A [R, in], B [out, R] and scale of layers side by side; no A and B without an adapter."""
-    weight, bias = frozen_of(linears, dtype)
+    weight, bias = frozen_of(linears)
+    weight, bias = weight.to(dtype), bias if bias is None else bias.to(dtype)
     lora = lora_of(linears, role)
     return (weight, bias, *packed(lora, dtype), linears[0].scaling[role]) if lora else (weight, bias, None, None, 1.0)
 
 
-def frozen_of(linears: Sequence[nn.Module], dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Weight [out, in] and bias of layers side by side."""
+def frozen_of(linears: Sequence[nn.Module]) -> tuple[Tensor, Tensor | None]:
+    """Weight [out, in] and bias of layers side by side, as they are stored."""
     bases = [getattr(linear, "base_layer", linear) for linear in linears]
-    bias = None if bases[0].bias is None else torch.cat([base.bias for base in bases]).to(dtype)
-    return _side_by_side([base.weight for base in bases], dtype), bias
+    bias = None if bases[0].bias is None else torch.cat([base.bias for base in bases])
+    return _side_by_side([base.weight for base in bases]), bias
 
 
 def lora_of(linears: Sequence[nn.Module], role: str) -> tuple[Tensor, ...]:
@@ -218,15 +223,15 @@ def packed(lora: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def _side_by_side(weights: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+def _side_by_side(weights: Sequence[Tensor]) -> Tensor:
     """[sum of out, in]: one view where `fuse` has laid them side by side, else a copy."""
     first = weights[0]
     total = sum(weight.shape[0] for weight in weights)
     storage, reach = first.untyped_storage(), first.storage_offset() + total * first.shape[1]
     if all(weight.untyped_storage().data_ptr() == storage.data_ptr() for weight in weights):
         if reach * first.element_size() <= storage.nbytes():
-            return first.as_strided((total, first.shape[1]), (first.shape[1], 1)).detach().to(dtype)
-    return torch.cat([weight.detach() for weight in weights]).to(dtype)
+            return first.as_strided((total, first.shape[1]), (first.shape[1], 1)).detach()
+    return torch.cat([weight.detach() for weight in weights])
 
 
 @torch.no_grad()

@@ -22,3 +22,9 @@ def source(tmp_path):
     from published import published
 
     return lambda name: published(name, tmp_path)
+
+
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Products are computed in float32, whatever this processor is faster in."""
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: torch.float32)

@@ -191,16 +191,20 @@ def test_long_prompts_are_read_in_parts_with_the_same_result(tmp_path, monkeypat
     assert torch.allclose(parts.say(ids), whole.say(ids), atol=1e-5)
 
 
-def test_a_model_too_large_to_copy_lends_its_weights_and_says_the_same_in_bfloat16(tmp_path, monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_model_too_large_to_copy_lends_its_weights_and_says_the_same(tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: dtype)
     roles = load(str(save(SHAPES["grouped heads, tied"], tmp_path)), device="cpu")
     attention = roles.model.base_model.model.model.layers[0].self_attn
-    lent = decode.borrow(roles.model, "sft", torch.bfloat16, pack=False).layers[0].qkv.weight
+    lent = decode.borrow(roles.model, "sft", dtype, pack=False).layers[0].qkv.weight
     assert lent.data_ptr() == attention.q_proj.base_layer.weight.data_ptr() and len(lent) == 128
     folded = sample(roles, "sft", PROMPTS, tokens=8, temperature=0)
     monkeypatch.setattr(decode.suits, "__defaults__", (10,))
     assert isinstance(_speaker(roles, "sft", PROMPTS, 4), decode.Decoder)
     borrowed = sample(roles, "sft", PROMPTS, tokens=8, temperature=0)
-    assert sum(a == b for a, b in zip(folded, borrowed, strict=True)) >= 3, "bf16 may turn near ties"
+    assert sum(a == b for a, b in zip(folded, borrowed, strict=True)) >= (
+        3 if dtype == torch.bfloat16 else len(PROMPTS)
+    ), "bf16 may turn near ties"
 
 
 def test_packed_weights_say_what_the_models_own_say(tmp_path):

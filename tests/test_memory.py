@@ -16,7 +16,6 @@ from lab.events import Warned
 from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
 from lab.memory import GIB, Knobs, Row, facts_from, facts_of, foretell, total
-from lab.models import Roles
 from lab.peak import cut, measured, rehearse, with_smaller_microbatches
 from lab.rollout import parts_of
 from lab.studio import Studio
@@ -34,7 +33,9 @@ SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
         ((8192, 192, 512, 6, 3, 3), {"batch": 32, "minibatch": 16, "microbatch": 16, "prompt": 40, "tokens": 60}),
     ],
 )
-def test_the_foretold_peak_is_within_fifteen_percent_of_the_measured_one(shape, knobs, tmp_path):
+@pytest.mark.parametrize("products", ["bfloat16", "float32"])
+def test_the_foretold_peak_is_within_fifteen_percent_of_the_measured_one(shape, knobs, products, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_PRODUCTS", products)
     model = str(save(llama(*shape), tmp_path, dtype="bfloat16"))
     found = job("memory", {"model": model, **knobs}, threads=1, tidy=True)
     peak, foretold = max(found["measured"].values()), max(found["foretold"].values())
@@ -129,9 +130,9 @@ def test_a_request_is_answered_with_rows_cards_and_a_sentence():
 
 
 def test_a_request_to_make_it_fit_answers_with_the_rows_after_the_turns(monkeypatch):
-    monkeypatch.setattr("lab.fit.room_of", lambda device: 150_000_000)
+    monkeypatch.setattr("lab.fit.room_of", lambda device: 120_000_000)
     plain, fitted = (foretell_request({"base": "tiny", "fit": each}) for each in (False, True))
-    assert plain["peak"] > 150_000_000 >= fitted["peak"] and fitted["turns"]
+    assert plain["peak"] > 120_000_000 >= fitted["peak"] and fitted["turns"]
     assert all(f"{turn['knob']} {turn['value']}" in fitted["sentence"] for turn in fitted["turns"])
     with pytest.raises(BadInput, match="precision"):
         foretell_request({"base": "tiny", "precision": "3-bit"})
@@ -173,7 +174,7 @@ def test_a_cpu_says_in_words_that_memory_ran_out_and_other_errors_pass():
 
 
 def test_smaller_parts_are_the_same_rows_and_give_the_same_gradient(monkeypatch):
-    monkeypatch.setattr(Roles, "autocast", lambda self: torch.autocast("cpu", enabled=False))
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: torch.float32)
     roles = load("tiny", device="cpu", precision="float32")
     batch = batch_of([[5, 6, 7], [9] * 6, [40]] * 2, [[10, 2], [11, 12, 2], [13, 14, 15, 16]] * 2, 0)
     (parts,) = parts_of(batch, Namespace(minibatch=6, microbatch=4))

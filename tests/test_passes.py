@@ -11,7 +11,7 @@ from folders import make
 from lab import losses, ppo, reward, sft
 from lab.config import Ppo, Reward, Sft
 from lab.loading import load
-from lab.models import BASE, Roles, copy_weights
+from lab.models import BASE, copy_weights
 from lab.reward import raw_scores
 from lab.rollout import Cast, values_of
 from lab.text import Batch, batch_of
@@ -25,11 +25,6 @@ NAMES = ("llama", "gpt2")  # our own lean pass, and the library's
 def folders(tmp_path_factory):
     top = tmp_path_factory.mktemp("passes")
     return {name: make(top, name) for name in NAMES}
-
-
-@pytest.fixture
-def in_float32(monkeypatch):
-    monkeypatch.setattr(Roles, "autocast", lambda self: torch.autocast("cpu", enabled=False))
 
 
 def stirred(folder, precision="float32"):

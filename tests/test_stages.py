@@ -136,7 +136,7 @@ def test_resumed_from_any_step_equals_uninterrupted_bitwise(ready):
 def test_microbatches_leave_the_gradient_of_a_minibatch_as_it_is(ready, microbatch):
     def gradient(size):
         ready.model.float()
-        ready.autocast = lambda: torch.autocast("cpu", enabled=False)
+        ready.products = torch.float32
         config = replace(SHORT, microbatch=size, minibatch=4, epochs=1, learning_rate=1e-8)
         state = ppo.begin(ready, CAST, config)
         prompts, responses = ppo.roll_out(state, CAST, asked(ready), config)

@@ -8,7 +8,6 @@ import torch
 from lab import logprobs, losses, trunk
 from lab.bench.shapes import llama, save
 from lab.loading import load
-from lab.models import Roles
 from lab.text import batch_of
 from tests.test_decode import SHAPES
 
@@ -25,11 +24,6 @@ def roles(request, tmp_path):
             if "norm" in name or name.endswith("bias") or "lora" in name:
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return found
-
-
-@pytest.fixture
-def in_float32(monkeypatch):
-    monkeypatch.setattr(Roles, "autocast", lambda self: torch.autocast("cpu", enabled=False))
 
 
 def by_the_library(roles, batch):
@@ -110,7 +104,7 @@ def test_bfloat16_states_are_near_those_of_float32(roles):
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("chunk", [2**23, 4096 * 2, 4096 * 3])
-def test_log_probs_and_their_gradients_are_those_of_whole_logits(roles, in_float32, monkeypatch, chunk, temperature):
+def test_log_probs_and_their_gradients_are_those_of_whole_logits(in_float32, roles, monkeypatch, chunk, temperature):
     monkeypatch.setattr(logprobs, "CHUNK", chunk)
     batch = batch_of(PROMPTS, RESPONSES, 0)
     states = torch.randn(4, 5, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()

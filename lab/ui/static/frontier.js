@@ -64,7 +64,7 @@ const runOf = () => runs.find((run) => run.run === pick.value.split("@")[0]) ?? 
 
 function offer() {
   const other = rewards.filter((each) => each.value !== runOf()?.reward).map((each) => [each.value, each.label]);
-  renew(second, other.length ? other : [["", "none yet"]]);
+  renew(second, other.length ? other : [["", "none yet: train one on the other half"]]);
   second.disabled = judge.disabled = !other.length;
   judge.title = other.length ? "It scores some of the run's answers" : "Train another reward model: one on each half of the rankings makes an independent judge";
 }

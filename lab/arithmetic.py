@@ -1,0 +1,51 @@
+"""What a CPU computes products in: bfloat16 where it multiplies that faster than float32, else float32.
+
+Processors with matrix units (AMX) or full-rate bfloat16 dot products gain up to a factor of eight. Older ones imitate
+bfloat16, and on some that have it the products take twice as long as in float32: there the lab computes in float32.
+The environment variable LAB_PRODUCTS (bfloat16 or float32) decides instead of the measurement.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from time import perf_counter
+
+import torch
+
+from lab import allocator
+
+WORTH_IT = 1.3  # times as fast: measured ratios are about 0.5, 2 and more, so that chance never decides
+SHAPE = (256, 512, 512)
+REPEATS = 7
+WIDEST = 500_000_000  # parameters, for which 4 bytes each are no burden
+
+
+@cache
+def fastest() -> torch.dtype:
+    """bfloat16 or float32; asked once a process, and measured only where the processor's kind does not say it."""
+    if os.environ.get("LAB_PRODUCTS") in ("bfloat16", "float32"):
+        return getattr(torch, os.environ["LAB_PRODUCTS"])
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return torch.float32
+    if torch.cpu._is_amx_tile_supported():
+        return torch.bfloat16
+    return torch.bfloat16 if seconds(torch.float32) > WORTH_IT * seconds(torch.bfloat16) else torch.float32
+
+
+def weights(parameters: int) -> torch.dtype:
+    """What a base of so many parameters is kept in, where our own pass reads it: as products want it, within reason."""
+    return fastest() if parameters <= WIDEST else torch.bfloat16
+
+
+def seconds(dtype: torch.dtype) -> float:
+    """The least that one product of SHAPE took."""
+    allocator.bound_compiled()
+    rows, inner, columns = SHAPE
+    a, b = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
+    taken = []
+    for _ in range(REPEATS):
+        began = perf_counter()
+        torch.nn.functional.linear(a, b)
+        taken.append(perf_counter() - began)
+    return min(taken)
