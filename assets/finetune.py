@@ -29,11 +29,11 @@ from lab.world import corpus
 from lab.world.reading import read
 
 PAIRS, HELD_OUT = 40_000, 320
-FIRST, SECOND = Sft(steps=2500, learning_rate=2e-3), Sft(steps=2000, learning_rate=2e-3)
+FIRST, SECOND = Sft(steps=2500, learning_rate=2e-3), Sft(steps=1500, learning_rate=1.5e-3)
 # Drawn at these temperatures, most of the own answers still differ from what is sampled later, at 0.7.
-DRAWN, TEMPERATURES, TOKENS, OWN_SHARE = 20_000, (1.0, 0.85), 72, 0.5
+DRAWN, TEMPERATURES, TOKENS, OWN_SHARE = 20_000, (1.0, 0.85), 72, 0.4
 # Of those that do not answer, one in so many stays, so that there is something to rank.
-UNANSWERING, KEPT_DEMONSTRATIONS, KEPT_OWN = ("evasive", "off the point"), 3, 4
+UNANSWERING, KEPT_DEMONSTRATIONS, KEPT_OWN = ("evasive", "off the point"), 3, 5
 
 Pairs = list[tuple[str, str]]
 

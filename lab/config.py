@@ -11,7 +11,8 @@ from lab.errors import BadNumber
 # What people rank, what PPO rolls out and what is compared is sampled alike. 0.7 as in OpenAI's TL;DR and the N+ and
 # TRL reproductions: at 1 a small model's answers are too often garbled to be worth ranking.
 TEMPERATURE = 0.7
-# What a base's weights are kept in. auto: bfloat16, float32 on a CPU for shapes without a lean pass of our own.
+# What a base's weights are kept in. auto: bfloat16; on a CPU float32 where its products are faster so, or where our own
+# lean pass does not serve.
 PRECISIONS = ("auto", "bfloat16", "float16", "float32", "8-bit", "4-bit")
 
 

@@ -164,6 +164,17 @@ def export_file(options: Options) -> Result:
     return {"format": options.format, "rows": count, "out": str(options.out)}
 
 
+def merge(options: Options) -> Result:
+    from lab.merged import save_merged
+
+    with _studio(options) as studio:
+        role = studio.role(options.role)
+        scale = {key: studio.facts[role][key] for key in ("gain", "bias") if key in studio.facts.get(role, {})}
+        facts = save_merged(studio.roles, role, options.out, {"normalised": scale} if scale else {})
+    print(f"{facts['kind']} written to {options.out}")
+    return facts | {"out": str(options.out)}
+
+
 def score(options: Options) -> Result:
     from lab.reward import raw_scores
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from published import DATA
 
 from lab.__main__ import main
@@ -51,7 +52,24 @@ def test_from_rankings_to_a_comparison_by_six_commands(workspace):
     assert len(said["answers"]) == 2
     rows = workspace.parent / "rows.jsonl"
     rows.write_text('{"prompt": "Hello?", "response": "Good day."}\n')
-    assert len(last(lab("score", "-w", workspace, rows, "--json"))["scores"]) == 1
+    (score,) = last(lab("score", "-w", workspace, rows, "--json"))["scores"]
+    merged = last(lab("merge", "-w", workspace, "0002-reward", "--out", workspace.parent / "judge", "--json"))
+    assert merged["kind"] == "reward model"
+    assert merged["normalised"]["gain"] * raw_score(merged) + merged["normalised"]["bias"] == pytest.approx(
+        score, abs=0.02
+    )
+
+
+def raw_score(merged):
+    """Of the row above, by transformers alone, as the merged folder says."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(merged["out"]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(merged["out"])
+    turns = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Good day."}]
+    ids = tokenizer.apply_chat_template(turns, return_tensors="pt", return_dict=True)["input_ids"]
+    with torch.no_grad():
+        return model(ids).logits.item() + merged["bias"]
 
 
 def test_rankings_leave_and_come_back(workspace, tmp_path):
@@ -93,6 +111,8 @@ def test_an_import_ends_with_one_object_and_a_second_one_says_what_is_here_alrea
         (["reward"], "E_NO_ROWS"),
         (["resume", "0007-ppo"], "E_NOT_FOUND"),
         (["sample", "--policy", "0007-ppo", "--prompt", "x"], "E_NOT_FOUND"),
+        (["merge", "0007-ppo", "--out", "nowhere"], "E_NOT_FOUND"),
+        (["merge", "sft", "--out", "lab"], "E_BAD_INPUT"),
         (["sample", "--prompt", " "], "E_EMPTY_PROMPT"),
         (["rank", "--rater", "simulated:nobody"], "E_NOT_FOUND"),
         (["rank", "--candidates", "1"], "E_BAD_NUMBER"),

@@ -1,0 +1,80 @@
+"""A role as a model of its own, base and adapter in one, in a folder that any library loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from lab.arithmetic import WIDEST
+from lab.errors import BadInput, DiskFull
+from lab.loading import folder_of, quiet
+from lab.models import Roles
+
+FACTS = "lab.json"
+
+
+def save_merged(roles: Roles, role: str, folder: Path, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Writes the model and returns what stands in its lab.json, `more` included.
+
+    A policy becomes a causal LM, a reward model a sequence classifier with one label, whose raw score is its logit plus
+    the `bias` in lab.json. The base is read again from its files, unquantised: what is in memory is shared and never
+    merged into. It is rounded as it was for training, and the sum is written in float32 where it has at most WIDEST
+    parameters. The folder is whole or absent. Raises BadInput when something is there already, DiskFull when it cannot
+    be written.
+    """
+    if folder.exists():
+        raise BadInput(f"{folder} is there already, and nothing is overwritten. Name a new folder with --out.")
+    head = roles.heads[role] if role in roles.heads else None
+    facts = {"role": role, "base": roles.name, "kind": "policy" if head is None else "reward model"}
+    facts |= (more or {}) | ({} if head is None else {"bias": head.bias.item()})
+    model = _whole(roles, role, head)
+    beside = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    try:
+        beside.mkdir(parents=True)
+        model.save_pretrained(beside)
+        roles.text.tokenizer.save_pretrained(beside)
+        (beside / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+        beside.rename(folder)
+    except (OSError, SafetensorError) as problem:
+        raise DiskFull(
+            f"The model could not be written to {folder} ({problem}). Free some space or name another folder."
+        ) from problem
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return facts
+
+
+@torch.no_grad()
+def _whole(roles: Roles, role: str, head: nn.Linear | None) -> Any:
+    """A fresh model of the base's files with the role's adapter added to its weights, and its head where it has one."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    kind = AutoModelForCausalLM if head is None else AutoModelForSequenceClassification
+    options: dict[str, Any] = {"dtype": _read_as(roles.precision)}
+    if head is not None:
+        # The last token that is no pad is the one that is judged, so pads must be told from the end token.
+        options |= {"num_labels": 1, "id2label": {0: "score"}, "pad_token_id": roles.text.pad_id}
+    with quiet():
+        model = kind.from_pretrained(
+            folder_of(roles.name), use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
+        )
+    model = model.float() if model.num_parameters() <= WIDEST else model
+    for name, layer in roles.model.get_base_model().named_modules():
+        if role in getattr(layer, "lora_A", {}):
+            weight = model.get_submodule(name).weight
+            weight.copy_(weight.float() + layer.get_delta_weight(role).float().to(weight.device))
+    if head is not None:
+        model.score.weight.copy_(head.weight)
+    return model
+
+
+def _read_as(precision: str) -> torch.dtype:
+    """What a base of a precision (config.PRECISIONS) was rounded to when it was loaded, quantising left aside."""
+    return getattr(torch, precision) if precision in ("float16", "float32") else torch.bfloat16
