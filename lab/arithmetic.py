@@ -14,7 +14,9 @@ from time import perf_counter
 import torch
 
 from lab import allocator
+from lab.errors import BadInput
 
+CHOICES = ("bfloat16", "float32")
 WORTH_IT = 1.3  # times as fast: measured ratios are about 0.5, 2 and more, so that chance never decides
 SHAPE = (256, 512, 512)
 REPEATS = 7
@@ -23,9 +25,15 @@ WIDEST = 500_000_000  # parameters, for which 4 bytes each are no burden
 
 @cache
 def fastest() -> torch.dtype:
-    """bfloat16 or float32; asked once a process, and measured only where the processor's kind does not say it."""
-    if os.environ.get("LAB_PRODUCTS") in ("bfloat16", "float32"):
-        return getattr(torch, os.environ["LAB_PRODUCTS"])
+    """bfloat16 or float32; asked once a process, and measured only where the processor's kind does not say it.
+
+    Raises BadInput when LAB_PRODUCTS names neither.
+    """
+    asked = os.environ.get("LAB_PRODUCTS")
+    if asked:
+        if asked not in CHOICES:
+            raise BadInput(f"LAB_PRODUCTS is {asked!r}. Set it to {' or '.join(CHOICES)}, or leave it unset.")
+        return getattr(torch, asked)
     if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return torch.float32
     if torch.cpu._is_amx_tile_supported():

@@ -179,7 +179,7 @@ def _base(facts: Facts, knobs: Knobs, lean: bool, device: str) -> Row:
 def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
     """The cache of all answers at their longest, the fast loop's copy of the weights, and sampling's logits."""
     fast = facts.lean and not knobs.quantised and facts.linear <= LARGEST
-    width = 4 if fast else width
+    width = 4 if fast else width if facts.parameters <= arithmetic.WIDEST else 2
     columns = knobs.prompt + knobs.tokens
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
     packed = lean and not fast and width == 2 and packs(torch.bfloat16, facts.parameters)
@@ -190,7 +190,9 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
     reading = width * together * knobs.prompt * (passing + facts.size)
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
-        Row("folded copy", copy, "rollout", f"the speaking role's weights in {'float32' if fast else 'bfloat16'}"),
+        Row(
+            "folded copy", copy, "rollout", f"the speaking role's weights in {'float32' if width == 4 else 'bfloat16'}"
+        ),
         Row("reading", max(reading, 20 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
     ]
 

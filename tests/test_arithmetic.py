@@ -13,6 +13,7 @@ import torch
 from lab import allocator, arithmetic, ppo, sft
 from lab.bench.shapes import llama, save
 from lab.config import Ppo, Sft
+from lab.errors import BadInput
 from lab.events import Step
 from lab.loading import load
 from lab.memory import Knobs, facts_of, foretell
@@ -54,6 +55,12 @@ def test_matrix_units_need_no_timing_and_a_processor_without_bfloat16_neither(un
 def test_the_environment_decides_where_it_says_so(unasked, dtype):
     unasked.setenv("LAB_PRODUCTS", str(dtype).removeprefix("torch."))
     assert arithmetic.fastest() == dtype
+
+
+def test_another_word_in_the_environment_is_refused_with_what_to_do(unasked):
+    unasked.setenv("LAB_PRODUCTS", "float16")
+    with pytest.raises(BadInput, match="Set it to bfloat16 or float32"):
+        arithmetic.fastest()
 
 
 def test_what_is_found_is_what_takes_less_time_here(unasked):
