@@ -26,7 +26,7 @@ from lab import trunk
 SHAPES = ("llama", "mistral", "qwen2")
 ROPES = ("default", "linear", "llama3")
 LARGEST = 50_000_000  # parameters, of which a sampling call makes a float32 copy
-PACKED = 500_000_000  # parameters, of which it makes a bfloat16 copy in the processor library's own order
+PACKED = 500_000_000  # parameters, of which it makes a copy in the processor library's own order
 READ_AT_ONCE = 2**22  # entries of an attention mask
 LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 LINEARS += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
@@ -201,9 +201,9 @@ def borrow(model: Any, role: str, dtype: torch.dtype, pack: bool | None = None) 
 
 def packs(dtype: torch.dtype, parameters: int) -> bool:
     """Whether this processor's library packs matrices of the dtype, and there are not too many of them to copy."""
-    if dtype != torch.bfloat16 or parameters > PACKED or not torch.backends.mkldnn.is_available():
+    if parameters > PACKED or not torch.backends.mkldnn.is_available():
         return False
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float32 or dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _packed(weight: Tensor) -> Tensor:

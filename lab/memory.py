@@ -182,8 +182,8 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
     width = 4 if fast else width if facts.parameters <= arithmetic.WIDEST else 2
     columns = knobs.prompt + knobs.tokens
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
-    packed = lean and not fast and width == 2 and packs(torch.bfloat16, facts.parameters)
-    copy = (4 if fast else 2 if packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
+    packed = lean and not fast and packs(torch.float32 if width == 4 else torch.bfloat16, facts.parameters)
+    copy = (width if fast or packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
     together = min(knobs.batch, max(1, READ_AT_ONCE // knobs.prompt**2)) if fast else knobs.batch
     attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
     passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups

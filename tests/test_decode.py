@@ -117,26 +117,34 @@ def by_the_model(roles, role, row, model=None):
 
 
 def borrowed(model, role, dtype=torch.float32):
+    return decode.borrow(model, role, dtype, pack=False)
+
+
+def packed(model, role, dtype=torch.float32):
     return decode.borrow(model, role, dtype)
 
 
-@pytest.mark.parametrize("ready", [decode.fold, borrowed])
+# Packed products add up in another order: for few rows that rounds up to twice as coarsely as the model's own.
+WAYS = [(decode.fold, 1.0), (borrowed, 1.0), (packed, 2.0)]
+
+
+@pytest.mark.parametrize(("ready", "slack"), WAYS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_greedy_tokens_are_the_models_own_and_log_probs_agree_to_a_hundred_thousandth(shape, ready, tmp_path):
+def test_greedy_tokens_are_the_models_own_and_log_probs_agree_to_a_hundred_thousandth(shape, ready, slack, tmp_path):
     roles = roles_of(SHAPES[shape], tmp_path)
     for role in ("policy", "base"):
-        check_against_model(roles, role, PROMPTS, 12, ready)
+        check_against_model(roles, role, PROMPTS, 12, ready, slack)
 
 
-@pytest.mark.parametrize("ready", [decode.fold, borrowed])
-def test_the_embedded_model_with_an_adapter_decodes_as_its_own_forward(ready):
+@pytest.mark.parametrize(("ready", "slack"), WAYS)
+def test_the_embedded_model_with_an_adapter_decodes_as_its_own_forward(ready, slack):
     roles = load("tiny", device="cpu", precision="float32")
     prompts = [roles.text.prompt_ids(text) for text in ("What does a penguin eat?", "Say hello.", "Name a fruit.")]
-    check_against_model(roles, "sft", prompts, 24, ready)
+    check_against_model(roles, "sft", prompts, 24, ready, slack)
 
 
 @torch.no_grad()
-def check_against_model(roles, role, prompts, tokens, ready):
+def check_against_model(roles, role, prompts, tokens, ready, slack):
     """Float64 shows that the loop is the model; float32 that it loses no more than the model's own float32 does."""
     assert decode.suits(roles.model, role)
     precise = in_float64(roles.model)
@@ -159,9 +167,9 @@ def check_against_model(roles, role, prompts, tokens, ready):
         rows = [[*row, token] for row, token in zip(rows, said, strict=True)]
         logits, exact = decoder.say(torch.tensor(said)), other.say(torch.tensor(said))
     ours, theirs, likely = (torch.stack(each) for each in (ours, theirs, likely))
-    assert ours.abs()[likely].max() < max(SAME, float(theirs.abs()[likely].max()))
+    assert ours.abs()[likely].max() < slack * max(SAME, float(theirs.abs()[likely].max()))
     ours, theirs = (each.square().mean().sqrt() for each in (ours, theirs))
-    assert ours < 1.15 * theirs, f"root mean square error {ours}, the model's own {theirs}"
+    assert ours < slack * 1.15 * theirs, f"root mean square error {ours}, the model's own {theirs}"
 
 
 @torch.no_grad()
@@ -207,18 +215,20 @@ def test_a_model_too_large_to_copy_lends_its_weights_and_says_the_same(tmp_path,
     ), "bf16 may turn near ties"
 
 
-def test_packed_weights_say_what_the_models_own_say(tmp_path):
-    if not decode.packs(torch.bfloat16, 10):
-        pytest.skip("this processor's library does not pack bfloat16 matrices")
+@pytest.mark.parametrize(("dtype", "near"), [(torch.bfloat16, 0.02), (torch.float32, 1e-5)])
+def test_packed_weights_say_what_the_models_own_say(tmp_path, dtype, near):
+    if not decode.packs(dtype, 10):
+        pytest.skip("this processor's library does not pack such matrices")
     roles = load(str(save(SHAPES["grouped heads, tied"], tmp_path)), device="cpu")
-    plain, packed = (decode.borrow(roles.model, "sft", torch.bfloat16, pack=pack) for pack in (False, True))
+    plain, packed = (decode.borrow(roles.model, "sft", dtype, pack=pack) for pack in (False, True))
     assert packed.head.is_mkldnn and packed.layers[0].qkv.weight.is_mkldnn and not plain.head.is_mkldnn
     said = [decode.Decoder(folded, PROMPTS, 2).start() for folded in (plain, packed)]
-    assert torch.allclose(*said, atol=0.02 * said[0].abs().max())
+    assert torch.allclose(*said, atol=near * said[0].abs().max())
 
 
 def test_what_is_too_large_is_not_packed():
-    assert not decode.packs(torch.bfloat16, decode.PACKED + 1) and not decode.packs(torch.float32, 10)
+    assert not any(decode.packs(dtype, decode.PACKED + 1) for dtype in (torch.bfloat16, torch.float32))
+    assert not decode.packs(torch.float16, 10)
 
 
 def test_weights_that_change_while_a_call_goes_on_do_not_mix_in(tmp_path):

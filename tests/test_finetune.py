@@ -9,6 +9,7 @@ import pytest
 from assets import finetune
 from lab.adapters import load_adapter
 from lab.loading import EMBEDDED, load
+from lab.world.language import sentences
 from lab.world.questions import is_held_out, recognise
 from lab.world.reading import read
 
@@ -22,10 +23,10 @@ def test_own_answers_are_well_formed_and_to_questions_that_training_may_ask(monk
     monkeypatch.setattr(finetune, "DRAWN", 48)
     roles = load("tiny", device="cpu")
     load_adapter(roles, "sft", Path(EMBEDDED / "tiny" / "sft"))
-    found = list(finetune.own_answers(roles, 1, 1.0))
-    assert 16 < len(found) < 48, "at temperature 1 some of its answers are garbled"
+    found = list(finetune.own_answers(roles))
+    assert 12 < len(found) < 48, "some are garbled, and some too short"
     for prompt, answer in found:
-        assert read(prompt, answer).well_formed and not is_held_out(recognise(prompt))
+        assert read(prompt, answer).well_formed and len(sentences(answer)) > 1 and not is_held_out(recognise(prompt))
 
 
 def test_the_mixture_has_both_sorts_in_the_shares_that_are_named():
