@@ -17,9 +17,9 @@ from lab import allocator
 from lab.errors import BadInput
 
 CHOICES = ("bfloat16", "float32")
-WORTH_IT = 1.3  # times as fast: measured ratios are about 0.5, 2 and more, so that chance never decides
+WORTH_IT = 1.3  # times as fast: measured ratios are about 0.5, 2 and more
 SHAPE = (256, 512, 512)
-REPEATS = 7
+TURNS = 25
 WIDEST = 500_000_000  # parameters, for which 4 bytes each are no burden
 
 
@@ -38,7 +38,7 @@ def fastest() -> torch.dtype:
         return torch.float32
     if torch.cpu._is_amx_tile_supported():
         return torch.bfloat16
-    return torch.bfloat16 if seconds(torch.float32) > WORTH_IT * seconds(torch.bfloat16) else torch.float32
+    return torch.bfloat16 if gain() > WORTH_IT else torch.float32
 
 
 def weights(parameters: int) -> torch.dtype:
@@ -46,14 +46,18 @@ def weights(parameters: int) -> torch.dtype:
     return fastest() if parameters <= WIDEST else torch.bfloat16
 
 
-def seconds(dtype: torch.dtype) -> float:
-    """The least that one product of SHAPE took."""
+def gain() -> float:
+    """How many times as fast a product of SHAPE is in bfloat16 as in float32, the least time of each compared.
+
+    The two take turns, so that another process that comes in between slows both and not one of them.
+    """
     allocator.bound_compiled()
     rows, inner, columns = SHAPE
-    a, b = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
-    taken = []
-    for _ in range(REPEATS):
-        began = perf_counter()
-        torch.nn.functional.linear(a, b)
-        taken.append(perf_counter() - began)
-    return min(taken)
+    taken: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
+    for _ in range(TURNS):
+        for dtype, times in taken.items():
+            a, b = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
+            began = perf_counter()
+            torch.nn.functional.linear(a, b)
+            times.append(perf_counter() - began)
+    return min(taken[torch.float32]) / min(taken[torch.bfloat16])

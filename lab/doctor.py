@@ -88,15 +88,10 @@ def _device() -> dict[str, Any]:
 
 
 def _products() -> dict[str, Any]:
-    import torch
-
     if default_device() != "cpu":
         return _row("products", True, "bfloat16")
-    chosen = arithmetic.fastest()
-    other = torch.float32 if chosen == torch.bfloat16 else torch.bfloat16
-    times = arithmetic.seconds(other) / arithmetic.seconds(chosen)
-    name, slower = (str(dtype).removeprefix("torch.") for dtype in (chosen, other))
-    return _row("products", True, f"{name}, here {times:.1f} times as fast as {slower}")
+    name = str(arithmetic.fastest()).removeprefix("torch.")
+    return _row("products", True, f"{name}; bfloat16 is {arithmetic.gain():.1f} times as fast as float32")
 
 
 def _embedded() -> dict[str, Any]:
