@@ -1,7 +1,7 @@
 """Trains the SFT that ships with a base, so that its answers can be ranked at once: python -m assets.finetune tiny.
 
-Two rounds: first on demonstrations that the world's writers made, then on as many of them and on answers of the first
-round's own, drawn to training prompts, of which those stay that the world can read (rejection sampling, as in Llama 2).
+Two rounds: first on demonstrations by the world's writers, then on a mixture of them and of the first round's own
+answers to training prompts, as far as the world can read those (rejection sampling, as in Llama 2).
 """
 
 from __future__ import annotations
