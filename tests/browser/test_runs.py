@@ -38,6 +38,7 @@ def test_two_runs_are_compared_in_their_settings_and_on_the_curves(two, visit):
     assert difference.locator("tbody tr").all_inner_texts() == ["Beta\t0.1\t0.3"]
     card = page.locator('#runs-curves .curve[data-key="reward/score"] .curve-plot')
     card.wait_for()
+    page.wait_for_function("plot => plot.data?.length >= 4", arg=card.element_handle())
     dashes = "g => g.data.filter((_, i) => i % 2).map(trace => trace.line.dash)"
     assert card.evaluate(dashes) == ["solid", "dash"]
     assert HOSTILE in page.inner_text("#runs-curves .curves-legend")
