@@ -1,7 +1,7 @@
 """What a CPU computes products in: bfloat16 where it multiplies that faster than float32, else float32.
 
-Processors with matrix units (AMX) or full-rate bfloat16 dot products gain up to a factor of eight. Older ones imitate
-bfloat16, and on some that have it the products take twice as long as in float32: there the lab computes in float32.
+Processors with matrix units (AMX) gain by it. Older ones imitate bfloat16, and on some that have it products take
+longer than in float32 (`python -m lab doctor` measures it): there the lab computes in float32.
 The environment variable LAB_PRODUCTS (bfloat16 or float32) decides instead of the measurement.
 """
 
@@ -17,7 +17,7 @@ from lab import allocator
 from lab.errors import BadInput
 
 CHOICES = ("bfloat16", "float32")
-WORTH_IT = 1.3  # times as fast: measured ratios are about 0.5, 2 and more
+WORTH_IT = 1.3  # times as fast: a margin, as bfloat16 also rounds more coarsely
 SHAPE = (256, 512, 512)
 TURNS = 25
 WIDEST = 500_000_000  # parameters, for which 4 bytes each are no burden
