@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from lab import allocator
 from lab.ui.launch import main
 
 if __name__ == "__main__":
+    allocator.search_rarely()
     sys.exit(main())

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from lab import allocator
 from lab import config as knobs
 from lab.errors import LabError
 
@@ -213,4 +214,5 @@ def _add_knobs(verb: argparse.ArgumentParser, config: type, skip: tuple[str, ...
 
 
 if __name__ == "__main__":
+    allocator.search_rarely()
     sys.exit(main())

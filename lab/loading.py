@@ -16,13 +16,12 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from lab import allocator, arithmetic, decode, hub, parity, trunk
+from lab import allocator, arithmetic, decode, hub, parity, quantised, trunk
 from lab.errors import ModelIncomplete, Unsupported
-from lab.models import BASE, Roles, lora_config, needs_bitsandbytes
+from lab.models import BASE, Roles, lora_config
 from lab.text import Text
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-QUANTISED = ("8-bit", "4-bit")
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 
 
@@ -61,11 +60,10 @@ def quiet() -> Iterator[None]:
 
 
 def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], None] | None) -> Roles:
-    from peft import get_peft_model
     from transformers import AutoTokenizer
 
-    if precision in QUANTISED:
-        needs_bitsandbytes(f"A base in {precision}", chosen)
+    if precision in quantised.PRECISIONS:
+        quantised.needs_bitsandbytes(f"A base in {precision}", chosen)
     if chosen.type == "cpu":
         allocator.keep_freed()
         allocator.bound_compiled()
@@ -84,14 +82,22 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
             module.p = 0.0
     with torch.random.fork_rng():
         torch.manual_seed(0)  # an adapter's first half is random: the same in every process, or no run could be resumed
-        peft = get_peft_model(model, lora_config(8), adapter_name="sft").eval()
-    on_cpu = chosen.type == "cpu" and precision not in QUANTISED
+        peft = _with_adapter(model, precision)
+    on_cpu = chosen.type == "cpu" and precision not in quantised.PRECISIONS
     products = _settle_on_cpu(peft, precision) if on_cpu else torch.bfloat16
     roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision, products)
     roles.changed()
     roles.freeze()
     parity.check(roles)
     return roles
+
+
+def _with_adapter(model: Any, precision: str) -> Any:
+    """The model under PEFT, with an adapter `sft` that changes nothing yet."""
+    (quantised.bring_in if precision in quantised.PRECISIONS else quantised.leave_out)()
+    from peft import get_peft_model
+
+    return get_peft_model(model, lora_config(8), adapter_name="sft").eval()
 
 
 def folder_of(name: str, say: Callable[[str], None] | None = None) -> Path:
@@ -116,7 +122,7 @@ def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
     """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    chosen = torch.bfloat16 if precision in ("auto", *QUANTISED) else getattr(torch, precision)
+    chosen = torch.bfloat16 if precision in ("auto", *quantised.PRECISIONS) else getattr(torch, precision)
     options: dict[str, Any] = {"dtype": chosen, "local_files_only": True}
     if device.type == "cpu":
         options["attn_implementation"] = "eager"
@@ -132,7 +138,7 @@ def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
     model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, trust_remote_code=False, **options)
-    if precision not in QUANTISED:
+    if precision not in quantised.PRECISIONS:
         return model.to(device)
     for module in model.modules():
         # bitsandbytes 0.50 repacks the weights of AVX512-BF16 machines in eval mode and then loses every gradient.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from lab import decode, trunk
-from lab.errors import NotFound, Unsupported
+from lab.errors import NotFound
 from lab.losses import positions
 from lab.text import Batch, Text
 
@@ -193,14 +192,3 @@ def lora_config(rank: int) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", bias="none")
-
-
-def needs_bitsandbytes(what: str, device: torch.device) -> None:
-    """Unsupported where bitsandbytes is not installed or has nothing for the device."""
-    if find_spec("bitsandbytes") is None:
-        raise Unsupported(f"{what} needs bitsandbytes, which is not installed. Install it: pip install bitsandbytes.")
-    if device.type not in ("cuda", "cpu"):
-        raise Unsupported(
-            f"{what} needs bitsandbytes, which computes on CUDA, ROCm and CPU, and this is {device.type}. Choose auto "
-            "or bfloat16 weights and the plain adamw."
-        )

@@ -8,7 +8,7 @@ from time import monotonic
 
 import torch
 
-from lab import logprobs, losses
+from lab import allocator, logprobs, losses
 from lab.config import Ppo
 from lab.diagnose import Diagnosis, Setup
 from lab.errors import FlatReward, NoRows, NotFound
@@ -123,8 +123,9 @@ def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo) ->
     seed = step_seed(config.seed, state.step)
     asked = Random(seed).choices(prompts, k=config.batch)
     ids = [each.ids for each in asked]
-    responses = sample(state.roles, cast.policy, ids, tokens=config.tokens, temperature=config.temperature, seed=seed)
-    return asked, responses
+    with allocator.passing():
+        said = sample(state.roles, cast.policy, ids, tokens=config.tokens, temperature=config.temperature, seed=seed)
+    return asked, said
 
 
 def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[Event]:

@@ -9,7 +9,7 @@ from time import monotonic
 
 import torch
 
-from lab import logprobs, losses
+from lab import allocator, logprobs, losses
 from lab.config import Group
 from lab.errors import NoRows, NotFound
 from lab.events import Event, Finished, Progress, Started, Step
@@ -60,7 +60,10 @@ def rloo_grpo(state: State, cast: Cast, prompts: Sequence[Asked], live: Callable
         seed = step_seed(config.seed, state.step)
         asked = [list(each.ids) for each in Random(seed).choices(prompts, k=config.prompts)]
         asked = [ids for ids in asked for _ in range(config.group)]
-        said = sample(state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=seed)
+        with allocator.passing():
+            said = sample(
+                state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=seed
+            )
         rolled = monotonic()
         yield Progress("rollout", 1, 2)
         answers, scored = measure(state.roles, cast, asked, said, config), monotonic()

@@ -10,7 +10,8 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from lab.errors import Damaged
-from lab.models import Roles, copy_weights, needs_bitsandbytes
+from lab.models import Roles, copy_weights
+from lab.quantised import needs_bitsandbytes
 
 
 @dataclass

@@ -1,12 +1,15 @@
-"""What tests share: one torch thread, so that two processes do not fight over two cores, and published files."""
+"""What tests share: one torch thread a process, so that processes do not fight over two cores, and published files."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-import pytest
-import torch
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
 

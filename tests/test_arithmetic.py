@@ -128,6 +128,33 @@ def test_freed_memory_is_kept_unless_the_user_has_chosen():
         assert done.stdout.strip() == expected, done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_a_phase_begins_and_ends_without_what_others_have_left_free():
+    code = """if True:
+        from pathlib import Path
+        from lab import allocator
+
+        def resident():
+            return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+        def litter():
+            pieces = [bytearray(2**20) for _ in range(64)]
+            del pieces[::2]
+            return pieces
+
+        assert allocator.keep_freed()
+        kept, before = litter(), resident()
+        with allocator.passing():
+            print(before - resident())
+            more, before = litter(), resident()
+        print(before - resident())
+    """
+    plain = {name: value for name, value in os.environ.items() if name not in allocator.OWN_CHOICE}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=plain, cwd=ROOT)
+    before, after = map(int, done.stdout.split())
+    assert before > 2**24 and after > 2**24, done.stderr
+
+
 @pytest.mark.parametrize("own, expected", [(None, allocator.COMPILED), ("16", "16")])
 def test_compiled_products_are_bounded_unless_the_user_has_chosen(monkeypatch, own, expected):
     name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"

@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,24 @@ from lab.__main__ import main
 ROOT = Path(__file__).parent.parent
 
 
+@dataclass(frozen=True)
+class Done:
+    """What a verb left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 def lab(*arguments):
+    """A verb in this process, which has torch loaded already."""
+    with redirect_stdout(StringIO()) as said, redirect_stderr(StringIO()) as told:
+        status = main([*map(str, arguments)])
+    return Done(status, said.getvalue(), told.getvalue())
+
+
+def apart(*arguments):
+    """A verb in a process of its own, as a person starts it."""
     command = [sys.executable, "-m", "lab", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
 
@@ -42,7 +62,7 @@ def test_from_rankings_to_a_comparison_by_six_commands(workspace):
         rewarded["run"] == "0002-reward" and 0 <= rewarded["pairs/accuracy_low"] <= rewarded["pairs/accuracy_high"] <= 1
     )
     small = ("--steps", 2, "--batch", 8, "--minibatch", 8)
-    tuned = last(lab("ppo", "-w", workspace, *small, "--anyway", "--threads", 1, "--json"))
+    tuned = last(apart("ppo", "-w", workspace, *small, "--anyway", "--threads", 1, "--json"))
     assert tuned["run"] == "0003-ppo"
     compared = last(lab("compare", "-w", workspace, "0003-ppo", "sft", "--count", 8, "--threads", 1, "--json"))
     assert compared["count"] == 8 and compared["low"] <= compared["win_rate"] <= compared["high"]
@@ -139,7 +159,7 @@ def test_what_is_wrong_is_said_in_one_line_with_exit_status_2(tmp_path, capsys, 
 
 
 def test_a_refusal_leaves_the_process_with_status_2_and_one_line(tmp_path):
-    done = lab("resume", "-w", tmp_path / "w", "0007-ppo")
+    done = apart("resume", "-w", tmp_path / "w", "0007-ppo")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("E_NOT_FOUND:") and len(done.stderr.splitlines()) == 1
 
@@ -215,7 +235,7 @@ def test_of_ranked_answers_sft_takes_the_best_and_says_which_pairs_are_too_long(
 
 
 def test_the_doctor_finds_nothing_wrong_here_and_the_models_are_listed(tmp_path):
-    found = last(lab("doctor", "-w", tmp_path / "w", "--json"))
+    found = last(apart("doctor", "-w", tmp_path / "w", "--json"))
     assert found["ok"], [row for row in found["checks"] if not row["ok"]]
     names = [row["name"] for row in last(lab("models", "--json"))["bases"]]
     assert "tiny" in names and len(names) > 4

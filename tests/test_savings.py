@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from folders import make
@@ -10,11 +14,12 @@ from lab import dpo, ppo, rloo_grpo, sft
 from lab.config import Dpo, Group, Ppo, Sft
 from lab.errors import Unsupported
 from lab.loading import load
-from lab.models import needs_bitsandbytes
+from lab.quantised import needs_bitsandbytes
 from lab.rollout import Cast
 from lab.state import new_state
 from lab.text import batch_of
 
+ROOT = Path(__file__).parent.parent
 NAMES = ["gemma", "qwen3", "gpt2"]
 BATCH = batch_of([[5, 6, 7], [9] * 6], [[10, 11, 12, 2], [13, 14]], 0)
 
@@ -144,6 +149,31 @@ def test_a_device_without_bitsandbytes_is_told_what_to_choose_instead():
 
 
 def test_an_installation_without_bitsandbytes_is_told_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("lab.models.find_spec", lambda name: None)
+    monkeypatch.setattr("lab.quantised.find_spec", lambda name: None)
     with pytest.raises(Unsupported, match="pip install bitsandbytes"):
         load("tiny", device="cpu", precision="4-bit")
+
+
+def test_bitsandbytes_comes_with_the_first_quantised_base_and_not_before():
+    code = """if True:
+        import sys
+        from lab.loading import load
+        from lab.sft import response_loss
+        from lab.text import batch_of
+
+        def learns(roles, kind):
+            batch = batch_of([[5, 6, 7]], [[10, 11, 12]], 0)
+            roles.trainable("sft")
+            response_loss(roles, batch, "sft").backward()
+            layer = roles.model.base_model.model.model.layers[0].self_attn.q_proj
+            assert type(layer.base_layer).__name__ == kind, type(layer.base_layer)
+            return layer.lora_B["sft"].weight.grad.abs().sum() > 0
+
+        plain = load("tiny")
+        plain.add("policy", like="sft")
+        assert learns(plain, "Linear") and "bitsandbytes" not in sys.modules
+        assert learns(load("tiny", precision="4-bit"), "Linear4bit")
+        assert learns(load("tiny", precision="8-bit"), "Linear8bitLt") and learns(load("tiny"), "Linear")
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,53 @@
+"""bitsandbytes, for bases in 8 or 4 bits and AdamW in 8: brought in where something is quantised, and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+import torch
+
+from lab.errors import Unsupported
+
+PRECISIONS = ("8-bit", "4-bit")
+_NAME = "bitsandbytes"
+
+
+def needs_bitsandbytes(what: str, device: torch.device) -> None:
+    """Unsupported where bitsandbytes is not installed or has nothing for the device."""
+    if find_spec(_NAME) is None:
+        raise Unsupported(f"{what} needs bitsandbytes, which is not installed. Install it: pip install bitsandbytes.")
+    if device.type not in ("cuda", "cpu"):
+        raise Unsupported(
+            f"{what} needs bitsandbytes, which computes on CUDA, ROCm and CPU, and this is {device.type}. Choose auto "
+            "or bfloat16 weights and the plain adamw."
+        )
+
+
+def leave_out() -> None:
+    """Lets peft do without bitsandbytes in this process, until `bring_in`; where it is loaded already, it stays.
+
+    peft 0.21 imports it whatever the base, and it imports torch's compiler: 1.3 s and 45 MB of every process, for a
+    base that has none of its layers.
+    """
+    if _NAME in sys.modules:
+        return
+    sys.modules[_NAME] = None  # type: ignore[assignment]  # so the import system says that it is not installed
+    try:
+        for available in _as_peft_remembers():
+            available()
+    finally:
+        del sys.modules[_NAME]
+
+
+def bring_in() -> None:
+    """Lets peft look for bitsandbytes again."""
+    for available in _as_peft_remembers():
+        available.cache_clear()
+
+
+def _as_peft_remembers() -> tuple:
+    """peft's own questions whether bitsandbytes is there, each answered once a process."""
+    from peft.import_utils import is_bnb_4bit_available, is_bnb_available
+
+    return is_bnb_available, is_bnb_4bit_available
