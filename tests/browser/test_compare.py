@@ -16,6 +16,11 @@ def ready(page) -> str:
     return page.inner_text(f"{DUEL} .board-prompt")
 
 
+def pair(page) -> list[str]:
+    """Who meets whom; by default the newest policy and what it started from."""
+    return [page.input_value(f".duel select[name={side}]") for side in "ab"]
+
+
 def decide(page, key: str) -> None:
     before = ready(page)
     page.keyboard.press(key)
@@ -31,7 +36,7 @@ def test_arrow_keys_decide_blind_duels_and_the_win_rate_follows_with_its_interva
     page.wait_for_function("() => document.querySelector('.duel-tally').innerText.includes('3 duels')")
     duels = [each for each in app.rankings() if each.comparison.pool == "duel"]
     assert [len(each.order) for each in duels] == [2, 2, 1]
-    assert all({c.policy for c in each.comparison.candidates} == {"sft", "base"} for each in duels)
+    assert all({c.policy for c in each.comparison.candidates} == set(pair(page)) for each in duels)
     assert "95 % interval" in page.inner_text(".duel-tally")
     page.keyboard.press("u")
     page.wait_for_function("() => !document.querySelector('#duel-board .board-reveal:not([hidden])')")
@@ -46,7 +51,7 @@ def test_two_policies_answer_one_prompt_side_by_side(visit):
     page.wait_for_function(
         "() => [...document.querySelectorAll('.arena-sides p')].every(each => each.textContent.length > 1)"
     )
-    assert page.locator(".arena-sides h4").all_inner_texts() == ["sft", "base"]
+    assert page.locator(".arena-sides h4").all_inner_texts() == pair(page)
 
 
 def test_a_checkpoint_is_talked_to_under_the_plot_and_what_is_said_stays_text(visit_tuned):
