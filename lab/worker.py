@@ -22,6 +22,7 @@ from lab.studio import Studio
 from lab.workspace import Workspace, taken
 
 POLL_SECONDS = 0.03
+SETTLED = 3.0  # seconds: longer than the tick of any disk's clock
 # How long before the worker's start something may have been asked for and still be done: a page that watches an answer
 # grow gives up after two minutes; an order to train is remembered for a day by whoever gave it.
 STALE_SECONDS, STALE_ORDER_SECONDS = 120.0, 86_400.0
@@ -42,6 +43,7 @@ class Worker:
         self.server, self.store = Server(studio), workspace.store(read_only=True)
         self.waiting: deque[tuple[str, str, dict[str, Any]]] = deque()
         self.seen, self.looked, self.began, self.started = 0, 0.0, began, time()
+        self.written = (0.0, False)  # when the database was, and whether that was long ago when it was looked at
 
     def forever(self) -> None:
         """Until `alive` says no."""
@@ -56,12 +58,25 @@ class Worker:
 
     def look(self) -> None:
         """Answer what was asked since the last look; runs are put in line."""
-        if monotonic() - self.looked < POLL_SECONDS:
+        if monotonic() - self.looked < POLL_SECONDS or not self._news():
             return
         for seq, request_id, kind, payload, _ in self.store.requests_after(self.seen):
             self.seen = seq
             self._take(request_id, kind, payload)
         self.looked = monotonic()
+
+    def _news(self) -> bool:
+        """Whether the database may have changed since the last look, by its file: opening it costs 20 times as much.
+
+        A file that had just been written at the last look may have been written again within the same tick.
+        """
+        now = time()
+        try:
+            written = self.workspace.db.stat().st_mtime
+        except OSError:
+            return True  # the store says what is wrong
+        before, self.written = self.written, (written, now - written > SETTLED)
+        return before != (written, True)
 
     def _take(self, request_id: str, kind: str, payload: dict[str, Any]) -> None:
         if kind in ORDERS:
@@ -233,4 +248,4 @@ def _left_behind(begun: bool, age: float) -> Busy:
 
 def _lives(parent: int) -> bool:
     """Whether the parent process is there; 0 is no parent to wait for."""
-    return not parent or (psutil.pid_exists(parent) and os.getppid() == parent)
+    return not parent or (os.getppid() == parent and (os.name == "posix" or psutil.pid_exists(parent)))

@@ -12,16 +12,21 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
+ONE_APP = {
+    group: [f"tests/browser/test_{name}.py" for name in names.split()]
+    for group, names in {"app": "curves guard model ppo rank reward runs sft", "tuned": "compare steering"}.items()
+}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Of several processes (-n 2) one has all of the browser's tests, in their order and first; others take files."""
+    """For several processes (-n 2): each takes a file at a time, or a group of files that use one app in turn."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+            file = super()._split_scope(nodeid)
+            return next((group for group, files in ONE_APP.items() if file in files), file)
 
     config.option.loadscopereorder = False
     return Scheduling(config, log)

@@ -18,7 +18,7 @@ from lab.events import Step
 from lab.journal import append_json
 from lab.serve import twins
 from lab.store import Candidate
-from lab.worker import Worker
+from lab.worker import SETTLED, Worker
 from lab.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -187,6 +187,24 @@ def test_an_order_waits_for_hours_and_is_refused_in_words_after_a_day_while_a_ch
     assert in_line == ["new"] and not found["chat"]
     found, in_line = left_over(tmp_path / "days", 30.0)
     assert not in_line and "30 hours before" in found["new"]["error"]["message"]
+
+
+def test_the_database_is_opened_again_only_when_it_may_have_changed(tmp_path):
+    db = tmp_path / "lab.db"
+    worker = SimpleNamespace(workspace=SimpleNamespace(db=db), written=(0.0, False))
+
+    def looks(written: float | None = None) -> list[bool]:
+        if written is not None:
+            db.touch()
+            os.utime(db, (written, written))
+        return [Worker._news(worker) for _ in range(3)]
+
+    assert looks() == [True, True, True], "no file: the store says what is wrong"
+    assert looks(time.time() - 60) == [True, False, False]
+    assert looks(time.time() - 3600) == [True, False, False], "an older copy in its place"
+    assert looks(just := time.time()) == [True, True, True], "it may be written again within the same tick"
+    time.sleep(SETTLED + 0.1)
+    assert looks(just) == [True, False, False], "what came in that tick, seen late"
 
 
 def test_a_second_worker_is_refused_with_one_sentence(lab):

@@ -10,6 +10,7 @@ import time
 from urllib.error import HTTPError
 from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
+import psutil
 import pytest
 
 from .conftest import ROOT, start, stop
@@ -127,3 +128,12 @@ def test_the_page_answers_while_the_model_still_loads_and_torch_stays_out_of_its
         assert b"RLHF Lab" in answer.read()
     maps = open(f"/proc/{app.process.pid}/maps", encoding="utf-8").read()
     assert "libtorch" not in maps
+
+
+def test_an_app_that_nobody_uses_takes_less_than_a_twentieth_of_a_core(app):
+    process, shares = psutil.Process(app.process.pid), []
+    for _ in range(3):
+        before = sum(process.cpu_times()[:2])
+        time.sleep(2)
+        shares.append((sum(process.cpu_times()[:2]) - before) / 2)
+    assert min(shares) < 0.05, shares
