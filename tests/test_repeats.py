@@ -13,7 +13,7 @@ from lab.store import Candidate
 from lab.ui.office import Office
 from lab.ui.pool import read_pool
 from lab.ui.rank.desk import Desk
-from lab.ui.rank.repeats import FEWEST, FRESH, reshuffled
+from lab.ui.rank.repeats import FEWEST, FRESH, Repeats, reshuffled
 from lab.ui.supervisor import Supervisor
 
 TAB, RATER = "tabofthetest", "ana"
@@ -132,6 +132,21 @@ def test_a_new_process_knows_what_was_repeated(desk, office):
     view = until_due(desk)
     submit(desk, view["comparison"], as_before(desk, view))
     assert Desk(office).repeats.total(RATER) == (6, 6)
+
+
+def test_a_repeat_that_is_skipped_is_not_due_again_at_once_and_counts_as_no_agreement(desk, office):
+    view = until_due(desk)
+    answer = submit(desk, view["comparison"], [])
+    assert not pool_of(office, answer["next"]) == "repeat" and answer["reveal"]["again"] == (0.0, 0)
+    desk.repeats = Repeats(office.store)
+    assert desk.repeats.due(RATER, 10) is None, "a new process knows it too"
+    assert desk.repeats.total(RATER) == (0.0, 0)
+    assert pool_of(office, [rank_new(desk, number) for number in range(20, 30)][-1]["next"]) == "repeat"
+
+
+def pool_of(office, view: dict) -> str:
+    """'' for answers that are still to be written."""
+    return office.store.comparison(view["comparison"]).pool if view["comparison"] else ""
 
 
 def test_two_answers_are_shuffled_into_the_only_other_order():

@@ -13,7 +13,7 @@ from lab.ui.office import Office
 from lab.ui.pool import MIX, Pool, read_pool
 from lab.ui.prompts import OWN
 from lab.ui.rank.guess import Agreement, agreement
-from lab.ui.rank.repeats import REPEAT, Repeats, known, reshuffled
+from lab.ui.rank.repeats import REPEAT, Repeats, counts, known, reshuffled
 from lab.ui.state import ENOUGH
 
 TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
@@ -122,7 +122,7 @@ class Desk:
         )
         if comparison.pool == "rank":
             self.agreement.add(rater, seq, order, scores)
-        if comparison.pool in ("rank", REPEAT) and order:
+        if counts(comparison, order):
             self.repeats.add(rater, seq, known(comparison, order))
         return seq, already
 

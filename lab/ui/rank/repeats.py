@@ -78,9 +78,14 @@ class Repeats:
         if self._known is None:
             self._known = {}
             for each in self._store.rankings(ids=False):
-                if each.comparison.pool in ("rank", REPEAT) and each.order:
+                if counts(each.comparison, each.order):
                     self._known.setdefault(each.rater, {})[each.seq] = known(each.comparison, each.order)
         return self._known
+
+
+def counts(compared: Comparison, order: Order) -> bool:
+    """Whether a ranking goes into the book: a skipped repeat does, or it would be due again at once."""
+    return compared.pool == REPEAT or compared.pool == "rank" and bool(order)
 
 
 def known(compared: Comparison, order: Order) -> Known:
@@ -104,7 +109,7 @@ def _tells_something(each: Known) -> bool:
 def _same(repeat: Known, mine: Sequence[Known]) -> tuple[float, int]:
     """(pairs that the repeat orders as the first ranking did, pairs of that); a tie now counts half."""
     first = next((each for each in mine if each.pool != REPEAT and each.kind == repeat.kind), None)
-    if first is None:
+    if first is None or not repeat.order:
         return 0.0, 0
     places = {repeat.texts[index]: -place for place, group in enumerate(repeat.order) for index in group}
     return agreement(first.order, [places[text] for text in first.texts])
