@@ -1,4 +1,4 @@
-"""How much is kept of memory: freed pieces for the next step, a bounded number of compiled products, few searches."""
+"""Memory: freed pieces kept for the next step, a bounded number of compiled products, few searches for garbage."""
 
 from __future__ import annotations
 
