@@ -37,8 +37,7 @@ def keep_freed() -> bool:
 def passing() -> Iterator[None]:
     """For a phase that takes much memory for a while: what is free goes back to the system before it and after it.
 
-    Else the pieces that one phase leaves, of the wrong size for the next, add to its peak: 5 % of a PPO run's at 8
-    million parameters. It takes 10 ms.
+    Else the pieces that one phase leaves, of the wrong size for the next, add to its peak.
     """
     _trim()
     try:
@@ -62,8 +61,5 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def search_rarely() -> None:
-    """Lets Python look for unreachable objects every NEW_OBJECTS new ones, not 700: libraries make millions that stay.
-
-    A start takes about a seventh less time by it.
-    """
+    """Lets Python look for unreachable objects every NEW_OBJECTS new ones: a start makes many, and nearly all stay."""
     gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])

@@ -66,7 +66,7 @@ class Worker:
         self.looked = monotonic()
 
     def _news(self) -> bool:
-        """Whether the database may have changed since the last look, by its file: opening it costs 20 times as much.
+        """Whether the database may have changed since the last look, by its file, which costs less than opening it.
 
         A file that had just been written at the last look may have been written again within the same tick.
         """

@@ -19,7 +19,7 @@ from lab.ui.routes import routes
 from lab.ui.shell import build, head, styles
 from lab.ui.theme import theme
 
-# Gradio's queue looks for work every millisecond, which is a tenth of a core while nothing happens. Only chats pass it.
+# Gradio's queue looks for work every millisecond, more than all else that an idle app does. Only chats pass it.
 QUEUE_SECONDS = 0.02
 
 
