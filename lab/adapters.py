@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lab.errors import Damaged, DiskFull, WrongBase
+from lab.folders import whole
 from lab.loading import fingerprint
 from lab.models import Roles, copy_weights
 
@@ -25,19 +24,14 @@ def save_adapter(roles: Roles, role: str, folder: Path, **facts: Any) -> None:
 
     The folder is whole or absent. Raises DiskFull when it cannot be written; the one of before then stays.
     """
-    beside = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        _write(roles, role, beside, facts)
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
+        with whole(folder) as beside:
+            _write(roles, role, beside, facts)
     except (OSError, SafetensorError) as problem:
         raise DiskFull(
             f"The adapter could not be written to {folder} ({problem}). The run's checkpoints are still there. "
             "Free some space, then resume the run."
         ) from problem
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write(roles: Roles, role: str, folder: Path, facts: dict[str, Any]) -> None:

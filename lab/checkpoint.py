@@ -1,4 +1,4 @@
-"""Checkpoints as folders that are whole or absent: written beside, hashed, renamed; the newest good one is resumed.
+"""Checkpoints as folders that are whole or absent, with hashes of what is in them; the newest good one is resumed.
 
 checkpoint/step-000012/   weights.safetensors  numbers.json  manifest.json (SHA-256 of the other two)
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lab.errors import Damaged, DiskFull, NotFinite, NotFound
+from lab.folders import whole
 from lab.state import State
 
 WEIGHTS, NUMBERS, MANIFEST = "weights.safetensors", "numbers.json", "manifest.json"
@@ -41,22 +41,14 @@ def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10) -> Pat
 
 
 def write_folder(folder: Path, tensors: Mapping[str, torch.Tensor], numbers: dict[str, Any]) -> None:
-    """Tensors, numbers and their hashes, in one rename."""
-    beside = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
+    """Tensors, numbers and their hashes; whole or as it was before."""
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        save_file(dict(tensors), beside / WEIGHTS)
-        (beside / NUMBERS).write_text(json.dumps(numbers, allow_nan=False))
-        hashes = {name: _hash(beside / name) for name in (WEIGHTS, NUMBERS)}
-        (beside / MANIFEST).write_text(json.dumps(hashes))
-        for path in (*beside.iterdir(), beside):
-            _sync(path)
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
-        _sync(folder.parent)
+        with whole(folder) as beside:
+            save_file(dict(tensors), beside / WEIGHTS)
+            (beside / NUMBERS).write_text(json.dumps(numbers, allow_nan=False))
+            hashes = {name: _hash(beside / name) for name in (WEIGHTS, NUMBERS)}
+            (beside / MANIFEST).write_text(json.dumps(hashes))
     except (OSError, SafetensorError) as problem:
-        shutil.rmtree(beside, ignore_errors=True)
         raise DiskFull(
             f"The checkpoint could not be written ({problem}). The one before it is still there. "
             "Free some space, then resume the run."
@@ -100,12 +92,6 @@ def steps(root: Path) -> list[int]:
     return sorted(int(path.parent.name.removeprefix("step-")) for path in root.glob(f"step-*/{MANIFEST}"))
 
 
-def clean(root: Path) -> None:
-    """Remove what a killed writer left behind; only the run's owner may."""
-    for path in root.glob(".tmp-*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _prune(root: Path, keep: int, milestone: int) -> None:
     """Older checkpoints go, milestones stay; a checkpoint goes only after a newer one is whole."""
     for step in steps(root)[:-keep]:
@@ -115,12 +101,3 @@ def _prune(root: Path, keep: int, milestone: int) -> None:
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from torch import nn
 
 from lab.arithmetic import WIDEST
 from lab.errors import BadInput, DiskFull
+from lab.folders import whole
 from lab.loading import folder_of, quiet
 from lab.models import Roles
 
@@ -35,19 +34,15 @@ def save_merged(roles: Roles, role: str, folder: Path, more: dict[str, Any] | No
     facts = {"role": role, "base": roles.name, "kind": "policy" if head is None else "reward model"}
     facts |= (more or {}) | ({} if head is None else {"bias": head.bias.item()})
     model = _whole(roles, role, head)
-    beside = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
     try:
-        beside.mkdir(parents=True)
-        model.save_pretrained(beside)
-        roles.text.tokenizer.save_pretrained(beside)
-        (beside / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
-        beside.rename(folder)
+        with whole(folder) as beside:
+            model.save_pretrained(beside)
+            roles.text.tokenizer.save_pretrained(beside)
+            (beside / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
     except (OSError, SafetensorError) as problem:
         raise DiskFull(
             f"The model could not be written to {folder} ({problem}). Free some space or name another folder."
         ) from problem
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return facts
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from lab import checkpoint
 from lab.errors import BadNumber, LabError
 from lab.events import Changed, Event, Failed, Finished, Sample, Started, Step
+from lab.folders import mend
 from lab.journal import Journal
 from lab.state import State
 from lab.workspace import Run, taken
@@ -64,7 +65,7 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     A refusal of the lab ends the run with a Failed event. Stop and pause take effect at the next Step.
     """
     lock = taken(job.run.lock(), f"Run {job.run.name}")
-    checkpoint.clean(_folder(job.run))
+    mend(_folder(job.run))
     writer = Writer(job.run)
     try:
         yield from _driven(job, writer, between)

@@ -23,6 +23,7 @@ from lab import checkpoint
 from lab.diagnose import Diagnosis
 from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings, UnsureReward
 from lab.events import Changed, Failed, Finished, Progress, Started, Step
+from lab.folders import mend
 from lab.journal import Journal
 from lab.loading import load
 from lab.runner import drive, steps_of
@@ -325,12 +326,16 @@ def test_kill_9_in_the_middle_of_a_run_loses_at_most_the_steps_since_the_last_ch
 
 
 @pytest.mark.slow
-def test_60_kills_at_random_moments_and_20_inside_a_checkpoint_all_resume(rewarded, folder):
+def test_60_kills_at_random_moments_all_resume(rewarded, folder):
     rewarded.workspace.set_base({"base": str(folder), "four_bit": False})
     run = kill_and_resume(rewarded, 60, 1500, seed=2)
     assert sum(isinstance(event, Started) for event, _ in run.events().events) == 61
+
+
+def test_20_kills_inside_a_checkpoint_all_resume(rewarded):
     job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
     list(drive(job))
+    checkpoint.save(job.run.folder / "checkpoint", job.state)
     for number in range(20):
         child = os.fork()
         if not child:
@@ -340,7 +345,7 @@ def test_60_kills_at_random_moments_and_20_inside_a_checkpoint_all_resume(reward
         time.sleep(0.02 + 0.01 * number)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        checkpoint.clean(job.run.folder / "checkpoint")
+        mend(job.run.folder / "checkpoint")
         assert checkpoint.restore(job.run.folder / "checkpoint", job.state) == []
 
 

@@ -1,0 +1,89 @@
+"""Folders that are whole or absent: a writer that fails or is killed leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from lab.folders import mend, whole
+
+
+def put(folder: Path, words: str) -> None:
+    with whole(folder) as beside:
+        (beside / "a").write_text(words)
+        (beside / "b").write_text(words)
+
+
+def what(folder: Path) -> str:
+    a, b = ((folder / name).read_text() for name in "ab")
+    assert a == b
+    return a
+
+
+def test_a_new_folder_takes_the_place_of_the_old_one_and_nothing_else_stays(tmp_path):
+    put(tmp_path / "x" / "it", "old")
+    put(tmp_path / "x" / "it", "new")
+    assert what(tmp_path / "x" / "it") == "new"
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["it"]
+
+
+def test_when_filling_fails_the_old_folder_stays(tmp_path):
+    put(tmp_path / "it", "old")
+    with pytest.raises(OSError, match="full"), whole(tmp_path / "it") as beside:
+        (beside / "a").write_text("new")
+        raise OSError("full")
+    assert what(tmp_path / "it") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+def test_when_the_last_rename_fails_the_old_folder_comes_back(tmp_path, monkeypatch):
+    put(tmp_path / "it", "old")
+    real = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.startswith(".tmp-"):
+            raise OSError("refused")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="refused"):
+        put(tmp_path / "it", "new")
+    assert what(tmp_path / "it") == "old"
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_a_kill_before_any_step_of_the_writing_leaves_a_whole_folder(tmp_path, monkeypatch, at):
+    put(tmp_path / "it", "old")
+    child = os.fork()
+    if not child:
+        _die_at(at, monkeypatch)
+        put(tmp_path / "it", "new")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) == (at < STEPS)
+    mend(tmp_path)
+    assert what(tmp_path / "it") in ("old", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+STEPS = 11  # mkdir, 2 writes, 3 syncs, 2 renames, a sync, 2 removals of the old folder's files
+
+
+def _die_at(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process kills itself before its `at`-th step on the disk."""
+    left = [at]
+
+    def dying(real):
+        def step(*args, **more):
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+            return real(*args, **more)
+
+        return step
+
+    for owner, name in ((Path, "mkdir"), (Path, "write_text"), (Path, "rename"), (os, "fsync"), (os, "unlink")):
+        monkeypatch.setattr(owner, name, dying(getattr(owner, name)))
