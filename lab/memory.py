@@ -214,8 +214,9 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int) -> l
     rows, columns = knobs.microbatch * (4 if stage == "reward" else 1), knobs.prompt + knobs.tokens
     whole = per_layer(facts, columns, lean, width)
     kept = facts.layers * whole + 8 * facts.hidden
-    if lean:  # in the last layer only response tokens speak
-        kept -= round(knobs.prompt / columns * (whole - (4 + width) * facts.hidden - _keys(facts, width)))
+    if lean:  # in the last layer only response tokens speak, to a reward model the last one alone
+        silent = columns - 1 if stage == "reward" else knobs.prompt
+        kept -= round(silent / columns * (whole - (4 + width) * facts.hidden - _keys(facts, width)))
     if knobs.checkpointing == "on" and not lean:
         kept = 4 * facts.layers * facts.hidden + whole
     passing = rows * columns * (8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns)

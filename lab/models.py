@@ -127,17 +127,22 @@ class Roles:
             for layer, active in zip(self._layers, before, strict=True):
                 layer._active_adapter = active
 
-    def hidden(self, role: str, batch: Batch) -> torch.Tensor:
-        """States [B, T+1, h] from the last prompt token on: entry t predicts response token t."""
-        where = positions(batch.attention)
+    def hidden(self, role: str, batch: Batch, only: torch.Tensor | None = None) -> torch.Tensor:
+        """States [B, T+1, h] from the last prompt token on: entry t predicts response token t.
+
+        only: the one entry of each row [B] that is wanted, which takes less: [B, 1, h].
+        """
+        where, first = positions(batch.attention), batch.width - 1
         with self.using(role) as model, self.autocast():
             if self.lean(role):
-                return trunk.states(self.model, role, batch.ids, batch.attention, where, batch.width - 1)
+                wanted = first if only is None else first + only
+                return trunk.states(self.model, role, batch.ids, batch.attention, where, wanted)
             with self._twice(role):
                 states = model.base_model(
                     input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
                 ).last_hidden_state
-        return states[:, batch.width - 1 :]
+        states = states[:, first:]
+        return states if only is None else states[torch.arange(len(only), device=states.device), only].unsqueeze(1)
 
     @contextmanager
     def _twice(self, role: str) -> Iterator[None]:
@@ -168,11 +173,13 @@ class Roles:
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
 
+    def at_end(self, role: str, batch: Batch) -> torch.Tensor:
+        """The state [B, h] at each response's last token, where a reward head stands."""
+        return self.hidden(role, batch, only=batch.mask.sum(1)).squeeze(1)
+
     def raw_scores(self, batch: Batch, role: str = "reward") -> torch.Tensor:
         """The reward head at each response's last token, [B]."""
-        states = self.hidden(role, batch)
-        last = batch.mask.sum(1)
-        return self.heads[role](states[torch.arange(len(last), device=states.device), last].float()).squeeze(-1)
+        return self.heads[role](self.at_end(role, batch).float()).squeeze(-1)
 
     def autocast(self) -> torch.autocast:
         """bf16 products around fp32 adapters and heads where they pay; Apple's MPS computes as the weights are."""

@@ -61,8 +61,7 @@ def read(roles: Roles, role: str, rankings: Sequence) -> list[Read]:
         prompts = [ranked.prompt for ranked in group for _ in ranked.responses]
         responses = [response for ranked in group for response in ranked.responses]
         batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-        last = batch.mask.sum(1)
-        states = roles.hidden(role, batch)[torch.arange(len(last), device=roles.device), last].float().cpu()
+        states = roles.at_end(role, batch).float().cpu()
         parts = states.split([len(ranked.responses) for ranked in group])
         found += [(part, ranked.groups) for part, ranked in zip(parts, group, strict=True)]
     return found

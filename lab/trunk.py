@@ -11,6 +11,7 @@ under autocast, in float32 without. The base's weights are frozen: no gradient i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,21 +50,38 @@ class _Adapted(torch.autograd.Function):
         return for_x, None, None, None, *for_a, *blocks
 
 
-class _Turned(torch.autograd.Function):
-    """Heads [B, H, S, D] turned by angles of cos and sin [B, 1, S, D], whose halves are alike; backward turns back."""
+class _Heads(torch.autograd.Function):
+    """Heads of layers side by side, [N, sum of heads * D], each layer's apart: [B, its heads, S, D] in one piece.
+
+    Each is turned by its angles' cos and sin [B, 1, S, D], whose halves are alike, where it has some; backward turns
+    back and lays the gradients side by side.
+    """
 
     @staticmethod
-    def forward(ctx: Any, heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return _turn(heads, cos, sin, 1)
+    def forward(
+        ctx: Any, joined: Tensor, rows: int, size: int, turns: Sequence[tuple[Tensor, ...]], *counts: int
+    ) -> Any:
+        ctx.size, ctx.turns = size, turns
+        heads = joined.view(rows, -1, sum(counts), size).transpose(1, 2)
+        return tuple(_turned(part, turn, 1) for part, turn in zip(heads.split(counts, 1), turns, strict=True))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return _turn(gradient, *ctx.saved_tensors, -1), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, _, columns, size = gradients[0].shape
+        counts = [part.shape[1] for part in gradients]
+        joined = gradients[0].new_empty(rows, columns, sum(counts), size)
+        places = joined.transpose(1, 2).split(counts, 1)
+        for gradient, turn, place in zip(gradients, ctx.turns, places, strict=True):
+            _turned(gradient, turn, -1, place)
+        return joined.view(rows * columns, -1), None, None, None, *(None for _ in counts)
 
 
-def _turn(heads: Tensor, cos: Tensor, sin: Tensor, way: int) -> Tensor:
-    found, half = heads * cos, heads.shape[-1] // 2
+def _turned(heads: Tensor, turn: tuple[Tensor, ...], way: int, found: Tensor | None = None) -> Tensor:
+    found = torch.empty(heads.shape, dtype=heads.dtype, device=heads.device) if found is None else found
+    if not turn:
+        return found.copy_(heads)
+    (cos, sin), half = turn, heads.shape[-1] // 2
+    torch.mul(heads, cos, out=found)
     found[..., :half].addcmul_(heads[..., half:], sin[..., half:], value=-way)
     found[..., half:].addcmul_(heads[..., :half], sin[..., :half], value=way)
     return found
@@ -106,11 +124,13 @@ class _Gated(torch.autograd.Function):
         return found
 
 
-def states(model: Any, role: str, ids: Tensor, attention: Tensor, positions: Tensor, first: int = 0) -> Tensor:
-    """Last hidden states [B, S - first, h] of the columns from `first` on, after the final norm, in a role.
+def states(
+    model: Any, role: str, ids: Tensor, attention: Tensor, positions: Tensor, wanted: int | Tensor = 0
+) -> Tensor:
+    """Last hidden states [B, T, h] after the final norm, in a role: of the columns from `wanted` on, or of one a row.
 
-    In the last layer the columns before `first` are read from, but what they say themselves is not worked out. What
-    decode.suits refuses is not for this.
+    wanted: the first column, or [B] the one of each row. In the last layer the other columns are read from, but what
+    they say themselves is not worked out. What decode.suits refuses is not for this.
     """
     causal, config = model.base_model.model.model, model.config
     cast = torch.is_autocast_enabled(ids.device.type)
@@ -125,64 +145,83 @@ def states(model: Any, role: str, ids: Tensor, attention: Tensor, positions: Ten
         mask = torch.zeros(blocked.shape, dtype=dtype, device=ids.device)
         mask.masked_fill_(blocked, torch.finfo(dtype).min)
         for layer in causal.layers:
-            since = first if layer is causal.layers[-1] else 0
-            told = _attention(layer, role, flow, turn, mask, config.rms_norm_eps, since)
-            flow = _since(flow, rows, since) + told
+            asked = wanted if layer is causal.layers[-1] else 0
+            told = _attention(layer, role, flow, turn, mask, config.rms_norm_eps, asked)
+            flow = _flat(flow, rows, asked) + told
             flow = flow + _feed_forward(layer, role, flow, dtype, config.rms_norm_eps)
         flow = _Norm.apply(flow, causal.norm.weight.float(), config.rms_norm_eps, torch.float32)
-    return flow.view(rows, columns - first, -1)
+    return flow.view(rows, -1, flow.shape[-1])
 
 
-def _since(flow: Tensor, rows: int, first: int) -> Tensor:
-    """Of [B*S, n] the columns from `first` on: [B*(S - first), n]."""
-    return flow if first == 0 else flow.view(rows, -1, flow.shape[-1])[:, first:].flatten(0, 1)
+def _of(x: Tensor, wanted: int | Tensor) -> Tensor:
+    """Of [B, ., S, n] the columns from `wanted` on, or one a row: [B, ., T, n]."""
+    if isinstance(wanted, int):
+        return x[:, :, wanted:]
+    return x[torch.arange(len(x), device=x.device), :, wanted].unsqueeze(2)
+
+
+def _flat(flow: Tensor, rows: int, wanted: int | Tensor) -> Tensor:
+    """The same of [B*S, n]: [B*T, n]."""
+    return flow if _all(wanted) else _of(flow.view(rows, 1, -1, flow.shape[-1]), wanted).flatten(0, 2)
+
+
+def _all(wanted: int | Tensor) -> bool:
+    return isinstance(wanted, int) and wanted == 0
 
 
 def _attention(
-    layer: nn.Module, role: str, flow: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, eps: float, first: int
+    layer: nn.Module,
+    role: str,
+    flow: Tensor,
+    turn: tuple[Tensor, Tensor],
+    mask: Tensor,
+    eps: float,
+    wanted: int | Tensor,
 ) -> Tensor:
-    """What the columns from `first` on, T of them, read from all: [B*T, h]."""
+    """What the wanted columns, T of them, read from all: [B*T, h]."""
     attention, rows = layer.self_attn, len(mask)
     normed = _Norm.apply(flow, layer.input_layernorm.weight.float(), eps, mask.dtype)
-    if first == 0:
-        parts = adapted((attention.q_proj, attention.k_proj, attention.v_proj), role, normed)
+    query, others = (attention.q_proj,), (attention.k_proj, attention.v_proj)
+    cut = partial(_heads, rows=rows, size=attention.head_dim)
+    scaled = tuple(_of(each, wanted) * attention.scaling for each in turn)
+    if _all(wanted):
+        parts = cut(adapted((*query, *others), role, normed), (scaled, turn, ()), (*query, *others))
     else:
-        own = adapted((attention.q_proj,), role, _since(normed, rows, first))
-        parts = *own, *adapted((attention.k_proj, attention.v_proj), role, normed)
-    size, (cos, sin) = attention.head_dim, turn
-    query, key, value = (part.view(rows, -1, part.shape[-1] // size, size).transpose(1, 2) for part in parts)
-    query = _Turned.apply(query, cos[:, :, first:], sin[:, :, first:])  # [B, H, T, D]; keys and values [B, K, S, D]
-    read = _read(query, _Turned.apply(key, cos, sin), value, mask[:, :, first:], attention.scaling)
-    (out,) = adapted((attention.o_proj,), role, read.transpose(1, 2).flatten(0, 1).flatten(1))
-    return out
+        own = adapted(query, role, _flat(normed, rows, wanted))
+        parts = *cut(own, (scaled,), query), *cut(adapted(others, role, normed), (turn, ()), others)
+    read = _read(*parts, _of(mask, wanted))
+    return adapted((attention.o_proj,), role, read.transpose(1, 2).flatten(0, 1).flatten(1))
 
 
-def _read(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+def _heads(
+    joined: Tensor, turns: Sequence[tuple[Tensor, ...]], linears: Sequence[nn.Module], rows: int, size: int
+) -> Any:
+    return _Heads.apply(joined, rows, size, turns, *(linear.out_features // size for linear in linears))
+
+
+def _read(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     """Values [B, H, T, D] weighed by softmax(query key' + mask): for short rows on a CPU the plain way is best."""
     rows, heads, asking, size = query.shape
     groups, columns = key.shape[1:3]
-    query = (query * scale).reshape(rows * groups, -1, size)  # [B*K, G*T, D]
-    key, value = key.reshape(-1, columns, size), value.reshape(-1, columns, size)
-    scores = torch.bmm(query, key.transpose(1, 2)).view(rows, heads, asking, columns) + mask
+    query, key, value = query.view(rows * groups, -1, size), key.view(-1, columns, size), value.view(-1, columns, size)
+    scores = torch.bmm(query, key.transpose(1, 2)).view(rows, heads, asking, columns).add_(mask)
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
     return torch.bmm(weights.view(rows * groups, -1, columns), value).view(rows, heads, asking, size)
 
 
 def _feed_forward(layer: nn.Module, role: str, flow: Tensor, dtype: torch.dtype, eps: float) -> Tensor:
     normed = _Norm.apply(flow, layer.post_attention_layernorm.weight.float(), eps, dtype)
-    both = adapted((layer.mlp.gate_proj, layer.mlp.up_proj), role, normed, together=True)
-    (out,) = adapted((layer.mlp.down_proj,), role, _Gated.apply(both))
-    return out
+    both = adapted((layer.mlp.gate_proj, layer.mlp.up_proj), role, normed)
+    return adapted((layer.mlp.down_proj,), role, _Gated.apply(both))
 
 
-def adapted(linears: Sequence[nn.Module], role: str, x: Tensor, together: bool = False) -> Any:
-    """What layers of one input say in a role, each [N, out], or side by side."""
+def adapted(linears: Sequence[nn.Module], role: str, x: Tensor) -> Tensor:
+    """What layers of one input say in a role, side by side: [N, sum of out]."""
     weight, bias = frozen_of(linears)
     bias = bias if bias is None else bias.to(x.dtype)
     lora = lora_of(linears, role)
     scale = linears[0].scaling[role] if lora else 1.0
-    out = _Adapted.apply(x, weight, bias, scale, *lora) if lora else F.linear(x, weight.to(x.dtype), bias)
-    return out if together else out.split([linear.out_features for linear in linears], -1)
+    return _Adapted.apply(x, weight, bias, scale, *lora) if lora else F.linear(x, weight.to(x.dtype), bias)
 
 
 def parts_of(

@@ -23,6 +23,7 @@ def roles(request, tmp_path):
         for name, parameter in found.model.named_parameters():
             if "norm" in name or name.endswith("bias") or "lora" in name:
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    found.trainable("sft")
     return found
 
 
@@ -33,56 +34,55 @@ def by_the_library(roles, batch):
         ).last_hidden_state
 
 
-def leanly(roles, batch):
-    return trunk.states(roles.model, "sft", batch.ids, batch.attention, losses.positions(batch.attention))
+def leanly(roles, batch, wanted=0):
+    return trunk.states(roles.model, "sft", batch.ids, batch.attention, losses.positions(batch.attention), wanted)
 
 
-def outcome(roles, batch, forward):
-    """States where there are tokens, and the gradients of a sum that weighs them at random."""
-    parameters = roles.trainable("sft")
-    states = forward(roles, batch)[batch.attention.bool()]
-    (states * torch.randn(states.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
+def outcome(roles, found):
+    """States [n, h] of a pass, and the gradients of a sum that weighs them at random."""
+    parameters = list(roles.weights("sft").values())
+    (found * torch.randn(found.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
     gradients = [parameter.grad.clone() for parameter in parameters]
     for parameter in parameters:
         parameter.grad = None
-    return states.detach(), gradients
+    return found.detach(), gradients
+
+
+def check_alike(ours, theirs):
+    assert torch.allclose(ours[0], theirs[0], atol=2e-5)
+    for mine, other in zip(ours[1], theirs[1], strict=True):
+        assert torch.allclose(mine, other, atol=1e-5 * float(other.abs().max() + 1))
 
 
 def test_states_and_gradients_are_the_librarys(roles):
     batch = batch_of(PROMPTS, RESPONSES, 0)
-    states, gradients = outcome(roles, batch, by_the_library)
+    seen = batch.attention.bool()
+    whole = outcome(roles, by_the_library(roles, batch)[seen])
     for _ in range(2):
-        ours, theirs = outcome(roles, batch, leanly)
-        assert torch.allclose(ours, states, atol=2e-5)
-        for mine, other in zip(theirs, gradients, strict=True):
-            assert torch.allclose(mine, other, atol=1e-5 * float(other.abs().max() + 1))
+        check_alike(outcome(roles, leanly(roles, batch)[seen]), whole)
         trunk.fuse(roles.model)
 
 
 def test_where_only_the_answer_is_wanted_its_states_and_gradients_are_those_of_the_whole_pass(roles):
     batch = batch_of(PROMPTS, RESPONSES, 0)
     first = batch.width - 1
-
-    def ends(roles, batch, forward):
-        """Outcome of the columns that predict the answer, padding among them as of no weight."""
-        parameters, wanted = roles.trainable("sft"), batch.attention[:, first:].bool()
-        states = forward(roles, batch)[wanted]
-        (states * torch.randn(states.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
-        gradients = torch.cat([parameter.grad.flatten().clone() for parameter in parameters])
-        for parameter in parameters:
-            parameter.grad = None
-        return states.detach(), gradients
-
-    def only(roles, batch):
-        where = losses.positions(batch.attention)
-        return trunk.states(roles.model, "sft", batch.ids, batch.attention, where, first)
-
-    whole, expected = ends(roles, batch, lambda roles, batch: by_the_library(roles, batch)[:, first:])
+    seen = batch.attention[:, first:].bool()
+    whole = outcome(roles, by_the_library(roles, batch)[:, first:][seen])
     for _ in range(2):
-        states, gradients = ends(roles, batch, only)
-        assert torch.allclose(states, whole, atol=2e-5)
-        assert torch.allclose(gradients, expected, atol=1e-5 * float(expected.abs().max() + 1))
+        check_alike(outcome(roles, leanly(roles, batch, first)[seen]), whole)
         trunk.fuse(roles.model)
+
+
+def test_where_only_the_end_is_wanted_its_state_and_gradients_are_those_of_the_whole_pass(roles):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    rows, last = torch.arange(len(PROMPTS)), batch.width - 1 + batch.mask.sum(1)
+    whole = outcome(roles, by_the_library(roles, batch)[rows, last])
+    for _ in range(2):
+        found = leanly(roles, batch, last)
+        assert found.shape == (len(PROMPTS), 1, roles.model.config.hidden_size)
+        check_alike(outcome(roles, found[:, 0]), whole)
+        trunk.fuse(roles.model)
+    assert torch.allclose(roles.at_end("sft", batch), whole[0], atol=2e-5)
 
 
 def test_weights_side_by_side_are_views_and_stay_what_they_were(roles):
