@@ -1,4 +1,4 @@
-"""What is made ahead: answers that were refused then are never handed to anybody."""
+"""What is made ahead: nothing that was refused then is handed out, and own prompts come before it."""
 
 from __future__ import annotations
 
@@ -40,3 +40,18 @@ def test_what_was_refused_when_it_was_made_ahead_is_not_handed_out(office, refus
     assert given.request not in [item.request for item in ready[:refused]]
     assert refused == 2 or given is ready[1]
     assert "error" not in feed.view(given)
+
+
+@pytest.mark.parametrize("choice", ["both", "own", "built-in"])
+def test_own_prompts_come_before_what_was_made_ahead_and_after_what_was_put_back(office, choice):
+    feed, pool = office.feed, read_pool({"prompts": choice})
+    held = feed.advance("tabone000", pool)
+    ready = made_ahead(feed, pool, 2)
+    held.comparison = "seen"
+    feed.put("tabone000", ready[0])
+    office.store.add_prompts(["Mine, please?"], "own:mine.txt")
+    feed.own_came()
+    assert feed.advance("tabone000", pool) is held
+    made_ahead(feed, pool, 2)
+    following = feed.advance("tabone000", pool)
+    assert following.prompt == "Mine, please?" if choice != "built-in" else following is ready[0]

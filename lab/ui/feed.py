@@ -6,14 +6,14 @@ import random
 import threading
 import time
 import uuid
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import BadInput, LabError, NotFound
 from lab.store import Candidate
 from lab.ui.pool import Pool, deal
-from lab.ui.prompts import Prompts
+from lab.ui.prompts import BUILT_IN, Prompts
 from lab.ui.refusal import refuse
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Feed:
         self.prompts = Prompts(office.store)
         self._lock = threading.RLock()
         self._ready: dict[Pool, deque[Item]] = {}
-        self._making: Counter[Pool] = Counter()
+        self._filling = threading.Lock()
         self._hands: OrderedDict[str, Item] = OrderedDict()
         self._items: OrderedDict[str, Item] = OrderedDict()
 
@@ -79,6 +79,15 @@ class Feed:
             if held is not None and held is not item:
                 self._ready.setdefault(held.pool, deque()).appendleft(held)
             _remember(self._hands, tab, item, TABS)
+
+    def own_came(self) -> None:
+        """Somebody's own prompts are next: what was made ahead of other ones goes, but not what a tab has put back."""
+        with self._filling, self._lock:
+            for pool, waiting in self._ready.items():
+                if pool.sampling.prompts != BUILT_IN:
+                    kept = [item for item in waiting if item.comparison or item.source != BUILT_IN]
+                    waiting.clear()
+                    waiting.extend(kept)
 
     def warm(self, pool: Pool) -> None:
         """Ask for the next prompts of a pool in the background, so that nobody waits for the asking."""
@@ -185,24 +194,20 @@ class Feed:
         return item
 
     def _top_up(self, pool: Pool) -> None:
-        """One more at a time, asked for outside the lock, since asking is a commit to disk."""
+        """One after the other, so that they wait in the order of their prompts; asking is a commit to disk."""
         while True:
-            with self._lock:
-                waiting = self._ready.setdefault(pool, deque())
-                if len(waiting) + self._making[pool] >= AHEAD:
+            with self._filling:
+                with self._lock:
+                    waiting = self._ready.setdefault(pool, deque())
+                    if len(waiting) >= AHEAD:
+                        return
+                try:
+                    item = self.make(pool, *self.prompts.next(pool.sampling.prompts))
+                except LabError:
+                    # Whoever asks for this pool next meets the same refusal and is told.
                     return
-                self._making[pool] += 1
-            try:
-                item = self.make(pool, *self.prompts.next(pool.sampling.prompts))
-            except LabError:
-                # Whoever asks for this pool next meets the same refusal and is told.
-                return
-            else:
                 with self._lock:
                     waiting.append(item)
-            finally:
-                with self._lock:
-                    self._making[pool] -= 1
 
     def _refused(self, item: Item) -> bool:
         """What was refused when it was made ahead is asked anew, since the reason may be gone."""

@@ -22,6 +22,7 @@ def page(office: Office) -> None:
         check(office.is_host(request), "prompts from a file")
         texts = from_file(path)
         office.store.add_prompts(texts, f"{OWN}:{Path(path).name[:80]}")
+        office.feed.own_came()
         return f"{len(texts)} prompts added. They come next."
 
     lead("Which answer is better?", "Order the answers from best to worst. Who wrote them is hidden until you submit.")
