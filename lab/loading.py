@@ -69,13 +69,10 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
         allocator.bound_compiled()
     where = folder_of(name, say)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
         model = _weights(where, chosen, precision)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
-        raise ModelIncomplete(
-            f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
-            "Check the name or folder and that all its files are there; the embedded model is called tiny."
-        ) from problem
+        raise incomplete(name, problem) from problem
     text = Text.of(tokenizer, model.config, model.generation_config)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -90,6 +87,19 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     roles.freeze()
     parity.check(roles)
     return roles
+
+
+def incomplete(name: str, problem: Exception) -> ModelIncomplete:
+    """What a person is told of a base that the library refuses."""
+    if "trust_remote_code" in str(problem):
+        return ModelIncomplete(
+            f"The model {name} brings program code of its own, and the lab runs none. Choose a base whose shape the "
+            "library knows; the embedded model is called tiny."
+        )
+    return ModelIncomplete(
+        f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
+        "Check the name or folder and that all its files are there; the embedded model is called tiny."
+    )
 
 
 def _with_adapter(model: Any, precision: str) -> Any:

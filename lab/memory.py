@@ -17,7 +17,6 @@ import torch
 
 from lab import arithmetic
 from lab.decode import LARGEST, READ_AT_ONCE, SHAPES, packs
-from lab.errors import ModelIncomplete
 from lab.logprobs import CHUNK
 
 GIB = 2**30
@@ -82,17 +81,16 @@ def facts_of(name: str) -> Facts:
     from transformers import AutoConfig
 
     from lab import hub
-    from lab.loading import EMBEDDED
+    from lab.loading import EMBEDDED, incomplete
 
     where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else Path(name)
     try:
         offline = not where.exists() and not hub.answers()
-        config = AutoConfig.from_pretrained(where if where.exists() else name, local_files_only=offline)
+        config = AutoConfig.from_pretrained(
+            where if where.exists() else name, local_files_only=offline, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as problem:
-        raise ModelIncomplete(
-            f"The model {name} could not be looked at: {str(problem).splitlines()[0]} "
-            "Check the name or folder; the embedded model is called tiny."
-        ) from problem
+        raise incomplete(name, problem) from problem
     return facts_from(config, str(name))
 
 

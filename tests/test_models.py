@@ -15,6 +15,7 @@ from lab.config import Ppo, Reward, Sft
 from lab.errors import Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
 from lab.events import Finished, Step
 from lab.loading import load
+from lab.memory import facts_of
 from lab.models import BASE
 from lab.rollout import Cast
 from lab.text import batch_of
@@ -177,6 +178,29 @@ def test_a_folder_with_a_file_missing_or_cut_off_says_which_model_and_what_to_do
             load(str(tmp_path / name), device="cpu")
     with pytest.raises(ModelIncomplete, match="nowhere"):
         load(str(tmp_path / "nowhere"), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("config.json", {"model_type": "odd", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}}),
+        ("tokenizer_config.json", {"tokenizer_class": "T", "auto_map": {"AutoTokenizer": ["own.T", None]}}),
+    ],
+)
+def test_code_that_comes_with_a_base_is_never_run_whatever_one_would_answer(
+    folders, tmp_path, monkeypatch, file, changes
+):
+    shutil.copytree(folders["llama"], tmp_path / "own")
+    settings = tmp_path / "own" / file
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | changes))
+    (tmp_path / "own" / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(ModelIncomplete, match="code of its own"):
+        load(str(tmp_path / "own"), device="cpu")
+    if file == "config.json":
+        with pytest.raises(ModelIncomplete, match="code of its own"):
+            facts_of(str(tmp_path / "own"))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_base_without_an_end_token_is_refused(folders, tmp_path):
