@@ -92,6 +92,13 @@ def steps(root: Path) -> list[int]:
     return sorted(int(path.parent.name.removeprefix("step-")) for path in root.glob(f"step-*/{MANIFEST}"))
 
 
+def forget_after(root: Path, step: int) -> None:
+    """Checkpoints of later steps go: the run went back, and what it does from there is what counts."""
+    for found in steps(root):
+        if found > step:
+            shutil.rmtree(root / f"step-{found:06d}", ignore_errors=True)
+
+
 def _prune(root: Path, keep: int, milestone: int) -> None:
     """Older checkpoints go, milestones stay; a checkpoint goes only after a newer one is whole."""
     for step in steps(root)[:-keep]:

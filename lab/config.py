@@ -42,7 +42,7 @@ def _optimizer() -> Any:
 def _checkpointing() -> Any:
     return knob(
         "off",
-        "compute layers a second time instead of keeping them: memory, not mathematics; the lean pass needs it not",
+        "compute layers a second time instead of keeping them: memory, not mathematics; not for Llama shapes on a CPU",
         choices=("off", "on"),
     )
 
@@ -143,7 +143,7 @@ class Ppo:
     )
     value_clip: float = knob(0.2, "how far a value may move within one step", low=0.01, high=100.0)
     value_weight: float = knob(0.1, "of the value loss where it shares the policy's states", low=0.0, high=10.0)
-    gamma: float = knob(1.0, "discount", low=0.0, high=1.0)
+    gamma: float = knob(1.0, "what a reward one token later is worth", low=0.0, high=1.0)
     lam: float = knob(0.95, "GAE's lambda", low=0.0, high=1.0)
     update_kl: float = knob(0.02, "nats a token within one step; over 1.5 times it the step's updates end", low=1e-5)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
@@ -246,7 +246,7 @@ def check(config: Any) -> None:
             _check_choice(each, value)
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise BadNumber(f"{each.name} must be a number, not {value!r}. It is {each.metadata['help']}.")
+            raise BadNumber(f"{each.name} ({each.metadata['help']}) must be a number, not {value!r}.")
         if isinstance(each.default, int) and not isinstance(value, int):
             raise BadNumber(f"{each.name} must be a whole number, not {value!r}.")
         _check_range(each, value)
@@ -256,8 +256,8 @@ def _check_range(each: Field, value: float) -> None:
     low, high = each.metadata["low"], each.metadata["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         raise BadNumber(
-            f"{each.name} is {value}, outside {'any' if low is None else low} to {'any' if high is None else high}. "
-            f"It is {each.metadata['help']}."
+            f"{each.name} ({each.metadata['help']}) is {value}, outside {'any' if low is None else low} to "
+            f"{'any' if high is None else high}."
         )
 
 

@@ -60,14 +60,20 @@ def _raters(test: Sequence[Scored]) -> list[str]:
 
 
 def interval(deltas: Sequence[torch.Tensor], draws: int = 1000) -> tuple[float, float]:
-    """Percentiles 2.5 and 97.5 of the accuracy when prompts are drawn again with replacement."""
+    """Percentiles 2.5 and 97.5 of the accuracy when prompts are drawn again with replacement.
+
+    One prompt all right and one all wrong stand among them (after Agresti and Coull 1998): else two prompts that happen
+    to be alike would leave no doubt.
+    """
     generator = torch.Generator().manual_seed(0)
     right = torch.tensor([float(bt_accuracy(delta)) * len(delta) for delta in deltas])
     count = torch.tensor([float(len(delta)) for delta in deltas])
-    index = torch.randint(len(deltas), (draws, len(deltas)), generator=generator)
+    found, usual = (right.sum() / count.sum()).item(), count.mean()
+    right, count = torch.cat([right, torch.stack([usual, 0 * usual])]), torch.cat([count, usual.expand(2)])
+    index = torch.randint(len(count), (draws, len(count)), generator=generator)
     accuracy = right[index].sum(1) / count[index].sum(1)
     low, high = accuracy.quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
+    return min(low, found), max(high, found)
 
 
 def bins(deltas: torch.Tensor, count: int = 5) -> list[dict[str, float]]:

@@ -96,8 +96,11 @@ def incomplete(name: str, problem: Exception) -> ModelIncomplete:
             f"The model {name} brings program code of its own, and the lab runs none. Choose a base whose shape the "
             "library knows; the embedded model is called tiny."
         )
+    why = str(problem).splitlines()[0]
+    if "instantiate the backend tokenizer" in why:
+        why = "the files of its tokenizer are missing, or of a kind that the library does not know."
     return ModelIncomplete(
-        f"The model {name} could not be loaded: {str(problem).splitlines()[0]} "
+        f"The model {name} could not be loaded: {why} "
         "Check the name or folder and that all its files are there; the embedded model is called tiny."
     )
 

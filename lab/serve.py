@@ -9,10 +9,11 @@ from typing import Any
 
 from lab import reward as reward_stage
 from lab.config import TEMPERATURE
-from lab.errors import BadInput, BadNumber, BadText, LabError
+from lab.errors import BadInput, BadNumber, BadText, LabError, PromptTooLong
 from lab.generate import stream
 from lab.journal import append_json
 from lab.studio import Studio
+from lab.text import Text
 
 PARTIAL_SECONDS = 0.08
 MOST_CANDIDATES, MOST_TOKENS, MOST_RESCORED = 8, 512, 256
@@ -115,7 +116,7 @@ class Server:
         tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
         turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages]
         role = studio.role(str(payload.get("policy") or "sft"))
-        prompt, ids, said = text.prompt_ids(turns, room=tokens), [], monotonic()
+        prompt, ids, said = _newest(text, turns, tokens), [], monotonic()
         for _, drawn in stream(
             studio.roles, role, [prompt], tokens=tokens, temperature=temperature, seed=_seed(payload)
         ):
@@ -181,6 +182,19 @@ def _together(
                 continue
             for row, token in zip(*step, strict=True):
                 yield rows[role][row], token, token in stops
+
+
+def _newest(text: Text, turns: Sequence[dict[str, str]], room: int) -> list[int]:
+    """The ids of as much of a conversation's end as leaves room to answer: its oldest questions go first."""
+    first = 0
+    while True:
+        try:
+            return text.prompt_ids(turns[first:], room=room)
+        except PromptTooLong:
+            later = [place for place, turn in enumerate(turns) if place > first and turn["role"] == "user"]
+            if not later:
+                raise
+            first = later[0]
 
 
 def _prompt(payload: dict[str, Any]) -> str:

@@ -328,8 +328,11 @@ def _restored(run: Run, state: State, step: int | None) -> Iterator[Event]:
     """Bring the state back before the first event; what was skipped on the way is said."""
     if step is None and not run.checkpoints():
         return
-    for skipped in checkpoint.restore(run.folder / "checkpoint", state, step):
-        yield Warned(state.step, "W_CHECKPOINT", skipped, f"The run goes on from step {state.step}.")
+    skipped = checkpoint.restore(run.folder / "checkpoint", state, step)
+    if step is not None:
+        checkpoint.forget_after(run.folder / "checkpoint", step)
+    for each in skipped:
+        yield Warned(state.step, "W_CHECKPOINT", each, f"The run goes on from step {state.step}.")
 
 
 def _cut_warning(found: dict[str, Any], longest: int, context: int) -> Iterator[Event]:

@@ -22,6 +22,7 @@ from lab.studio import Studio
 from lab.workspace import Workspace, taken
 
 POLL_SECONDS = 0.03
+NEVER = (0.0, False)
 SETTLED = 3.0  # seconds: longer than the tick of any disk's clock
 # How long before the worker's start something may have been asked for and still be done: a page that watches an answer
 # grow gives up after two minutes; an order to train is remembered for a day by whoever gave it.
@@ -43,7 +44,7 @@ class Worker:
         self.server, self.store = Server(studio), workspace.store(read_only=True)
         self.waiting: deque[tuple[str, str, dict[str, Any]]] = deque()
         self.seen, self.looked, self.began, self.started = 0, 0.0, began, time()
-        self.written = (0.0, False)  # when the database was, and whether that was long ago when it was looked at
+        self.written = NEVER  # when the database was, and whether that was long ago when it was looked at
 
     def forever(self) -> None:
         """Until `alive` says no."""
@@ -60,7 +61,11 @@ class Worker:
         """Answer what was asked since the last look; runs are put in line."""
         if monotonic() - self.looked < POLL_SECONDS or not self._news():
             return
-        for seq, request_id, kind, payload, _ in self.store.requests_after(self.seen):
+        try:
+            asked = list(self.store.requests_after(self.seen))
+        except Busy:  # somebody writes much at once, an import for instance: what was asked is still there later
+            self.written, asked = NEVER, []
+        for seq, request_id, kind, payload, _ in asked:
             self.seen = seq
             self._take(request_id, kind, payload)
         self.looked = monotonic()

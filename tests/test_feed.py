@@ -7,8 +7,9 @@ import time
 import pytest
 
 from lab.journal import append_json
-from lab.ui.office import Office
+from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.pool import read_pool
+from lab.ui.rank.desk import Desk
 from lab.ui.supervisor import Supervisor
 
 
@@ -40,6 +41,20 @@ def test_what_was_refused_when_it_was_made_ahead_is_not_handed_out(office, refus
     assert given.request not in [item.request for item in ready[:refused]]
     assert refused == 2 or given is ready[1]
     assert "error" not in feed.view(given)
+
+
+def test_a_prompt_that_somebody_typed_is_kept_once_it_is_answered_and_not_asked_again(office):
+    desk = Desk(office)
+    shown = desk.own({"tab": "tabone000", "prompt": " Mine? "}, "ana")
+    assert shown["prompt"] == "Mine?" and not office.store.prompts()
+    assert office.feed.prompts.next("both")[0] != "Mine?"
+    item = office.feed.item(shown["item"])
+    answer = {"id": item.request, "done": True, "texts": ["a", "b", "c", "d"]}
+    append_json(office.workspace.served, answer)
+    time.sleep(2 * LOOK_EVERY)
+    office.feed.view(item)
+    assert [text for _, text, source in office.store.prompts() if source == "own"] == ["Mine?"]
+    assert office.feed.prompts.next("own")[0] == "Mine?", "and with no other it may come back"
 
 
 @pytest.mark.parametrize("choice", ["both", "own", "built-in"])

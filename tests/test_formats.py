@@ -116,6 +116,7 @@ def test_every_format_says_the_same_pair_and_is_told_by_its_fields(tmp_path, for
         ("messages", {"messages": [user("Why is\nthe sky blue?"), said("Scattering.")]}),
         ("messages", {"conversations": [{"from": "human", "value": "Why is\nthe sky blue?"}, said("Scattering.")]}),
         ("prompt_completion", {"prompt": "Why is\nthe sky blue?", "completion": "Scattering."}),
+        ("prompt_response", {"prompt": "Why is\nthe sky blue?", "response": "Scattering."}),
         ("prompt_completion", {"prompt": [user("Why is\nthe sky blue?")], "completion": [said("Scattering.")]}),
     ],
 )

@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from lab.errors import BadInput, BadName, BadNumber, NoRows, NotFound
+from lab.errors import BadFile, BadInput, BadName, BadNumber, NoRows, NotFound
 from lab.store import Candidate, Comparison, Ranking
 from lab.ui.compare.tally import tally, wilson
 from lab.ui.model import SUGGESTIONS
 from lab.ui.office import checked_name, rater_name
 from lab.ui.pool import deal, read_pool
-from lab.ui.prompts import from_file
+from lab.ui.prompts import MOST, from_file
 from lab.ui.rank.guess import agreement
 from lab.world.questions import recognise
 
@@ -120,6 +120,12 @@ def test_prompts_are_read_from_text_and_tables_each_once(tmp_path):
     )
     assert from_file(tmp_path / "a.txt") == ["One?", "Two?"]
     assert from_file(tmp_path / "b.jsonl") == ["One?", "Two?", "Three?"]
+
+
+def test_more_prompts_than_are_taken_are_refused_before_any_is_stored(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"Prompt {number}?\n" for number in range(MOST + 1)))
+    with pytest.raises(BadFile, match="20,001 prompts, and 20,000 at most"):
+        from_file(tmp_path / "a.txt")
 
 
 def test_a_file_without_a_prompt_is_refused(tmp_path):

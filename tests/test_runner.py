@@ -107,6 +107,13 @@ def test_going_back_to_a_checkpoint_starts_from_its_step(rewarded):
     events = list(drive(rewarded.resume(job.run.name, step=10)))
     assert events[0].step == 10 and [event.step for event in events if isinstance(event, Step)] == [11, 12]
     assert same(before, final(job.run))
+    again = rewarded.resume(job.run.name, step=10)
+    for event in drive(again):
+        if isinstance(event, Step):
+            job.run.set_control(order="stop")
+    assert job.run.checkpoints() == [10, 11], "what came after step 10 is forgotten"
+    events = list(drive(rewarded.resume(job.run.name)))
+    assert [event.step for event in events if isinstance(event, (Started, Step))] == [11, 12]
     with pytest.raises(NotFound, match="no checkpoint of step 99"):
         rewarded.resume(job.run.name, step=99)
     assert job.run.status() == "done"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.evaluate import interval
 from lab.ui import verdict
 from lab.ui.timeline import differences
 
@@ -20,6 +23,14 @@ def test_an_interval_that_holds_a_coin_toss_is_no_reason_to_run_ppo():
     found = verdict.facts(GOOD | {"pairs/accuracy_low": 0.48})
     assert not found["good"] and "luck" in found["advice"]
     assert verdict.facts(GOOD)["good"]
+
+
+@pytest.mark.parametrize("prompts", [1, 2, 3])
+def test_a_few_prompts_that_happen_to_agree_leave_doubt(prompts):
+    low, high = interval([torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, -1.0])] * prompts)
+    assert low < 0.5 < 4 / 6 < high
+    low, high = interval([torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, -1.0])] * 40)
+    assert 0.6 < low < 4 / 6 < high < 0.75
 
 
 def test_a_model_that_was_not_tested_says_so_and_claims_nothing():

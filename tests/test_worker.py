@@ -14,9 +14,11 @@ from types import SimpleNamespace
 import pytest
 from folders import make
 
+from lab.errors import Busy, PromptTooLong
 from lab.events import Step
 from lab.journal import append_json
-from lab.serve import twins
+from lab.loading import load
+from lab.serve import _newest, twins
 from lab.store import Candidate
 from lab.worker import SETTLED, Worker
 from lab.workspace import Workspace
@@ -205,6 +207,40 @@ def test_the_database_is_opened_again_only_when_it_may_have_changed(tmp_path):
     assert looks(just := time.time()) == [True, True, True], "it may be written again within the same tick"
     time.sleep(SETTLED + 0.1)
     assert looks(just) == [True, False, False], "what came in that tick, seen late"
+
+
+def test_a_store_that_is_busy_is_read_again_later_and_ends_neither_run_nor_worker(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.store().close()
+    asked, answers = [], [Busy("lab.db was in use for over 10 seconds."), [(1, "a", "chat", {}, 0.0)]]
+
+    def requests_after(_seq):
+        found = answers.pop(0)
+        if isinstance(found, Busy):
+            raise found
+        return found
+
+    worker = Worker(workspace, SimpleNamespace(workspace=workspace), lambda: True, 0.0)
+    worker.store = SimpleNamespace(requests_after=requests_after)
+    worker._take = lambda *order: asked.append(order)
+    worker.look()
+    assert not asked and worker.seen == 0
+    worker.looked = 0.0
+    worker.look()
+    assert asked == [("a", "chat", {})] and worker.seen == 1
+
+
+def test_a_conversation_that_has_grown_too_long_loses_its_oldest_turns():
+    text = load("tiny", device="cpu").text
+    turns = [
+        {"role": ("user", "assistant")[place % 2], "content": f"{place} and what is a horse for?"}
+        for place in range(61)
+    ]
+    ids = _newest(text, turns, 160)
+    assert len(text.prompt_ids(turns[-1:])) < len(ids) <= text.context - 160
+    assert text.tokenizer.decode(ids).count("and what is a horse for?") % 2, "it begins with a question"
+    with pytest.raises(PromptTooLong):
+        _newest(text, [{"role": "user", "content": "horse " * 600}], 160)
 
 
 def test_a_second_worker_is_refused_with_one_sentence(lab):

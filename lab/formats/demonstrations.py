@@ -27,8 +27,15 @@ def messages(row: Row) -> Record:
 
 
 def prompt_completion(row: Row) -> Record:
-    prompt = conversation(need(row, "prompt"), "prompt")
-    return shown(prompt, answer(need(row, "completion"), "completion"), row)
+    return _answered(row, "completion")
+
+
+def prompt_response(row: Row) -> Record:
+    return _answered(row, "response")
+
+
+def _answered(row: Row, key: str) -> Record:
+    return shown(conversation(need(row, "prompt"), "prompt"), answer(need(row, key), key), row)
 
 
 def plain(row: Row) -> Record:

@@ -158,6 +158,10 @@ _ROWS = (
         ("prompt", "completion"), has("prompt", "completion", without=("label",)), demonstrations.prompt_completion,
     ),
     Format(
+        "prompt_response", "The same with the answer under `response`.",
+        ("prompt", "response"), has("prompt", "response", without=("label",)), demonstrations.prompt_response,
+    ),
+    Format(
         "text", "Plain text to imitate, without a prompt.",
         ("text",), has("text", without=("label", "parent_id", "message_id")), demonstrations.plain,
     ),

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from lab.config import PRECISIONS, Sft
-from lab.errors import BadInput, Busy, EmptyPrompt
+from lab.errors import BadInput, Busy, EmptyPrompt, LabError
 from lab.ui.feed import known_policies
 from lab.ui.notes import lead, told
 from lab.ui.office import Office
@@ -73,9 +73,16 @@ def load(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     busy = (office.workspace.worker() or {}).get("busy")
     if busy:
         raise Busy(f"{busy} is being trained. Stop it first, then load another model.")
+    _look_at(office, name, precision(body))
     office.workspace.set_base({"base": name, "precision": precision(body), "fit": body.get("fit") is True})
     office.worker.restart()
     return {"base": name}
+
+
+def _look_at(office: Office, name: str, kept: str) -> None:
+    """Raises what the worker says of a base that it cannot find, while another one is still loaded."""
+    if (office.workspace.worker() or {}).get("ready"):
+        office.wait(office.ask("foretell", {"base": name, "precision": kept, "rank": 1, "fit": False}), timeout=60)
 
 
 def foretell(office: Office, body: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +129,7 @@ def chat(office: Office) -> None:
     )
     with gr.Row():
         words = gr.Textbox(
+            label="Message",
             placeholder="Write to the model",
             show_label=False,
             container=False,
@@ -139,7 +147,11 @@ def chat(office: Office) -> None:
 
     @told
     def answer(turns: Turns, name: str, temperature: float) -> Iterator[Turns]:
-        yield from reply(office, turns, name, temperature)
+        try:
+            yield from reply(office, turns, name, temperature)
+        except LabError:
+            yield turns[:-1]  # else what was refused would be said again with every later message
+            raise
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     streamed = {**private, "concurrency_id": "chat", "concurrency_limit": 4}

@@ -6,13 +6,14 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from lab.errors import NoRows
+from lab.errors import BadFile, NoRows
 from lab.formats.files import FileRow, rows, text_of
 from lab.store import Store
 
 BUILT_IN, OWN = "built-in", "own"
 CHOICES = (BUILT_IN, OWN, "both")
 HOW_MANY, SEED = 600, 20
+MOST = 20_000  # prompts of a file: more than people rank, and few enough to be stored while others wait
 # Where a prompt stands in the usual files, best first.
 FIELDS = ("prompt", "instruction", "question", "input", "text")
 
@@ -37,6 +38,12 @@ class Prompts:
             self._asked[found[0]] += 1
             return found
 
+    def asked(self, text: str) -> None:
+        """Somebody has been asked this, though it was not its turn."""
+        with self._lock:
+            self._begin()
+            self._asked[text] += 1
+
     def _own(self) -> list[tuple[str, str]]:
         """What people typed or uploaded; an import of rankings brings prompts too, which nobody asked to see again."""
         return [(text, source) for _, text, source in self._store.prompts() if source.startswith(OWN)]
@@ -59,6 +66,8 @@ def from_file(path: str | Path) -> list[str]:
     else:
         found = [_prompt_of(row) for row in rows(path)]
     texts = list(dict.fromkeys(text for text in found if text))
+    if len(texts) > MOST:
+        raise BadFile(f"{path.name} holds {len(texts):,} prompts, and {MOST:,} at most are taken. Give a part of them.")
     if not texts:
         raise NoRows(
             f"{path.name} holds no prompt. Write one prompt a line in a .txt file, or JSON lines with a field "

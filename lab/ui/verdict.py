@@ -46,7 +46,10 @@ def advice(low: float | None) -> str:
 
 def margin(result: dict[str, Any]) -> str:
     value = _number(result, "pairs/margin")
-    return "" if value is None else f"It scores the better answer {short(value)} above the worse one on average."
+    if value is None:
+        return ""
+    side = "above" if value >= 0 else "below"
+    return f"It scores the better answer {short(abs(value))} {side} the worse one on average."
 
 
 def calibration(result: dict[str, Any]) -> str:
@@ -61,7 +64,7 @@ def length(result: dict[str, Any]) -> str:
     value = _number(result, "length_correlation")
     if value is None:
         return ""
-    said = f"Score and length go together by {short(value)} (0 not at all, 1 always)"
+    said = f"Score and length go together by {short(value)} (0 not at all, 1 always, -1 the other way round)"
     if value > TAKES_LENGTH:
         return f"{said}: it may take length for quality. Rank some short good answers above long poor ones."
     return (

@@ -34,6 +34,18 @@ def test_the_loaded_base_is_named_and_a_wrong_name_is_refused_in_words(visit, ap
     assert not (app.workspace / "base.json").exists() or "tiny" in (app.workspace / "base.json").read_text()
 
 
+def test_a_base_that_cannot_be_found_is_refused_while_the_one_before_goes_on(visit, app):
+    page = visit("model")
+    page.wait_for_function(
+        "() => document.querySelector('.model-facts').innerText.includes('is ready')", timeout=120_000
+    )
+    page.fill(".model-form [name=base]", "no-such-folder-here")
+    page.click(".model-form [type=submit]")
+    page.wait_for_function("() => document.querySelector('.model-said').innerText.includes('could not be loaded')")
+    assert "no-such" not in (app.workspace / "base.json").read_text()
+    assert "is ready" in page.inner_text(".model-facts")
+
+
 def test_making_it_fit_tells_memory_by_role_for_the_chosen_weights_and_asks_runs_to_fit(visit):
     page = visit("model")
     ready = "() => document.querySelector('.model-facts').innerText.includes('is ready')"

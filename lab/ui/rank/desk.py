@@ -8,6 +8,7 @@ from typing import Any
 
 from lab.errors import BadInput, BadRanking, NotFound
 from lab.store import Comparison, Ranking
+from lab.store.records import checked_prompt
 from lab.ui.feed import Item, known_policies, tab_name
 from lab.ui.office import Office
 from lab.ui.pool import MIX, Pool, read_pool
@@ -92,10 +93,10 @@ class Desk:
         return self._view(item, rater)
 
     def own(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
-        """A prompt that somebody typed is asked at once."""
+        """A prompt that somebody typed is asked at once, and kept when it has been answered."""
         tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
-        text = str(body.get("prompt", "")).strip()
-        self.office.store.add_prompts([text], OWN)
+        text = checked_prompt(str(body.get("prompt", "")).strip())
+        self.feed.prompts.asked(text)
         item = self.feed.make(pool, text, OWN)
         self.feed.put(tab, item)
         return self._view(item, rater)

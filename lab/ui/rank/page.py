@@ -23,13 +23,14 @@ def page(office: Office) -> None:
         texts = from_file(path)
         office.store.add_prompts(texts, f"{OWN}:{Path(path).name[:80]}")
         office.feed.own_came()
-        return f"{len(texts)} prompts added. They come next."
+        return "1 prompt added. It comes next." if len(texts) == 1 else f"{len(texts):,} prompts added. They come next."
 
     lead("Which answer is better?", "Order the answers from best to worst. Who wrote them is hidden until you submit.")
     Board("rank", elem_id="board")
     with gr.Accordion("Prompts from a file", open=False, elem_classes="host-only"):
-        gr.Markdown("A .txt file with one prompt a line, or JSON lines with a field `prompt`.")
+        gr.Markdown("A .txt file with one prompt a line, or a table (JSON lines, JSON, CSV) with a field `prompt`.")
         with gr.Row():
             pick = gr.UploadButton("Choose a file", file_types=[".txt", ".jsonl", ".json", ".csv"], scale=0)
             said = gr.Markdown(elem_id="prompts-said")
-    pick.upload(upload, pick, said, api_visibility="private", show_progress="hidden")
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    pick.upload(lambda: "", None, said, queue=False, **private).then(upload, pick, said, **private)

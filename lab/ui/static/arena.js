@@ -30,7 +30,7 @@ find(".arena-ask").addEventListener("submit", async (event) => {
     const asked = await lab.post("compare-side", { a: names[0], b: names[1], prompt: find(".arena-ask input").value });
     await grow(asked.request, sides);
   } catch (error) {
-    sides[0].querySelector("p").textContent = error.message;
+    sides.forEach((side, index) => { side.querySelector("p").textContent = index ? "" : error.message; });
   }
 });
 

@@ -140,7 +140,7 @@ function paint() {
   const button = find("[data-do=submit]");
   button.disabled = !end || writing() || Boolean(saving);
   button.firstChild.textContent = saving ? "Saving " : wait ? "Still writing " : "Submit ";
-  find("[data-do=undo]").disabled = !ranking.started && !saved;
+  find("[data-do=undo]").disabled = !ranking.undoable && !saved;
   find("[data-do=tie]").setAttribute("aria-pressed", String(ranking.joining));
 }
 
@@ -156,7 +156,8 @@ function paintStrip() {
     nodes.push(slot);
   });
   if (ranking.joining) nodes.push(lab.make("li", "board-sign", "="));
-  const hint = duel ? "Click the better answer, or press ← or →; = for a tie" : "Click the best answer first, or press its number";
+  const keys = matchMedia("(min-width: 641px)").matches; // a phone has none
+  const hint = duel ? `Click the better answer${keys ? ", or press ← or →; = for a tie" : ""}` : `Click the best answer first${keys ? ", or press its number" : ""}`;
   if (!ranking.started) nodes.push(lab.make("li", "board-hint", hint));
   strip.replaceChildren(...nodes);
 }

@@ -195,7 +195,11 @@ function desk(options) {
     const input = control({ ...record, default: "" }), box = labelled(record.label, input), head = make("span", "desk-knob-name"), row = make("div", "knob-row");
     input.name = record.name;
     const send = (value) => value !== null && Number.isFinite(value) && told.run(input, `${stage}-move`, { run: run.name, key: record.name, value }).then(() => { input.dataset.inForce = "?"; round(); });
-    input.addEventListener("change", () => send(input.value === "" ? null : Number(input.value)));
+    input.addEventListener("change", () => {
+      if (input.value !== "") return send(Number(input.value));
+      input.dataset.inForce = "?"; // an emptied field shows again what is in force
+      showKnobs();
+    });
     input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
     const times = (factor, sign) => {
       const node = button(sign, () => send(Number(((Number(run.live[record.name]) || record.low || 0) * factor).toPrecision(6))));

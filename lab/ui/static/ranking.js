@@ -94,6 +94,7 @@ function makeRanking(count) {
     pick, tie, beside, tieWith, last, shift, drop, undo, complete,
     get groups() { return copy(); },
     get joining() { return joining; },
+    get undoable() { return past.length > 0; },
     get started() { return groups.length > 0; },
     placeOf: (index) => groups.findIndex((group) => group.includes(index)),
   };
