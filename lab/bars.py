@@ -17,28 +17,30 @@ def watch(events: Iterator[Event]) -> dict[str, Any]:
     from tqdm import tqdm
 
     bar, result = tqdm(disable=True), {}
-    for event in events:
-        match event:
-            case Started(stage=stage, total=total, step=step):
-                bar.close()
-                bar = tqdm(total=total, initial=step, desc=stage, file=sys.stderr)
-            case Progress(what=what, done=done, total=total) if what.startswith(("rank", "answers", "loading")):
-                bar.set_postfix_str(f"{what} {done}/{total}")
-            case Step(step=step, metrics=metrics):
-                bar.n = step
-                bar.set_postfix({key: f"{metrics[key]:.3g}" for key in SHOWN if metrics.get(key) is not None})
-            case Warned(message=message, remedy=remedy):
-                tqdm.write(f"{message} {remedy}", file=sys.stderr)
-            case Finished(result=found):
-                result = found
-            case Failed(code=code, message=message):
-                bar.close()
-                raise _failure(code, message)
-    bar.close()
+    try:
+        for event in events:
+            match event:
+                case Started(stage=stage, total=total, step=step):
+                    bar.close()
+                    bar = tqdm(total=total, initial=step, desc=stage, file=sys.stderr)
+                case Progress(what=what, done=done, total=total) if what.startswith(("rank", "answers", "loading")):
+                    bar.set_postfix_str(f"{what} {done}/{total}")
+                case Step(step=step, metrics=metrics):
+                    bar.n = step
+                    bar.set_postfix({key: f"{metrics[key]:.3g}" for key in SHOWN if metrics.get(key) is not None})
+                case Warned(message=message, remedy=remedy):
+                    tqdm.write(f"{message} {remedy}", file=sys.stderr)
+                case Finished(result=found):
+                    result = found
+                case Failed():
+                    raise failure(event)
+    finally:
+        bar.close()
     return result
 
 
-def _failure(code: str, message: str) -> LabError:
-    failure = LabError(message)
-    failure.code = code
-    return failure
+def failure(event: Failed) -> LabError:
+    """The refusal that ended a run, as it was raised there."""
+    found = LabError(event.message)
+    found.code = event.code
+    return found

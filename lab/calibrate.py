@@ -13,21 +13,25 @@ from lab.fit import Turn, fit, knobs_of, turned
 from lab.memory import GIB, Facts, Knobs, facts_from, foretell, room_of, total
 from lab.models import Roles
 
-LIKE = MappingProxyType({"sft": "sft", "reward": "reward", "dpo": "reward", "ppo": "ppo", "rloo": "ppo", "grpo": "ppo"})
+LIKE = MappingProxyType({"sft": "sft", "reward": "reward", "dpo": "dpo", "ppo": "ppo", "rloo": "ppo", "grpo": "ppo"})
 WORTH_IT = 1 / 8  # of the free memory: a run that takes less cannot run out of it, whatever the forecast is worth
 OFF, LEAST = 0.15, 64 * 2**20  # what counts as another number than the one foretold
 
 
-def make_fit(roles: Roles, stage: str, config: Any) -> tuple[Any, list[Turn], bool]:
-    """The config that fits what is free on this device, what was turned for it, and whether that was enough."""
-    facts, knobs, device = facts_from(roles.model.config, roles.name), _knobs(roles, config), roles.device.type
+def make_fit(roles: Roles, stage: str, config: Any, lengths: dict[str, int]) -> tuple[Any, list[Turn], bool]:
+    """The config that fits what is free on this device, what was turned for it, and whether that was enough.
+
+    lengths: the knobs that the material decides, from material.lengths.
+    """
+    facts, device = facts_from(roles.model.config, roles.name), roles.device.type
+    knobs = _knobs(roles, config, lengths)
     of_config = frozenset(each.name for each in fields(config))
     _, turns, fits = fit(facts, LIKE[stage], knobs, device, _limit(roles, facts, knobs), of_config)
     return turned(config, turns), turns, fits
 
 
-def _knobs(roles: Roles, config: Any, prompt: int = 64) -> Knobs:
-    return replace(knobs_of(config, roles.precision), prompt=max(1, prompt))
+def _knobs(roles: Roles, config: Any, lengths: dict[str, int]) -> Knobs:
+    return replace(knobs_of(config, roles.precision), **lengths)
 
 
 def _limit(roles: Roles, facts: Facts, knobs: Knobs) -> int:
@@ -44,13 +48,14 @@ def told(turns: list[Turn], fits: bool) -> Iterator[Event]:
         yield Warned(0, "W_FIT", text, "Choose a smaller base or fewer bits, if the run should keep its own settings.")
 
 
-def check(roles: Roles, role: str, stage: str, config: Any, prompt: int) -> Iterator[Event]:
+def check(roles: Roles, role: str, stage: str, config: Any, lengths: dict[str, int]) -> Iterator[Event]:
     """Warns where the run is foretold not to fit, or where one micro-batch takes other memory than was foretold.
 
-    `prompt` is the longest prompt in tokens. On a CPU memory that was freed before is used again unseen, so there only
-    a larger peak says something.
+    The micro-batch is tried for stages that roll out. On a CPU memory that was freed before is used again unseen, so
+    there only a larger peak says something.
     """
-    facts, knobs, device = facts_from(roles.model.config, roles.name), _knobs(roles, config, prompt), roles.device.type
+    facts, device = facts_from(roles.model.config, roles.name), roles.device.type
+    knobs = _knobs(roles, config, lengths)
     rows, limit = foretell(facts, LIKE[stage], knobs, device), _limit(roles, facts, knobs)
     foretold = total(rows, device)
     if foretold < WORTH_IT * limit:
@@ -59,6 +64,8 @@ def check(roles: Roles, role: str, stage: str, config: Any, prompt: int) -> Iter
         yield Warned(
             0, "W_MEMORY_SHORT", _short(foretold, limit), "Stop, press Make it fit on the Model page, start anew."
         )
+    if LIKE[stage] != "ppo":
+        return
     phases = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in ("rollout", "score", "update")}
     measured, size = peak.with_smaller_microbatches(
         lambda size: peak.rehearse(roles, role, replace(knobs, microbatch=size)), knobs.microbatch

@@ -11,6 +11,7 @@ from lab.errors import BadNumber
 # What people rank, what PPO rolls out and what is compared is sampled alike. 0.7 as in OpenAI's TL;DR and the N+ and
 # TRL reproductions: at 1 a small model's answers are too often garbled to be worth ranking.
 TEMPERATURE = 0.7
+SEEDS = 2**31 - 1  # the largest seed: seeds of steps are made from it
 # What a base's weights are kept in. auto: bfloat16; on a CPU float32 where its products are faster so, or where our own
 # lean pass does not serve.
 PRECISIONS = ("auto", "bfloat16", "float16", "float32", "8-bit", "4-bit")
@@ -59,7 +60,7 @@ class Sft:
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
-    seed: int = knob(0, "order of the pairs and start of the adapter", low=0)
+    seed: int = knob(0, "order of the pairs and start of the adapter", low=0, high=SEEDS)
 
     def __post_init__(self) -> None:
         check(self)
@@ -99,7 +100,7 @@ class Reward:
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
-    seed: int = knob(0, "split and order of the rankings", low=0)
+    seed: int = knob(0, "split and order of the rankings", low=0, high=SEEDS)
 
     def __post_init__(self) -> None:
         check(self)
@@ -154,7 +155,7 @@ class Ppo:
     pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
-    seed: int = knob(0, "prompts and sampling", low=0)
+    seed: int = knob(0, "prompts and sampling", low=0, high=SEEDS)
 
     def __post_init__(self) -> None:
         check(self)
@@ -188,7 +189,7 @@ class Group:
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
-    seed: int = knob(0, "prompts and sampling", low=0)
+    seed: int = knob(0, "prompts and sampling", low=0, high=SEEDS)
 
     def __post_init__(self) -> None:
         check(self)
@@ -216,7 +217,7 @@ class Dpo:
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
-    seed: int = knob(0, "order of the pairs", low=0)
+    seed: int = knob(0, "order of the pairs", low=0, high=SEEDS)
 
     def __post_init__(self) -> None:
         check(self)
@@ -232,7 +233,7 @@ class Compare:
     best_of: int = knob(
         1, "answers of the first policy from which the best scored is taken", low=1, high=64, shown=True
     )
-    seed: int = knob(0, "prompts and sampling", low=0)
+    seed: int = knob(0, "prompts and sampling", low=0, high=SEEDS)
 
     def __post_init__(self) -> None:
         check(self)

@@ -23,13 +23,17 @@ from lab.text import batch_of
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A prompt, its chosen and rejected response, and what the reference gives them, in nats a response."""
+    """A prompt, its chosen and rejected response, and what the reference gives them, in nats a response.
+
+    All pairs of a ranking weigh as much as one pair that stands alone.
+    """
 
     prompt: tuple[int, ...]
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
     ref_chosen: float
     ref_rejected: float
+    weight: float
 
 
 def begin(roles: Roles, cast: Cast, config: Dpo) -> State:
@@ -71,7 +75,7 @@ def pairs_of(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> list[Pair]
         told = summed(roles, cast.reference, [ranked.prompt] * len(ranked.responses), ranked.responses).tolist()
         for better, worse in ranked.pairs:
             sides = ranked.responses[better], ranked.responses[worse]
-            found.append(Pair(ranked.prompt, *sides, told[better], told[worse]))
+            found.append(Pair(ranked.prompt, *sides, told[better], told[worse], 1 / len(ranked.pairs)))
     return found
 
 
@@ -92,15 +96,17 @@ def _chosen(pairs: Sequence[Pair], config: Dpo, step: int) -> list[Pair]:
 def _learn(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo) -> dict[str, float]:
     """One optimizer step; chosen and rejected go through one pass."""
     total, right = 0.0, 0.0
+    whole = sum(pair.weight for pair in pairs)
     for start in range(0, len(pairs), config.microbatch):
         some = pairs[start : start + config.microbatch]
         said = [pair.chosen for pair in some] + [pair.rejected for pair in some]
         chosen, rejected = summed(state.roles, cast.policy, [pair.prompt for pair in some] * 2, said).chunk(2)
-        ref_chosen, ref_rejected = (
+        ref_chosen, ref_rejected, weights = (
             torch.tensor([getattr(pair, name) for pair in some], device=chosen.device)
-            for name in ("ref_chosen", "ref_rejected")
+            for name in ("ref_chosen", "ref_rejected", "weight")
         )
-        loss = losses.dpo_loss(chosen, rejected, ref_chosen, ref_rejected, config.beta) * len(some) / len(pairs)
+        loss = losses.dpo_loss(chosen, rejected, ref_chosen, ref_rejected, config.beta, weights)
+        loss = loss * weights.sum() / whole
         loss.backward()
         margin = losses.k1(chosen, ref_chosen) - losses.k1(rejected, ref_rejected)
         total, right = total + finite(loss, "dpo loss"), right + float((margin > 0).sum())

@@ -75,6 +75,7 @@ class Plain:
         self.roles, self.role, self.cache = roles, role, None
         self.ids, self.attention = left_padded(prompts, roles.text.pad_id, roles.device)
         self.position = self.attention.sum(1, keepdim=True)
+        self.wanted: slice | Tensor = slice(None)  # of the rows that are computed
 
     def start(self) -> Tensor:
         """Logits [B, V] after the prompts."""
@@ -82,13 +83,18 @@ class Plain:
 
     def say(self, ids: Tensor) -> Tensor:
         """Logits [B, V] after one more token a row, ids [B]."""
+        said = ids.new_zeros(len(self.attention))
+        said[self.wanted] = ids
         self.attention = F.pad(self.attention, (0, 1), value=1)
         self.position = self.position + 1
-        return self._forward(ids[:, None], self.position - 1)
+        return self._forward(said[:, None], self.position - 1)[self.wanted]
 
     def keep(self, kept: list[int]) -> None:
-        """Go on with some rows, in this order."""
+        """Go on with some rows, in this order; where the cache cannot let go of the others, they are passed over."""
         rows = torch.tensor(kept, device=self.roles.device)
+        if any(hasattr(layer, "recurrent_states") for layer in self.cache.layers):
+            self.wanted = torch.arange(len(self.attention), device=rows.device)[self.wanted][rows]
+            return
         self.cache.batch_select_indices(rows)
         self.attention, self.position = self.attention[rows], self.position[rows]
 

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from lab import allocator, arithmetic, decode, hub, parity, quantised, trunk
-from lab.errors import ModelIncomplete, Unsupported
+from lab.errors import LabError, ModelIncomplete, Unsupported
 from lab.models import BASE, Roles, lora_config
 from lab.text import Text
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
+# What the library raises of a folder that it cannot read.
+REFUSALS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
 
 
 def load(
@@ -71,46 +73,72 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
         model = _weights(where, chosen, precision)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
+        mark = fingerprint_of(where)
+    except REFUSALS as problem:
         raise incomplete(name, problem) from problem
     text = Text.of(tokenizer, model.config, model.generation_config)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    _drop_nothing(model)
     with torch.random.fork_rng():
         torch.manual_seed(0)  # an adapter's first half is random: the same in every process, or no run could be resumed
         peft = _with_adapter(model, precision)
     on_cpu = chosen.type == "cpu" and precision not in quantised.PRECISIONS
     products = _settle_on_cpu(peft, precision) if on_cpu else torch.bfloat16
-    roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision, products)
+    roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision, products, mark)
     roles.changed()
     roles.freeze()
     parity.check(roles)
     return roles
 
 
-def incomplete(name: str, problem: Exception) -> ModelIncomplete:
+def _drop_nothing(model: nn.Module) -> None:
+    """No layer drops anything out, in whatever way, so that two passes agree."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("dropout", "attention_dropout", "activation_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
+def incomplete(name: str, problem: Exception) -> LabError:
     """What a person is told of a base that the library refuses."""
     if "trust_remote_code" in str(problem):
         return ModelIncomplete(
             f"The model {name} brings program code of its own, and the lab runs none. Choose a base whose shape the "
             "library knows; the embedded model is called tiny."
         )
-    why = str(problem).splitlines()[0]
+    why = (str(problem).splitlines() or [type(problem).__name__])[0].rstrip(" .")
+    if isinstance(problem, ImportError):
+        return Unsupported(
+            f"The model {name} needs what is not installed here: {why}. Install it, or choose a base that does without "
+            "it: one that is not quantised can be loaded with --precision 4-bit."
+        )
+    if "Unrecognized configuration class" in why:
+        return Unsupported(
+            f"The model {name} is of a kind that does not go on with a text. Choose a causal LM: tiny is."
+        )
     if "instantiate the backend tokenizer" in why:
-        why = "the files of its tokenizer are missing, or of a kind that the library does not know."
+        why = "the files of its tokenizer are missing, or of a kind that the library does not know"
+    if isinstance(problem, (KeyError, TypeError, AttributeError)):
+        why = f"a file of it does not hold what the library looks for ({why})"
     return ModelIncomplete(
-        f"The model {name} could not be loaded: {why} "
+        f"The model {name} could not be loaded: {why}. "
         "Check the name or folder and that all its files are there; the embedded model is called tiny."
     )
 
 
 def _with_adapter(model: Any, precision: str) -> Any:
-    """The model under PEFT, with an adapter `sft` that changes nothing yet."""
+    """The model under PEFT, with an adapter `sft` that changes nothing yet; Unsupported where its layers take none."""
     (quantised.bring_in if precision in quantised.PRECISIONS else quantised.leave_out)()
     from peft import get_peft_model
 
-    return get_peft_model(model, lora_config(8), adapter_name="sft").eval()
+    try:
+        return get_peft_model(model, lora_config(8), adapter_name="sft").eval()
+    except ValueError as problem:
+        raise Unsupported(
+            f"The layers of a {model.config.model_type} model take no adapter ({str(problem).splitlines()[0]}). Choose "
+            "a base of another shape; the embedded model is called tiny."
+        ) from problem
 
 
 def folder_of(name: str, say: Callable[[str], None] | None = None) -> Path:
@@ -132,11 +160,14 @@ def default_device() -> str:
 
 
 def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
-    """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere."""
+    """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere.
+
+    Raises ValueError where the files lack a weight: the library itself would draw it at random.
+    """
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     chosen = torch.bfloat16 if precision in ("auto", *quantised.PRECISIONS) else getattr(torch, precision)
-    options: dict[str, Any] = {"dtype": chosen, "local_files_only": True}
+    options: dict[str, Any] = {"dtype": chosen, "local_files_only": True, "use_safetensors": True}
     if device.type == "cpu":
         options["attn_implementation"] = "eager"
     if precision == "8-bit":
@@ -150,7 +181,10 @@ def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
-    model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, trust_remote_code=False, **options)
+    model, found = AutoModelForCausalLM.from_pretrained(
+        where, trust_remote_code=False, ignore_mismatched_sizes=True, output_loading_info=True, **options
+    )
+    _all_there(found)
     if precision not in quantised.PRECISIONS:
         return model.to(device)
     for module in model.modules():
@@ -158,6 +192,15 @@ def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def _all_there(found: dict[str, Any]) -> None:
+    """ValueError where a weight was not in the files, or in another shape; tied ones and buffers are not looked for."""
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise ValueError(f"its files lack {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""))
+    for name, theirs, ours in sorted(found["mismatched_keys"]):
+        raise ValueError(f"{name} is {list(theirs)} in its files and {list(ours)} by its config.json")
 
 
 def _settle_on_cpu(peft: Any, precision: str) -> torch.dtype:
@@ -175,8 +218,29 @@ def _settle_on_cpu(peft: Any, precision: str) -> torch.dtype:
     return arithmetic.fastest() if precision in ("auto", "float32") else torch.bfloat16
 
 
-def fingerprint(roles: Roles) -> str:
-    """A hash of the base's shape and embeddings, the same in every precision: adapters carry it to know their base."""
+def fingerprint_of(folder: Path) -> str:
+    """A hash of every weight's shape and first numbers in a base's files.
+
+    It is the same however the files are loaded, and a merged adapter changes it.
+    """
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    files = {single.name} if single.exists() else set(json.loads(index.read_text())["weight_map"].values())
+    marks: dict[str, list[Any]] = {}
+    for file in files:
+        with safe_open(folder / file, "pt") as weights:
+            marks |= {name: _mark(weights.get_slice(name)) for name in weights.keys()}  # noqa: SIM118
+    return hashlib.sha256(json.dumps(sorted(marks.items())).encode()).hexdigest()[:32]
+
+
+def _mark(weight: Any) -> list[Any]:
+    """The shape of a weight in a file and a hash of the first numbers of its first row."""
+    shape = weight.get_shape()
+    few = weight[(*[slice(0, 1)] * (len(shape) - 1), slice(0, 256))[: len(shape)]]
+    return [shape, hashlib.sha256(few.to(torch.bfloat16).view(torch.int16).numpy().tobytes()).hexdigest()]
+
+
+def former_fingerprint(roles: Roles) -> str:
+    """What older manifests carry: a hash of the base's shape and embeddings alone."""
     config = roles.model.config.to_dict()
     shape = {key: config.get(key) for key in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size", "n_embd")}
     table = roles.model.get_input_embeddings().weight

@@ -13,7 +13,7 @@ from lab.compare import Answers, answers, win_rate
 from lab.config import TEMPERATURE, Compare, Ppo, Sft
 from lab.events import Event, Finished, Progress, Started
 from lab.generate import sample
-from lab.loading import load
+from lab.loading import folder_of, load
 from lab.losses import pairs_of
 from lab.models import BASE
 from lab.rater import MARK, Rater, rater
@@ -48,6 +48,8 @@ class Plan:
 def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
     """Every stage in turn, each a run of the workspace; the result is what --json prints."""
     began, seed, judge = monotonic(), plan.ppo.seed, rater(plan.rater)
+    if plan.larger:
+        folder_of(plan.larger)  # refused before the time goes into everything else
     knobs = {name: getattr(plan.ppo, name) for name in Ppo.__dataclass_fields__}
     watch(drive(studio.start("sft", {"seed": seed, "steps": plan.sft_steps}, {})))
     watch(rank_prompts(studio, judge, "sft", plan.rankings, plan.candidates, seed))

@@ -387,10 +387,11 @@ def grpo_advantages(scores: Tensor, group: int, eps: float = 1e-4) -> Tensor:
 
 
 def dpo_loss(
-    policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float
+    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float, worth: Tensor | None = None
 ) -> Tensor:
-    """Mean over pairs (Rafailov 2023, equation 7); each argument [N] is a log-prob summed over the response."""
-    return -pair_logprob(beta * (k1(policy_chosen, ref_chosen) - k1(policy_rejected, ref_rejected))).mean()
+    """Mean over pairs (Rafailov 2023, equation 7), by their worth [N]; each log-prob [N] is summed over a response."""
+    loss = -pair_logprob(beta * (k1(chosen, ref_chosen) - k1(rejected, ref_rejected)))
+    return loss.mean() if worth is None else (worth * loss).sum() / worth.sum()
 
 
 def best_of_n_kl(n: int) -> float:

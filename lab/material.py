@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from heapq import nlargest
 from typing import Any
 
 from lab.errors import Damaged, NoRows, PromptTooLong
 from lab.journal import read_json, replace_json
 from lab.reward import Ranked
-from lab.store import Ranking
+from lab.store import Candidate, Ranking
 from lab.text import Prompt, Text
 from lab.workspace import Run
 from lab.world import corpus
@@ -17,6 +18,7 @@ from lab.world import corpus
 SFT_PAIRS, SFT_HELD_OUT, PPO_PROMPTS = 4000, 160, 512
 PERSON, ALL = "person", "all"
 SCALE_PROMPTS, COMPARE_SEED = 256, 7
+LONGEST = 64  # texts
 
 
 def keep(run: Run, material: dict[str, Any]) -> dict[str, Any]:
@@ -122,11 +124,19 @@ def _ranked(text: Text, each: Ranking, longest: int) -> tuple[list[Any], bool]:
     room = min(longest, text.context)
     answers, cut = [], False
     for candidate in each.comparison.candidates:
-        ids = list(candidate.ids) or text.response_ids(candidate.text, candidate.ended)
+        ids = _ids_of(text, candidate)
         cut |= len(ids) > room // 2
         answers.append(ids[: room // 2])
     ids, shortened = fitted(text, messages_of(each), room - max(map(len, answers)))
     return [ids, answers, each.order, each.rater, each.seq], cut or shortened
+
+
+def _ids_of(text: Text, candidate: Candidate) -> list[int]:
+    """The ids that were sampled, if they say the same here: a file or another base may bring those of another model."""
+    ids = list(candidate.ids)
+    if ids and max(ids) < len(text.tokenizer) and text.decode(ids) == candidate.text:
+        return ids
+    return text.response_ids(candidate.text, candidate.ended)
 
 
 def messages_of(each: Ranking) -> Prompt:
@@ -145,10 +155,29 @@ def fitted(text: Text, prompt: Prompt, room: int) -> tuple[list[int], bool]:
         except PromptTooLong:
             cut = True
             if len(messages) > 1:
-                messages = messages[1:]
+                later = [place for place, each in enumerate(messages) if place and each["role"] == "user"]
+                messages = messages[later[0] if later else -1 :]
             else:
                 said = messages[0]["content"]
                 messages[0]["content"] = said[max(1, len(said) // 4) :]
+
+
+def lengths(text: Text, material: dict[str, Any]) -> dict[str, int]:
+    """The knobs of memory that the material decides: tokens of the longest prompt and answer, answers of a ranking.
+
+    Of pairs and prompts, which are text, those with the most characters are turned into tokens: a micro-batch is made
+    of pairs of alike length.
+    """
+    if "rankings" in material:
+        prompts, answers = zip(*(row[:2] for row in material["rankings"]), strict=True)
+        read = max(len(ids) for each in answers for ids in each)
+        return {"prompt": max(map(len, prompts)), "read": read, "answers": max(map(len, answers))}
+    if "pairs" in material:
+        pairs = nlargest(LONGEST, material["pairs"], key=lambda pair: len(str(pair[0])) + len(pair[1]))
+        read = max(len(text.response_ids(answer)) for _, answer in pairs)
+        return {"prompt": max(len(text.prompt_ids(prompt)) for prompt, _ in pairs), "read": read}
+    prompts = nlargest(LONGEST, material["prompts"], key=len)
+    return {"prompt": max(len(text.prompt_ids(prompt)) for prompt in prompts)}
 
 
 def rankings_in(material: dict[str, Any]) -> list[Ranked]:

@@ -1,19 +1,25 @@
 """Memory foretold by role from a model's config alone; fit.py says what to turn where it is too much.
 
-Bytes per token and per layer, from the tensors that the passes keep (ALGORITHMS.md section 2 counts the library's):
+Bytes per token and per layer, from the tensors that the passes keep:
 
     lean pass (lab/trunk.py)   16 h + 4 K D + 6 f + 6 H S    h hidden, f intermediate, H heads, K groups of D, S columns
       with float32 products    24 h + 8 K D + 12 f + 4 H S
-    the library's pass         91 h, or 4 h and one layer's 91 h with gradient checkpointing
+    the library's pass         4 (F + Q S), or 4 h and one layer's 4 (F + Q S) with gradient checkpointing
+      with bfloat16 products   3.1 F + 6 Q S on a CPU, 3.1 F elsewhere, where no scores are kept
+
+What the library's layers keep differs from one architecture to the next, so F and Q are counted on a model without
+memory. 3.1 F is the 91 h that ALGORITHMS.md section 2 gives for layers in Qwen2's shape.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from lab import arithmetic
 from lab.decode import LARGEST, READ_AT_ONCE, SHAPES, packs
@@ -22,11 +28,18 @@ from lab.logprobs import CHUNK
 GIB = 2**30
 CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
 SPARE = 1.08  # of what a GPU's allocator holds beyond what is asked for
+NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
+ROWS, COLUMNS = 2, 32  # of the batch that counts what is kept
+COPIES, CAPPED, COMPARED = 4, 5, 7  # of logits that are held whole: to learn from, with a softcap, and to score
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Sizes of a model: `linear` counts the weights of adapted layers, `lora` the parameters of rank 1."""
+    """Sizes of a model: `linear` counts the weights of adapted layers, `lora` the parameters of rank 1.
+
+    `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
+    `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
+    """
 
     name: str
     kind: str
@@ -40,6 +53,10 @@ class Facts:
     groups: int
     size: int
     vocabulary: int
+    adapted: int
+    flat: float
+    square: float
+    copies: int
 
     @property
     def lean(self) -> bool:
@@ -48,7 +65,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """What decides about memory. `minibatch` is the optimizer's batch: micro-batches can be no larger."""
+    """What decides about memory. `minibatch` is the optimizer's batch: micro-batches can be no larger.
+
+    `tokens` are those that a rollout gives an answer, `read` the longest answer that is learned from as it is given
+    (0: as in a rollout), `answers` those of one ranking.
+    """
 
     precision: str = "auto"
     optimizer: str = "adamw"
@@ -59,6 +80,8 @@ class Knobs:
     microbatch: int = 16
     prompt: int = 64
     tokens: int = 72
+    read: int = 0
+    answers: int = 4
     value_model: str = "head"
 
     @property
@@ -77,11 +100,14 @@ class Row:
 
 
 def facts_of(name: str) -> Facts:
-    """From the config of a name, folder or Hugging Face id alone: no weights are read. Raises ModelIncomplete."""
+    """From the config of a name, folder or Hugging Face id alone: no weights are read.
+
+    Raises ModelIncomplete, and Unsupported where no attention is in it.
+    """
     from transformers import AutoConfig
 
     from lab import hub
-    from lab.loading import EMBEDDED, incomplete
+    from lab.loading import EMBEDDED, REFUSALS, incomplete
 
     where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else Path(name)
     try:
@@ -89,23 +115,29 @@ def facts_of(name: str) -> Facts:
         config = AutoConfig.from_pretrained(
             where if where.exists() else name, local_files_only=offline, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as problem:
+        return facts_from(config, str(name))
+    except REFUSALS as problem:
         raise incomplete(name, problem) from problem
-    return facts_from(config, str(name))
 
 
 def facts_from(config: Any, name: str = "") -> Facts:
     """Counts of a config's model, built without memory."""
     from transformers import AutoModelForCausalLM
 
+    from lab.errors import Unsupported
+
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation="eager", dtype=torch.float32)
     output = model.get_output_embeddings()
-    adapted = [m for m in model.modules() if type(m).__name__ in ("Linear", "Conv1D") and m is not output]
-    heads = config.num_attention_heads
+    adapted = [m for m in model.modules() if _is_linear(m) and m is not output]
+    kind, config = config.model_type, config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None)
+    if not heads:
+        raise Unsupported(f"A {kind} model has no attention heads, and the lab foretells memory for those that have.")
+    flat, square = _kept(model, adapted, config)
     return Facts(
         name=name,
-        kind=config.model_type,
+        kind=kind,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         linear=sum(layer.weight.numel() for layer in adapted),
         lora=sum(sum(layer.weight.shape) for layer in adapted),
@@ -116,14 +148,57 @@ def facts_from(config: Any, name: str = "") -> Facts:
         groups=getattr(config, "num_key_value_heads", None) or heads,
         size=getattr(config, "head_dim", None) or config.hidden_size // heads,
         vocabulary=config.vocab_size,
+        adapted=len(adapted),
+        flat=flat,
+        square=square,
+        copies=_copies(output, model.config),
     )
 
 
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def _copies(output: nn.Module, config: Any) -> int:
+    """0 where logprobs reads the output layer chunk by chunk."""
+    if getattr(config, "final_logit_softcapping", None):
+        return CAPPED
+    return 0 if type(output) is nn.Linear and output.bias is None else COPIES
+
+
+def _kept(model: nn.Module, adapted: list[nn.Module], config: Any) -> tuple[float, float]:
+    """Numbers that a layer keeps per token, and per token and column; adapted layers keep their input, as LoRA does."""
+    model.requires_grad_(False).eval()
+    for layer in adapted:
+        layer.weight.requires_grad_(True)
+    try:
+        short, long = (_saved(model, some) / some / config.num_hidden_layers for some in (COLUMNS, 2 * COLUMNS))
+    except (RuntimeError, TypeError):  # layers that look at the numbers themselves
+        return NOT_COUNTED * config.hidden_size, config.num_attention_heads
+    return 2 * short - long, (long - short) / COLUMNS
+
+
+def _saved(model: nn.Module, columns: int) -> float:
+    """Numbers in a row of the tensors that a pass saves for its backward pass, each memory counted once."""
+    own = {each.untyped_storage()._cdata for each in (*model.parameters(), *model.buffers())}
+    found: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        found[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+        return tensor
+
+    ids = torch.zeros(ROWS, columns, dtype=torch.long, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        states = model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    del states
+    return sum(each.nbytes() for key, each in found.items() if key not in own) / 4 / ROWS
+
+
 def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> list[Row]:
-    """The table of a stage: sft, reward or ppo. device: cpu or cuda."""
+    """The table of a stage: sft, reward, dpo or ppo. device: cpu or cuda."""
     lean = is_lean(facts, knobs, device)
     trained = 2 if stage == "ppo" and knobs.value_model == "adapter" else 1
-    held = {"sft": 1, "reward": 2, "ppo": 2 + trained}[stage]
+    held = {"sft": 1, "reward": 2, "dpo": 2, "ppo": 2 + trained}[stage]
     adapter = facts.lora * knobs.rank
     rows = [
         _base(facts, knobs, lean, device),
@@ -131,9 +206,9 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
         Row("optimizer", _moments(knobs) * adapter * trained, "always", "gradient and two moments for what is trained"),
     ]
     width = 4 if device == "cpu" and not knobs.quantised and arithmetic.fastest() == torch.float32 else 2
-    rows += _rollout(facts, knobs, lean, width) if stage != "sft" else []
+    rows += _rollout(facts, knobs, lean, width) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, width) if stage == "ppo" else []
-    rows += _update(facts, stage, knobs, lean, width)
+    rows += _update(facts, stage, knobs, lean, width, device)
     if device != "cpu":
         rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
     return rows
@@ -198,7 +273,7 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
 def _score(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
     """One micro-batch without gradients: two roles' states, then their logits and what is worked out from them."""
     logits = knobs.microbatch * knobs.tokens * facts.vocabulary
-    together = 18 * min(CHUNK, logits)
+    together = 4 * COMPARED * logits if facts.copies else 18 * min(CHUNK, logits)
     columns = knobs.microbatch * (knobs.prompt + knobs.tokens)
     passing = columns * (16 * facts.hidden + 10 * facts.inner)
     return [
@@ -207,31 +282,40 @@ def _score(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
     ]
 
 
-def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int) -> list[Row]:
+def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:
     """What one micro-batch keeps for its backward pass, and the larger of what that pass starts and goes on with."""
-    rows, columns = knobs.microbatch * (4 if stage == "reward" else 1), knobs.prompt + knobs.tokens
-    whole = per_layer(facts, columns, lean, width)
+    rows = knobs.microbatch * {"reward": knobs.answers, "dpo": 2}.get(stage, 1)
+    tokens = knobs.tokens if stage == "ppo" else knobs.read or knobs.tokens
+    columns = knobs.prompt + tokens
+    whole = per_layer(facts, columns, lean, width, device) + width * knobs.rank * facts.adapted / facts.layers
     kept = facts.layers * whole + 8 * facts.hidden
+    passing = 8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns
     if lean:  # in the last layer only response tokens speak, to a reward model the last one alone
         silent = columns - 1 if stage == "reward" else knobs.prompt
         kept -= round(silent / columns * (whole - (4 + width) * facts.hidden - _keys(facts, width)))
     if knobs.checkpointing == "on" and not lean:
-        kept = 4 * facts.layers * facts.hidden + whole
-    passing = rows * columns * (8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns)
-    logits = 0
-    if stage != "reward":
-        logits = (4 if width == 4 else 6) * min(CHUNK, rows * knobs.tokens * facts.vocabulary)
-    why = f"{knobs.tokens} tokens a row over {facts.vocabulary:,} ids" if logits > passing else "of one layer"
+        kept, passing = 4 * facts.layers * facts.hidden, whole + passing
+    passing = round(rows * columns * passing)
+    logits = 0 if stage == "reward" else _learned_from(facts, rows * tokens * facts.vocabulary, width)
+    why = f"{tokens} tokens a row over {facts.vocabulary:,} ids" if logits > passing else "of one layer"
     return [
-        Row("activations", rows * columns * kept, "update", f"{rows} rows of {columns} tokens"),
+        Row("activations", round(rows * columns * kept), "update", f"{rows} rows of {columns} tokens"),
         Row("logits" if logits > passing else "gradients of states", max(logits, passing), "update", why),
     ]
 
 
-def per_layer(facts: Facts, columns: int, lean: bool, width: int = 2) -> int:
+def _learned_from(facts: Facts, logits: int, width: int) -> int:
+    """Bytes for so many logits: of one chunk and the one before, or of all, several times over."""
+    if facts.copies:
+        return 4 * facts.copies * logits
+    return 4 * min(2 * CHUNK, logits) + (0 if width == 4 else 2) * min(CHUNK, logits)
+
+
+def per_layer(facts: Facts, columns: int, lean: bool, width: int = 2, device: str = "cpu") -> float:
     """Bytes per token that a layer keeps for the backward pass, products being `width` bytes a number."""
     if not lean:
-        return 91 * facts.hidden
+        scores = 0 if device != "cpu" else (4 if width == 4 else 6) * facts.square * columns
+        return (4 if width == 4 else 3.1) * facts.flat + scores
     weighed = (4 if width == 4 else 6) * facts.heads * columns
     asked = 2 * width * facts.heads * facts.size
     return (8 + 2 * width) * facts.hidden + asked + _keys(facts, width) + weighed + 3 * width * facts.inner

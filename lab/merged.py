@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from lab.arithmetic import WIDEST
-from lab.errors import BadInput, DiskFull
+from lab.errors import BadInput, DiskFull, Unsupported
 from lab.folders import whole
 from lab.loading import folder_of, quiet
 from lab.models import Roles
@@ -26,7 +26,7 @@ def save_merged(roles: Roles, role: str, folder: Path, more: dict[str, Any] | No
     the `bias` in lab.json. The base is read again from its files, unquantised: what is in memory is shared and never
     merged into. It is rounded as it was for training, and the sum is written in float32 where it has at most WIDEST
     parameters. The folder is whole or absent. Raises BadInput when something is there already, DiskFull when it cannot
-    be written.
+    be written, Unsupported where the library has no such model or an adapter stands on no weight of its own.
     """
     if folder.exists():
         raise BadInput(f"{folder} is there already, and nothing is overwritten. Name a new folder with --out.")
@@ -56,14 +56,25 @@ def _whole(roles: Roles, role: str, head: nn.Linear | None) -> Any:
     if head is not None:
         # The last token that is no pad is the one that is judged, so pads must be told from the end token.
         options |= {"num_labels": 1, "id2label": {0: "score"}, "pad_token_id": roles.text.pad_id}
-    with quiet():
-        model = kind.from_pretrained(
-            folder_of(roles.name), use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
-        )
+    try:
+        with quiet():
+            model = kind.from_pretrained(
+                folder_of(roles.name), use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
+            )
+    except ValueError as problem:
+        raise Unsupported(
+            f"The library has no {kind.__name__.removeprefix('AutoModelFor')} for {roles.model.config.model_type}. "
+            "The adapter stands in its run's folder, for PEFT to load beside the base."
+        ) from problem
     model = model.float() if model.num_parameters() <= WIDEST else model
     for name, layer in roles.model.get_base_model().named_modules():
         if role in getattr(layer, "lora_A", {}):
-            weight = model.get_submodule(name).weight
+            weight = getattr(model.get_submodule(name), "weight", None)
+            if weight is None:
+                raise Unsupported(
+                    f"The adapter stands on {name}, which holds several weights (a mixture of experts), and those are "
+                    "not merged. The adapter stands in its run's folder, for PEFT to load beside the base."
+                )
             weight.copy_(weight.float() + layer.get_delta_weight(role).float().to(weight.device))
     if head is not None:
         model.score.weight.copy_(head.weight)

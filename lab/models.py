@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -26,7 +27,8 @@ class Roles:
 
     An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is
     what the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `products` what its
-    products are computed in, `checkpointing` whether the library's pass keeps only what runs between two layers.
+    products are computed in, `fingerprint` what adapters and checkpoints know it by, `checkpointing` whether the
+    library's pass keeps only what runs between two layers.
     """
 
     model: Any
@@ -36,6 +38,7 @@ class Roles:
     name: str = ""
     precision: str = "auto"
     products: torch.dtype = torch.bfloat16
+    fingerprint: str = ""
     checkpointing: bool = False
     _layers: list[Any] = field(default_factory=list)
     _lean: dict[str, bool] = field(default_factory=dict)
@@ -89,7 +92,7 @@ class Roles:
 
     def head(self, name: str, seed: int = 0) -> nn.Linear:
         """A fresh scalar head, N(0, 1/(h+1)) with no bias at the start (Ziegler et al. 2019)."""
-        size = self.model.config.hidden_size
+        size = self.model.config.get_text_config().hidden_size
         drawn = torch.randn(1, size, generator=torch.Generator().manual_seed(seed)) * (size + 1) ** -0.5
         head = nn.Linear(size, 1)
         with torch.no_grad():
@@ -168,8 +171,14 @@ class Roles:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """The output layer over states [..., h] in float32: [..., V]."""
-        with self.autocast():
-            logits = self.model.get_output_embeddings()(states).float()
+        head = self.model.get_output_embeddings()
+        if type(head) is nn.Linear:  # whose weights may be kept in another dtype than that of products
+            dtype = head.weight.dtype if self.device.type == "mps" else self.products
+            bias = None if head.bias is None else head.bias.to(dtype)
+            logits = F.linear(states.to(dtype), head.weight.to(dtype), bias).float()
+        else:
+            with self.autocast():
+                logits = head(states).float()
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lab.bars import failure
 from lab.events import Changed, Event, Failed, Finished, Started, Step, Warned
 from lab.glossary import GLOSSARY, Metric, measured
 
@@ -23,7 +24,7 @@ Show = Callable[[Any], None]
 def live_figure(events: Iterable[Event], *, every: float = 0.5, show: Show | None = None) -> Iterator[Event]:
     """Passes every event on and redraws at most every `every` seconds; each stage gets a figure of its own.
 
-    `show` takes the figure; without it, the notebook's output is updated in place.
+    `show` takes the figure; without it, the notebook's output is updated in place. Raises what ended a run that failed.
     """
     drawing = Drawing(show)
     drawn = -math.inf
@@ -34,6 +35,8 @@ def live_figure(events: Iterable[Event], *, every: float = 0.5, show: Show | Non
             drawing.draw()
             drawn = time.monotonic()
         yield event
+        if isinstance(event, Failed):
+            raise failure(event)
 
 
 class Drawing:

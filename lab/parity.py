@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from lab import trunk
-from lab.errors import SelfCheck
+from lab.errors import NotFinite, SelfCheck
 from lab.losses import positions
 from lab.models import BASE, Roles
 from lab.text import Batch, batch_of
@@ -35,19 +35,39 @@ class _Wide(TorchFunctionMode):
 
 @torch.no_grad()
 def check(roles: Roles) -> None:
-    """Raises SelfCheck where log-probs would be wrong: another output layer, or another pass, than the model's own."""
+    """Raises SelfCheck where log-probs would be wrong: another output layer, or another pass, than the model's own.
+
+    Raises NotFinite where the model's own logits are no numbers.
+    """
     ids = [roles.text.eos_ids[0], 0, 1, 2]
     batch = batch_of([ids[:2]], [ids[2:]], roles.text.pad_id).to(roles.device)
     with _given_to(roles.model.get_output_embeddings()) as given:
-        with roles.using(BASE) as model, roles.autocast():
-            logits = model(batch.ids, attention_mask=batch.attention, position_ids=positions(batch.attention)).logits
+        logits = _logits(roles, batch)
     if len(given) != 1:
         raise SelfCheck(f"This model's output layer is used {len(given)} times in a pass, not once. {_SUPPORTED}")
+    if not logits.isfinite().all():
+        raise NotFinite(
+            f"What this model computes is not a number: its weights are damaged, or too large in {roles.precision} "
+            "precision. Fetch them again, or choose another --precision."
+        )
     _check_output_layer(roles.logits(given[0]), logits.float())
     if roles.lean(BASE):
         _check_trunk(roles, batch)
     else:
         _check_states(roles.hidden(BASE, batch), given[0][:, batch.width - 1 :])
+
+
+def _logits(roles: Roles, batch: Batch) -> Tensor:
+    """Of the model's own pass [B, P+T, V]; SelfCheck where it breaks off."""
+    where = positions(batch.attention)
+    try:
+        with roles.using(BASE) as model, roles.autocast():
+            return model(batch.ids, attention_mask=batch.attention, position_ids=where).logits
+    except (RuntimeError, IndexError, ValueError) as problem:
+        raise SelfCheck(
+            f"This model's first pass broke off: {(str(problem).splitlines() or [''])[0]}. That happens where "
+            "config.json does not fit the weights, or memory is short. Fetch it again, or choose another base."
+        ) from problem
 
 
 @contextmanager

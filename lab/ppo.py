@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from time import monotonic
 
@@ -67,6 +68,8 @@ def ppo(
     if not prompts:
         raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
     config = live()
+    if state.step and state.knob is not None:  # moved while the run stood still: told and obeyed at the next step
+        config = replace(config, beta=state.knob)
     diagnosis = Diagnosis(_setup(cast, config))
     diagnosis.replay(step for step in past if step.step <= state.step)
     yield Started("ppo", config.steps, as_dict(config), state.step)
@@ -76,6 +79,7 @@ def ppo(
         before, config = config, live()
         yield from changes(state.step, before, config)
         state.beta = config.beta if before.beta != config.beta else state.beta
+        state.knob = config.beta
         diagnosis.setup, began = _setup(cast, config), monotonic()
         asked, responses = roll_out(state, cast, prompts, config)
         rolled = monotonic()

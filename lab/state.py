@@ -28,6 +28,7 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     beta: float = 0.0
+    knob: float | None = None  # the config's beta at the last step: whether somebody has moved it since
     microbatch: int = 0  # the largest that fitted, once memory has run out; 0 before that
 
     def clip_gradients(self, largest: float) -> float:
@@ -52,7 +53,7 @@ class State:
             moments = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in moments.items()}
         kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-        return kept, {"step": self.step, "beta": self.beta}
+        return kept, {"step": self.step, "beta": self.beta, "knob": self.knob}
 
     def unpack(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
         """Go back to what was packed. Raises Damaged when it does not fit this state."""
@@ -62,7 +63,7 @@ class State:
             for name in self.heads:
                 self.roles.heads[name].load_state_dict(_under(tensors, f"head/{name}/"))
             self._unpack_optimizer(_under(tensors, "optimizer/"))
-            self.step, self.beta = int(numbers["step"]), float(numbers["beta"])
+            self.step, self.beta, self.knob = int(numbers["step"]), float(numbers["beta"]), numbers.get("knob")
         except (KeyError, RuntimeError, ValueError) as problem:
             raise Damaged(
                 f"This checkpoint does not fit the run's settings ({str(problem).splitlines()[0]}), so the run cannot "

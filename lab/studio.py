@@ -17,7 +17,7 @@ from lab import sft as sft_stage
 from lab.adapters import load_adapter, save_adapter
 from lab.compare import compare
 from lab.config import Compare, Dpo, Group, Ppo, Reward, Sft
-from lab.errors import BadName, BadNumber, Busy, NotFound
+from lab.errors import BadName, BadNumber, Busy, NotFound, WrongBase
 from lab.events import Event, Warned
 from lab.loading import EMBEDDED
 from lab.models import BASE, Roles, copy_weights
@@ -90,6 +90,7 @@ class Studio:
     def _load_checkpoint(self, run: Run, role: str, step: int) -> None:
         if step not in run.checkpoints():
             raise _no_checkpoint(run, step)
+        self._check_base(run)
         tensors, _ = checkpoint.read_folder(run.checkpoint(step))
         prefix = f"adapter/{run.name}/"
         found = {name.removeprefix(prefix): weight for name, weight in tensors.items() if name.startswith(prefix)}
@@ -141,22 +142,21 @@ class Studio:
             raise NotFound(f"There is no stage {stage!r}. Stages: {', '.join(self._beginnings())}.")
         config = _config(_CONFIGS[stage], knobs | ({"method": stage} if stage in ("rloo", "grpo") else {}))
         turns, fits = [], True
-        if stage in calibrate.LIKE and (fit or (self.workspace.base() or {}).get("fit")):
-            config, turns, fits = calibrate.make_fit(self.roles, stage, config)
         inputs, found = begin(config, dict(inputs))
+        lengths = material.lengths(self.roles.text, found) if stage in calibrate.LIKE else {}
+        if stage in calibrate.LIKE and (fit or (self.workspace.base() or {}).get("fit")):
+            config, turns, fits = calibrate.make_fit(self.roles, stage, config, lengths)
         run = self.workspace.new_run(stage, _as_dict(config), base=self.base(), inputs=inputs, by=by)
         material.keep(run, found)
         job = self._job(run, config, inputs, found, fresh=True)
-        first = _after(calibrate.told(turns, fits), self._calibrated(job, stage, config, found))
+        first = _after(calibrate.told(turns, fits), self._calibrated(job, stage, config, lengths))
         # A generator, which the runner can close when the run is stopped.
         return replace(job, events=_after(first, job.events))
 
-    def _calibrated(self, job: Job, stage: str, config: Any, found: dict[str, Any]) -> Iterator[Event]:
-        """The forecast held against one micro-batch, for the stages that roll out."""
-        if calibrate.LIKE.get(stage) == "ppo" and job.state is not None:
-            asked = self.roles.text.asked(found["prompts"], room=config.tokens)
-            longest = max(len(each.ids) for each in asked)
-            yield from calibrate.check(self.roles, job.state.adapters[0], stage, config, longest)
+    def _calibrated(self, job: Job, stage: str, config: Any, lengths: dict[str, int]) -> Iterator[Event]:
+        """The forecast held against what is free, and against one micro-batch."""
+        if stage in calibrate.LIKE and job.state is not None:
+            yield from calibrate.check(self.roles, job.state.adapters[0], stage, config, lengths)
 
     def resume(self, name: str, step: int | None = None) -> Job:
         """Go on from the newest whole checkpoint of a run, or from a step; from its beginning when it has none yet."""
@@ -167,6 +167,7 @@ class Studio:
             raise Busy(f"Run {name} is done. Start a new run, or go back to one of its checkpoints.")
         if step is not None and step not in run.checkpoints():
             raise _no_checkpoint(run, step)
+        self._check_base(run)
         facts = run.facts()
         run.set_control(order="run", until=None)
         config = _config(_CONFIGS[run.stage], facts["config"])
@@ -180,7 +181,16 @@ class Studio:
             return store.rankings()
 
     def base(self) -> dict[str, Any]:
-        return {"base": self.roles.name, "precision": self.roles.precision}
+        return {"base": self.roles.name, "precision": self.roles.precision, "fingerprint": self.roles.fingerprint}
+
+    def _check_base(self, run: Run) -> None:
+        """WrongBase where a run's checkpoints are of another base than the one loaded here."""
+        made = run.facts()["base"] or {}
+        if made.get("fingerprint", self.roles.fingerprint) != self.roles.fingerprint:
+            raise WrongBase(
+                f"Run {run.name} was made with the base {made.get('base')}, and the base loaded here is "
+                f"{self.roles.name}, with other weights. Open the workspace with the base that the run belongs to."
+            )
 
     def _beginnings(self) -> dict[str, Callable[[Any, dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]]:
         return {

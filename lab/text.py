@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from jinja2 import TemplateError
 
-from lab.errors import EmptyPrompt, NoEndToken, PromptTooLong
+from lab.errors import BadInput, EmptyPrompt, ModelIncomplete, NoEndToken, PromptTooLong
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message.content }}"
@@ -35,10 +36,12 @@ class Text:
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, generation_config: Any = None) -> Text:
-        """The text rules of a loaded model; NoEndToken when nothing can end an answer.
+        """The text rules of a loaded model; NoEndToken when nothing can end an answer, ModelIncomplete where the
+        tokenizer has more tokens than the model.
 
         All stop ids count (Qwen and Llama 3 have several). A tokenizer without a pad token, or whose pad is its end
-        token, pads with another id: pads are only ever found by masks, so which one does not matter.
+        token or beyond the model's table, pads with another id: pads are only ever found by masks, so which one does
+        not matter.
         """
         if tokenizer.eos_token_id is None:
             raise NoEndToken(
@@ -49,9 +52,11 @@ class Text:
             tokenizer.chat_template = PLAIN_TEMPLATE
         more = getattr(generation_config, "eos_token_id", None) or ()
         ids = (tokenizer.eos_token_id, *((more,) if isinstance(more, int) else more))
+        config = config.get_text_config()
+        _check_table(tokenizer, config.vocab_size)
         pad = tokenizer.pad_token_id
-        if pad is None or pad in ids:
-            pad = next(i for i in range(len(tokenizer)) if i not in ids)
+        if pad is None or pad in ids or pad >= config.vocab_size:
+            pad = next(i for i in range(config.vocab_size) if i not in ids)
         context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1024)
         return cls(tokenizer, tuple(dict.fromkeys(ids)), pad, context)
 
@@ -63,7 +68,7 @@ class Text:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         if not any(message["content"].strip() for message in messages):
             raise EmptyPrompt("The prompt is empty, so there is nothing to answer. Write at least one word.")
-        rendered = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        rendered = _rendered(self.tokenizer, messages)
         ids = self.tokenizer(rendered, add_special_tokens=False, verbose=False)["input_ids"]
         if len(ids) + room > self.context:
             raise PromptTooLong(
@@ -84,6 +89,45 @@ class Text:
     def decode(self, ids: Sequence[int]) -> str:
         """A response in words, without its stop token or pads."""
         return self.tokenizer.decode([i for i in ids if i not in self.eos_ids], skip_special_tokens=True)
+
+
+def _check_table(tokenizer: Any, rows: int) -> None:
+    """ModelIncomplete where a token that texts are made of has no row in the model's table of embeddings.
+
+    Special tokens that nothing asks for may: Gemma 3 keeps one for images beyond the table of its text models.
+    """
+    known = tokenizer.get_vocab()
+    if max(known.values()) < rows:
+        return
+    spare = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special} - {tokenizer.eos_token}
+    spare = {token for token in spare if token not in tokenizer.chat_template}
+    lost = [token for token, i in known.items() if i >= rows and token not in spare]
+    if lost:
+        first = min(lost, key=known.__getitem__)
+        raise ModelIncomplete(
+            f"The tokenizer has {len(lost)} tokens, {first!r} among them, beyond the {rows} that the model knows. One "
+            "of the two belongs to another model: put the right tokenizer beside the weights."
+        )
+
+
+def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+    """The conversation in the model's template; a system message that it has no place for goes into the first question.
+
+    Raises BadInput where the template refuses it all the same.
+    """
+    first, *others = messages
+    tries = [messages]
+    if first["role"] == "system" and others:
+        tries.append([{**others[0], "content": f"{first['content']}\n\n{others[0]['content']}"}, *others[1:]])
+    for said in tries:
+        try:
+            return tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+        except TemplateError as problem:
+            refusal = problem
+    raise BadInput(
+        f"This model's chat template does not take the conversation {_beginning(messages)}: {refusal}. Leave it out, "
+        "or choose another base."
+    ) from refusal
 
 
 def _beginning(messages: Sequence[dict[str, str]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -156,12 +157,15 @@ def import_file(options: Options) -> Result:
 
 
 def export_file(options: Options) -> Result:
-    from lab.exchange import export_file
+    from lab.exchange import exported
 
     with Workspace(options.workspace).store(read_only=True) as store:
-        count = export_file(store, options.out, options.format)
-    print(f"{count} rows written to {options.out}")
-    return {"format": options.format, "rows": count, "out": str(options.out)}
+        written = exported(store, options.out, options.format)
+    left_out = len(written.left_out)
+    print(f"{written.rows} rows written to {options.out}" + (f", {left_out} rankings left out" if left_out else ""))
+    for reason, count in Counter(each.reason for each in written.left_out).most_common(20):
+        print(f"  {count}: {reason}")
+    return {"format": options.format, "rows": written.rows, "left_out": left_out, "out": str(options.out)}
 
 
 def merge(options: Options) -> Result:
@@ -239,6 +243,7 @@ def _memory_of(options: Options) -> Result:
     """PPO's memory by role, from the model's config alone."""
     from lab.fit import foretell_request
 
+    _within("rank", options.rank, 1, 512)
     asked = {"base": options.name, "precision": options.precision, "rank": options.rank, "fit": options.fit}
     found = foretell_request(asked)
     for row in found["rows"]:
@@ -262,6 +267,8 @@ def doctor(options: Options) -> Result:
 def quality(options: Options) -> Result:
     from lab.quality import measure, table
 
+    _within("count", options.count, 1, 100_000)
+    _within("threads", options.threads, 0, 1024)
     found = measure(options.base or "tiny", options.count, options.seed, options.threads)
     print(table(found))
     return found
@@ -287,6 +294,7 @@ def _studio(options: Options) -> Iterator[Studio]:
     """The workspace with its base loaded, owned for as long as the verb runs."""
     from lab.worker import open_studio
 
+    _within("threads", options.threads, 0, 1024)
     workspace = Workspace(options.workspace)
     lock = taken(workspace.lock(), f"The workspace {options.workspace}")
     try:

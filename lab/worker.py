@@ -228,7 +228,7 @@ def open_studio(
     name = base or str(known.get("base") or "tiny")
     precision = precision or known.get("precision") or ("4-bit" if known.get("four_bit") else "auto")
     studio = Studio(workspace, load(name, precision=precision, say=say))
-    if (known.get("base"), known.get("precision")) != (name, precision):
+    if not known.get("base"):
         workspace.set_base(known | {"base": name, "precision": precision})
     return studio
 

@@ -278,6 +278,11 @@ class Lock(filelock.FileLock):
             raise Busy(
                 f"{self.lock_file} is held by another process, and only one may work there. Wait for it or end it."
             ) from None
+        except OSError as problem:
+            raise BadFile(
+                f"{self.lock_file} could not be opened ({problem.strerror}), so nothing can be written there. Choose "
+                "another folder with -w, or make this one writable."
+            ) from problem
 
 
 def taken(lock: Lock, what: str) -> Lock:

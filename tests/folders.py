@@ -51,10 +51,14 @@ def configs(vocabulary: int) -> dict[str, object]:
 
 def make(folder: Path, name: str, spread: float = 0.1, **of_tokenizer: str | None) -> Path:
     """A model folder of an architecture, with weights large enough that different texts get different logits."""
-    words = tokenizer(**of_tokenizer)
-    torch.manual_seed(0)
-    config = configs(len(words))[name]
+    config = configs(len(tokenizer()))[name]
     config.initializer_range = spread
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder / name)
-    words.save_pretrained(folder / name)
-    return folder / name
+    return put(folder / name, config, **of_tokenizer)
+
+
+def put(folder: Path, config: object, **of_tokenizer: str | None) -> Path:
+    """A model folder of a config."""
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer(**of_tokenizer).save_pretrained(folder)
+    return folder

@@ -97,6 +97,13 @@ def test_dpo_starts_at_the_log_of_two_and_its_loss_falls(roles):
     assert seen[-1]["loss/train"] < 0.8 * math.log(2) and seen[-1]["pairs/train_accuracy"] == 1.0
 
 
+def test_all_pairs_of_a_ranking_weigh_as_much_as_one_that_stands_alone(roles):
+    answers = tuple(tuple(roles.text.response_ids(text)) for text in ("A penguin.", "No.", "Yes, it does."))
+    rankings = [Ranked((5, 6), answers, ((0,), (1,), (2,))), Ranked((5, 7), answers[:2], ((0,), (1,)))]
+    pairs = dpo.pairs_of(roles, Cast(), rankings)
+    assert [pair.weight for pair in pairs] == [1 / 3, 1 / 3, 1 / 3, 1]
+
+
 def test_dpo_without_a_pair_and_groups_without_a_reward_model_say_so(roles):
     config = Dpo()
     with pytest.raises(TooFewRankings, match="1 rankings give 0"):

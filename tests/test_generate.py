@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from folders import make
+from folders import GROUPED, make, put
+from transformers import Lfm2Config
 
 from lab.errors import NotFinite, NotFound
 from lab.generate import Plain, draw, sample, stream, survivors
@@ -93,6 +94,25 @@ def test_rows_leave_the_models_own_loop_too(roles, prompts, monkeypatch):
         logits = speaker.say(torch.tensor([7, 8]))
         alone = Plain(roles, "base", [prompts[1] + [8]]).start()
     assert (logits[1].softmax(-1) - alone[0].softmax(-1)).abs().max() < 0.02
+
+
+def test_rows_that_a_cache_cannot_let_go_of_are_passed_over(tmp_path, prompts, in_float32):
+    kinds = ["conv", "full_attention"]
+    sizes = {key: size for key, size in GROUPED.items() if key != "head_dim"}
+    config = Lfm2Config(**sizes, vocab_size=260, eos_token_id=2, pad_token_id=0, layer_types=kinds)
+    config.initializer_range = 0.1
+    roles = load(str(put(tmp_path, config)), device="cpu", precision="float32")
+    asked = [roles.text.prompt_ids(text) for text in ("Hi", "What is it?", "Why not, then?", "Yes")]
+    alone = [torch.tensor(sample(roles, "base", [ids], tokens=6, temperature=0)[0]) for ids in asked]
+    speaker = Plain(roles, "base", asked)
+    with torch.no_grad():
+        assert torch.equal(speaker.start().argmax(-1), torch.stack([said[0] for said in alone]))
+        speaker.keep([3, 1, 2])
+        said = torch.stack([alone[row][0] for row in (3, 1, 2)])
+        speaker.say(said)
+        speaker.keep([0, 2])
+        after = speaker.say(torch.stack([alone[row][1] for row in (3, 2)])).argmax(-1)
+    assert torch.equal(after, torch.stack([alone[row][2] for row in (3, 2)]))
 
 
 def test_survivors_stay_and_fill_holes_from_the_end():

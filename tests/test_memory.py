@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 import torch
 
-from lab import calibrate, logprobs
+from lab import calibrate, logprobs, material
 from lab.bench.isolated import job
 from lab.bench.shapes import llama, save
 from lab.config import Ppo, Sft
@@ -15,12 +17,13 @@ from lab.errors import BadInput, ModelIncomplete
 from lab.events import Warned
 from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
-from lab.memory import GIB, Knobs, Row, facts_from, facts_of, foretell, total
+from lab.memory import COMPARED, GIB, Knobs, Row, facts_from, facts_of, foretell, total
 from lab.peak import cut, measured, rehearse, with_smaller_microbatches
 from lab.rollout import parts_of
 from lab.studio import Studio
 from lab.text import batch_of
 from lab.workspace import Workspace
+from tests.folders import make
 
 SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
 
@@ -40,6 +43,55 @@ def test_the_foretold_peak_is_within_fifteen_percent_of_the_measured_one(shape, 
     found = job("memory", {"model": model, **knobs}, threads=1, tidy=True)
     peak, foretold = max(found["measured"].values()), max(found["foretold"].values())
     assert abs(foretold / peak - 1) < 0.15, found
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma", "gemma2", "qwen3"])
+@pytest.mark.parametrize("prompt, tokens", [(24, 48), (80, 80)])
+def test_what_is_kept_for_the_backward_pass_is_foretold_for_each_architecture(
+    name, prompt, tokens, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: torch.float32)
+    roles = load(str(make(tmp_path, name)), device="cpu")
+    roles.add("policy")
+    roles.trainable("policy")
+    batch = batch_of([[5] * prompt] * 16, [[6] * tokens] * 16, 0)
+    rows = foretell(facts_from(roles.model.config), "sft", Knobs(prompt=prompt, read=tokens))
+    foretold = next(row.bytes for row in rows if row.role == "activations")
+    assert foretold == pytest.approx(kept(roles.model, lambda: roles.hidden("policy", batch)), rel=0.05)
+
+
+def kept(model, work):
+    """Bytes that a pass saves for its backward pass, each memory counted once and the model's own not at all."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    found = {}
+
+    def note(tensor):
+        found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        states = work()
+    return sum(each.nbytes() for place, each in found.items() if place not in own) if states.requires_grad else 0
+
+
+def test_logits_that_are_more_than_one_product_are_foretold_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: torch.float32)
+    roles = load(str(make(tmp_path, "gemma2")), device="cpu")
+    facts, mask = facts_from(roles.model.config), torch.ones(16, 300, dtype=torch.bool)
+    states, ids = torch.randn(16, 300, facts.hidden, requires_grad=True), torch.ones(16, 300, dtype=torch.long)
+    learned = allocated(lambda: logprobs.of(roles, states, ids, mask).sum().backward())
+    compared = allocated(lambda: logprobs.read(roles, states, states, ids, mask))
+    size = 4 * ids.numel() * facts.vocabulary
+    assert (learned / size, compared / size) == pytest.approx((facts.copies, COMPARED), rel=0.1)
+    assert facts_of("tiny").copies == 0
+
+
+def allocated(work):
+    """The most bytes of tensors at a time, as PyTorch's own allocator counts them: the same wherever it runs."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as found:
+        work()
+    events = (each for each in found.profiler.kineto_results.events() if each.name() == "[memory]")
+    return max(accumulate(each.nbytes() for each in sorted(events, key=lambda each: each.start_ns())))
 
 
 def test_parameters_are_counted_from_the_config_without_memory():
@@ -222,7 +274,39 @@ def test_a_run_that_is_to_fit_says_what_was_turned_and_keeps_it(tmp_path, monkey
     kept = job.run.facts()["config"]
     assert events[0].code == "W_FIT" and f"microbatch {kept['microbatch']} (" in events[0].message
     assert kept["microbatch"] < 64 and kept["batch"] == 64
-    assert not [event for event in studio.start("sft", {"steps": 1}, {}).events if isinstance(event, Warned)]
+    assert "W_FIT" not in {
+        event.code for event in studio.start("sft", {"steps": 1}, {}).events if isinstance(event, Warned)
+    }
+
+
+def test_a_long_row_makes_the_forecast_grow_and_is_made_to_fit(tmp_path, monkeypatch):
+    studio, knobs = Studio(Workspace(tmp_path), load("tiny", device="cpu")), {"steps": 1, "batch": 16, "microbatch": 16}
+    short, grown = ([("Say it.", "again and " * times)] + [("Say it.", "again and " * 3)] * 20 for times in (3, 60))
+    lengths = [
+        material.lengths(studio.roles.text, material.for_sft(studio.roles.text, each, 0)) for each in (short, grown)
+    ]
+    assert lengths[1]["read"] > 10 * lengths[0]["read"] and lengths[1]["prompt"] == lengths[0]["prompt"]
+    facts = facts_of("tiny")
+    foretold = [total(foretell(facts, "sft", Knobs(**each))) for each in lengths]
+    assert foretold[1] > 2 * foretold[0]
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: foretold[0])
+    jobs = [studio.start("sft", knobs, {"pairs": each}, fit=True) for each in (short, grown)]
+    first, second = (job.run.facts()["config"]["microbatch"] for job in jobs)
+    assert first == 16 > second and next(iter(jobs[1].events)).code == "W_FIT"
+
+
+def test_a_ranking_of_many_long_answers_is_foretold_with_all_of_them():
+    rows = [
+        [[5] * 9, [[6] * 4, [6] * 30, [6] * 8], [[0], [1], [2]], "", 1],
+        [[5] * 20, [[6] * 3] * 2, [[0], [1]], "", 2],
+    ]
+    assert material.lengths(None, {"rankings": rows}) == {"prompt": 20, "read": 30, "answers": 3}
+    facts, knobs = facts_of("tiny"), Knobs(microbatch=8, prompt=20, read=30)
+    four, six = (
+        next(r.bytes for r in foretell(facts, "reward", replace(knobs, answers=n)) if r.role == "activations")
+        for n in (4, 6)
+    )
+    assert six == pytest.approx(1.5 * four)
 
 
 def roles_with_reward():
@@ -239,9 +323,9 @@ def test_a_forecast_that_one_micro_batch_proves_wrong_is_reported_with_both_numb
     phases = {phase: sum(row.bytes for row in true if row.phase == phase) for phase in ("rollout", "score", "update")}
     found = phases
     monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: found)
-    assert list(calibrate.check(roles, "sft", "ppo", config, 64)) == []
+    assert list(calibrate.check(roles, "sft", "ppo", config, {"prompt": 64})) == []
     found = phases | {"update": phases["update"] + 2 * calibrate.LEAST}
-    (event,) = calibrate.check(roles, "sft", "ppo", config, 64)
+    (event,) = calibrate.check(roles, "sft", "ppo", config, {"prompt": 64})
     assert event.code == "W_FORECAST" and "update" in event.message and "rollout" not in event.message
     assert f"{found['update'] / 1e6:,.0f} MB instead of {phases['update'] / 1e6:,.0f} MB" in event.message
 
@@ -250,9 +334,9 @@ def test_a_run_that_is_foretold_not_to_fit_is_warned_of_and_a_small_one_is_not_r
     roles, config = roles_with_reward(), Ppo()
     monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: 1 / 0)
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**12)
-    assert list(calibrate.check(roles, "sft", "ppo", config, 64)) == []
+    assert list(calibrate.check(roles, "sft", "ppo", config, {"prompt": 64})) == []
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**8)
-    assert next(calibrate.check(roles, "sft", "ppo", config, 64)).code == "W_MEMORY_SHORT"
+    assert next(calibrate.check(roles, "sft", "ppo", config, {"prompt": 64})).code == "W_MEMORY_SHORT"
 
 
 def test_a_rehearsal_that_runs_out_of_memory_names_the_micro_batch_that_fits(monkeypatch):
@@ -263,7 +347,7 @@ def test_a_rehearsal_that_runs_out_of_memory_names_the_micro_batch_that_fits(mon
 
     monkeypatch.setattr("lab.peak.rehearse", rehearse)
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**9)
-    (event,) = calibrate.check(roles_with_reward(), "sft", "ppo", Ppo(), 64)
+    (event,) = calibrate.check(roles_with_reward(), "sft", "ppo", Ppo(), {"prompt": 64})
     assert event.code == "W_MEMORY_SHORT" and event.remedy == "Start again with microbatch 4."
 
 

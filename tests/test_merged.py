@@ -6,11 +6,17 @@ import json
 
 import pytest
 import torch
-from folders import configs, make
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from folders import GROUPED, configs, make, put
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    CodeGenConfig,
+    MixtralConfig,
+)
 
 from lab import merged
-from lab.errors import BadInput, DiskFull
+from lab.errors import BadInput, DiskFull, Unsupported
 from lab.loading import load
 from lab.reward import raw_scores
 from lab.text import batch_of
@@ -96,3 +102,17 @@ def test_a_merge_changes_nothing_in_memory(tmp_path):
         "base": "tiny",
         "mine": 1,
     }
+
+
+def test_a_mixture_of_experts_and_a_classifier_that_the_library_lacks_are_refused_and_nothing_is_left(tmp_path):
+    mixture = load(
+        str(put(tmp_path / "a", MixtralConfig(**GROUPED, vocab_size=260, num_local_experts=2))), device="cpu"
+    )
+    with pytest.raises(Unsupported, match="mixture of experts"):
+        merged.save_merged(mixture, "sft", tmp_path / "out")
+    config = CodeGenConfig(n_embd=64, n_layer=1, n_head=4, rotary_dim=8, vocab_size=260)
+    judge = load(str(put(tmp_path / "b", config)), device="cpu")
+    judge.head("sft")
+    with pytest.raises(Unsupported, match="no SequenceClassification for codegen"):
+        merged.save_merged(judge, "sft", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -7,18 +7,21 @@ import shutil
 
 import pytest
 import torch
-from folders import configs, make, tokenizer
+from folders import GROUPED, SMALL, configs, make, put, tokenizer
+from safetensors.torch import load_file, save_file
+from transformers import Gemma3Config, MambaConfig, OPTConfig, T5Config
 
 from lab import ppo, reward, sft
-from lab.adapters import load_adapter, save_adapter
+from lab.adapters import MANIFEST, load_adapter, save_adapter
 from lab.config import Ppo, Reward, Sft
 from lab.errors import Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
 from lab.events import Finished, Step
-from lab.loading import load
+from lab.loading import EMBEDDED, former_fingerprint, load
 from lab.memory import facts_of
+from lab.merged import save_merged
 from lab.models import BASE
 from lab.rollout import Cast
-from lab.text import batch_of
+from lab.text import Text, batch_of
 
 NAMES = sorted(configs(260))
 SHORT = Ppo(steps=2, batch=8, minibatch=4, microbatch=2, tokens=8)
@@ -151,6 +154,35 @@ def test_an_adapter_of_another_base_of_the_same_shape_is_refused(folders, tmp_pa
         load_adapter(load(str(other), device="cpu"), "x", tmp_path / "a")
 
 
+def stir(roles, role="sft"):
+    for parameter in roles.weights(role).values():
+        torch.nn.init.normal_(parameter)
+
+
+def test_an_adapter_of_a_base_is_refused_by_what_was_merged_from_it(folders, tmp_path):
+    roles = load(str(folders["llama"]), device="cpu")
+    stir(roles)
+    save_adapter(roles, "sft", tmp_path / "a")
+    save_merged(roles, "sft", tmp_path / "merged")
+    with pytest.raises(WrongBase, match="other weights"):
+        load_adapter(load(str(tmp_path / "merged"), device="cpu"), "x", tmp_path / "a")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "8-bit", "4-bit"])
+def test_the_adapter_that_ships_fits_its_base_in_every_precision(precision):
+    roles = load("tiny", device="cpu", precision=precision)
+    assert load_adapter(roles, "x", EMBEDDED / "tiny" / "sft")["pairs"] > 0
+
+
+def test_an_adapter_of_before_that_knows_its_base_by_its_embeddings_alone_still_loads(folders, tmp_path):
+    roles = load(str(folders["llama"]), device="cpu")
+    save_adapter(roles, "sft", tmp_path / "a", gain=2.0)
+    manifest = json.loads((tmp_path / "a" / MANIFEST).read_text())
+    assert manifest["fingerprint"] != former_fingerprint(roles)
+    (tmp_path / "a" / MANIFEST).write_text(json.dumps(manifest | {"fingerprint": former_fingerprint(roles)}))
+    assert load_adapter(roles, "again", tmp_path / "a") == {"gain": 2.0}
+
+
 @pytest.mark.parametrize("harm", ["truncate", "zero", "lose", "manifest"])
 def test_a_damaged_adapter_is_refused(folders, tmp_path, harm):
     roles = load(str(folders["llama"]), device="cpu")
@@ -180,6 +212,70 @@ def test_a_folder_with_a_file_missing_or_cut_off_says_which_model_and_what_to_do
         load(str(tmp_path / "nowhere"), device="cpu")
 
 
+@pytest.mark.parametrize("precision", ["auto", "8-bit", "4-bit"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, r"lack model.layers.1.mlp.up_proj.weight\."),
+        ({"num_hidden_layers": 3}, r"lack model.layers.1.mlp.up_proj.weight and 9 more\."),
+    ],
+)
+def test_a_base_whose_files_lack_a_weight_is_refused(folders, tmp_path, precision, changes, message):
+    shutil.copytree(folders["llama"], tmp_path / "gap")
+    amend(tmp_path / "gap", "config.json", changes)
+    weights = load_file(tmp_path / "gap" / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "gap" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelIncomplete, match=message):
+        load(str(tmp_path / "gap"), device="cpu", precision=precision)
+
+
+def amend(folder, file, changes):
+    known = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(known | changes))
+
+
+def test_a_weight_of_another_shape_is_named_with_both_shapes(folders, tmp_path):
+    shutil.copytree(folders["llama"], tmp_path / "odd")
+    amend(tmp_path / "odd", "config.json", {"intermediate_size": 80})
+    with pytest.raises(ModelIncomplete, match=r"down_proj.weight is \[64, 96\] in its files and \[64, 80\]"):
+        load(str(tmp_path / "odd"), device="cpu")
+
+
+def test_what_the_library_refuses_is_told_in_words(folders, tmp_path):
+    for name in ("quantised", "list"):
+        shutil.copytree(folders["llama"], tmp_path / name)
+    amend(tmp_path / "quantised", "config.json", {"quantization_config": {"quant_method": "gptq", "bits": 4}})
+    (tmp_path / "list" / "config.json").write_text("[]")
+    with pytest.raises(Unsupported, match="not installed"):
+        load(str(tmp_path / "quantised"), device="cpu")
+    with pytest.raises(ModelIncomplete, match="list could not be loaded"):
+        load(str(tmp_path / "list"), device="cpu")
+    put(tmp_path / "mamba", MambaConfig(vocab_size=260, hidden_size=32, state_size=4, num_hidden_layers=1))
+    with pytest.raises(Unsupported, match="take no adapter"):
+        load(str(tmp_path / "mamba"), device="cpu")
+    with pytest.raises(Unsupported, match="no attention heads"):
+        facts_of(str(tmp_path / "mamba"))
+    T5Config().save_pretrained(tmp_path / "t5")
+    with pytest.raises(Unsupported, match="does not go on"):
+        facts_of(str(tmp_path / "t5"))
+
+
+def test_a_model_that_also_sees_is_counted_by_what_its_text_half_says(tmp_path):
+    seeing = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    Gemma3Config(text_config=GROUPED | {"vocab_size": 260}, vision_config=seeing).save_pretrained(tmp_path)
+    facts = facts_of(str(tmp_path))
+    assert (facts.kind, facts.hidden, facts.heads, facts.groups, facts.vocabulary) == ("gemma3", 64, 4, 2, 260)
+
+
+def test_no_shape_drops_anything_out_even_where_a_layer_trains(tmp_path):
+    config = OPTConfig(**SMALL, vocab_size=260, ffn_dim=96, word_embed_proj_dim=64, dropout=0.5, attention_dropout=0.5)
+    roles = load(str(put(tmp_path, config)), device="cpu")
+    roles.model.train()
+    with torch.no_grad():
+        assert torch.equal(roles.hidden(BASE, batch(roles)), roles.hidden(BASE, batch(roles)))
+
+
 @pytest.mark.parametrize(
     ("file", "changes"),
     [
@@ -191,8 +287,7 @@ def test_code_that_comes_with_a_base_is_never_run_whatever_one_would_answer(
     folders, tmp_path, monkeypatch, file, changes
 ):
     shutil.copytree(folders["llama"], tmp_path / "own")
-    settings = tmp_path / "own" / file
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | changes))
+    amend(tmp_path / "own", file, changes)
     (tmp_path / "own" / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     with pytest.raises(ModelIncomplete, match="code of its own"):
@@ -216,10 +311,26 @@ def test_a_base_without_an_end_token_is_refused(folders, tmp_path):
 def test_a_tokenizer_whose_pad_is_its_end_is_given_another_pad():
     words = tokenizer()
     words.pad_token = "<end>"
-    from lab.text import Text
-
     text = Text.of(words, configs(len(words))["llama"])
     assert text.pad_id not in text.eos_ids
+
+
+def test_a_pad_or_an_unused_special_token_beyond_the_table_does_no_harm_and_any_other_is_refused():
+    config = configs(259)["llama"]
+    words = tokenizer()
+    words.add_special_tokens({"pad_token": "<new>", "extra_special_tokens": ["<image>"]})
+    assert len(words) > 260 and Text.of(words, config).pad_id < 259
+    words.chat_template = "{{ messages[0].content }}<image>"
+    with pytest.raises(ModelIncomplete, match="1 tokens, '<image>' among them"):
+        Text.of(words, config)
+    words = tokenizer()
+    words.add_tokens(["lost"])
+    with pytest.raises(ModelIncomplete, match="'lost'"):
+        Text.of(words, config)
+    words = tokenizer()
+    words.add_special_tokens({"eos_token": "<over>"})
+    with pytest.raises(ModelIncomplete, match="'<over>'"):
+        Text.of(words, config)
 
 
 def test_prompt_and_response_ids_are_those_of_the_whole_conversation(folders):

@@ -6,8 +6,10 @@ import sys
 from types import SimpleNamespace
 
 import plotly.io as pio
+import pytest
 
-from lab.events import Changed, Finished, Started, Step
+from lab.errors import LabError
+from lab.events import Changed, Failed, Finished, Started, Step
 from lab.glossary import GLOSSARY
 from lab.notebook import live_figure
 
@@ -33,6 +35,12 @@ def drawn(events=EVENTS, every=0.0):
 
 def test_every_event_passes_through_in_order():
     assert drawn()[0] == EVENTS
+
+
+def test_a_run_that_fails_ends_with_its_reason():
+    with pytest.raises(LabError, match="The disk is full") as refused:
+        drawn([*EVENTS[:2], Failed(2, "E_DISK_FULL", "The disk is full.")])
+    assert refused.value.code == "E_DISK_FULL"
 
 
 def test_each_stage_ends_with_a_figure_of_all_that_it_measured():

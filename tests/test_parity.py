@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from folders import GROUPED, make, tokenizer
-from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig
+from folders import GROUPED, make, put, tokenizer
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig, StableLmConfig
 
 from lab import parity, trunk
 from lab.bench.shapes import llama, save
-from lab.errors import SelfCheck
+from lab.errors import NotFinite, SelfCheck
 from lab.loading import load
 
 ENDS = {"vocab_size": 260, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -49,3 +50,18 @@ def test_states_that_are_cut_one_column_too_late_are_noticed(tmp_path, monkeypat
     monkeypatch.setattr(roles, "hidden", lambda role, batch: own(role, batch).roll(1, 1))
     with pytest.raises(SelfCheck, match="last states"):
         parity.check(roles)
+
+
+def test_weights_that_are_not_numbers_are_named_as_such(tmp_path):
+    file = make(tmp_path, "llama") / "model.safetensors"
+    weights = load_file(file)
+    weights["model.layers.1.mlp.up_proj.weight"][0, 0] = float("nan")
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(NotFinite, match="not a number"):
+        load(str(file.parent), device="cpu")
+
+
+def test_a_pass_that_breaks_off_is_told_in_words(tmp_path):
+    config = StableLmConfig(**GROUPED | {"num_key_value_heads": 8}, **ENDS)
+    with pytest.raises(SelfCheck, match="broke off"):
+        load(str(put(tmp_path, config)), device="cpu")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from folders import make
 
-from lab import losses, ppo, reward, sft
+from lab import logprobs, losses, ppo, reward, sft
 from lab.config import Ppo, Reward, Sft
 from lab.loading import load
 from lab.models import BASE, copy_weights
@@ -108,6 +108,15 @@ def test_log_probs_are_bitwise_equal_with_and_without_gradients_in_training_and_
                 found.append(roles.hidden("policy", batch).detach()[batch.attention[:, batch.width - 1 :].bool()])
     assert all(torch.equal(each, found[0]) for each in found)
     assert all(module.p == 0 for module in roles.model.modules() if isinstance(module, torch.nn.Dropout))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_weights_in_half_precision_go_with_products_in_float32(folders, in_float32, precision):
+    roles = load(str(folders["llama"]), device="cpu", precision=precision)
+    batch = batch_of([[5, 6]], [[7, 8, 9]], 0)
+    states = roles.hidden("sft", batch)[:, :-1]
+    whole = losses.log_softmax_gather(roles.logits(states), batch.responses)
+    assert torch.allclose(whole, logprobs.of(roles, states, batch.responses, batch.mask), atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "8-bit", "4-bit"])

@@ -19,9 +19,9 @@ from folders import make
 from safetensors.torch import load_file
 
 import lab as package
-from lab import checkpoint
+from lab import checkpoint, material
 from lab.diagnose import Diagnosis
-from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings, UnsureReward
+from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings, UnsureReward, WrongBase
 from lab.events import Changed, Failed, Finished, Progress, Started, Step
 from lab.folders import mend
 from lab.journal import Journal
@@ -167,6 +167,45 @@ def test_a_slider_moved_by_somebody_is_marked_with_their_name_and_a_wild_value_i
             job.run.set_control(live={"beta": 0.5, "learning_rate": -3, "batch": 1, "x": float("1e3")}, by="ben")
     changed = [event for event, _ in job.run.events().events if isinstance(event, Changed)]
     assert [(each.key, each.after, each.by) for each in changed] == [("beta", 0.5, "ben")]
+
+
+def test_a_beta_moved_while_the_run_stood_still_is_told_and_obeyed_when_it_goes_on(rewarded):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            job.run.set_control(order="stop")
+    job.run.set_control(live={"beta": 0.5}, by="ben")
+    events = list(drive(rewarded.resume(job.run.name)))
+    moved = [(each.key, each.before, each.after) for each in events if isinstance(each, Changed)]
+    assert moved == [("beta", 0.05, 0.5)]
+    assert {each.metrics["kl/beta"] for each in events if isinstance(each, Step)} == {0.5}
+
+
+def test_checkpoints_of_another_base_of_the_same_shape_are_refused(rewarded, folder, tmp_path):
+    job = rewarded.start("ppo", PPO | {"steps": 10}, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 4:
+            job.run.set_control(order="stop")
+    other = Studio(rewarded.workspace, load(str(make(tmp_path, "llama", spread=0.2)), device="cpu"))
+    with pytest.raises(WrongBase, match="other weights"):
+        other.resume(job.run.name)
+    with pytest.raises(WrongBase, match="other weights"):
+        other.role(f"{job.run.name}@4")
+    assert Studio(rewarded.workspace, load(str(folder), device="cpu")).resume(job.run.name).run.name == job.run.name
+
+
+def test_answers_ranked_under_another_tokenizer_are_told_by_their_words(studio):
+    text = studio.roles.text
+    own = Candidate("abc", "sft", ids=tuple(text.response_ids("abc")))
+    foreign = Candidate("abc", "sft", ids=(70, 71, 72, 3000))
+    assert material._ids_of(text, own) == list(own.ids) == material._ids_of(text, foreign)
+
+
+def test_a_conversation_that_is_too_long_begins_with_a_question_when_it_was_cut(studio):
+    turns = [{"role": ("user", "assistant")[place % 2], "content": "x" * 60} for place in range(5)]
+    ids, cut = material.fitted(studio.roles.text, turns, 100)
+    one, _ = material.fitted(studio.roles.text, turns[-1:], 100)
+    assert cut and ids == one
 
 
 def test_a_run_is_refused_before_it_has_a_folder(studio):
