@@ -60,7 +60,9 @@ def dpo(state: State, cast: Cast, rankings: Sequence[Ranked], live: Callable[[],
         before, config = config, live()
         yield from changes(state.step, before, config)
         began = monotonic()
+        fitted = state.microbatch
         metrics = _learn(state, cast, _chosen(pairs, config, state.step), config)
+        yield from state.told_of_memory(fitted)
         state.step += 1
         yield Step(state.step, metrics | {"time/step": monotonic() - began})
     state.roles.freeze()
@@ -94,11 +96,19 @@ def _chosen(pairs: Sequence[Pair], config: Dpo, step: int) -> list[Pair]:
 
 
 def _learn(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo) -> dict[str, float]:
-    """One optimizer step; chosen and rejected go through one pass."""
+    """One optimizer step; losses of microbatches add up."""
+    total, right = state.fitting(lambda size: _backward(state, cast, pairs, config, size), config.microbatch)
+    norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    state.apply(config.learning_rate)
+    return {"loss/train": total, "pairs/train_accuracy": right / len(pairs), "gradient/norm": norm}
+
+
+def _backward(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo, size: int) -> tuple[float, float]:
+    """Gradients of the mean loss, and how many pairs are in order; chosen and rejected go through one pass."""
     total, right = 0.0, 0.0
     whole = sum(pair.weight for pair in pairs)
-    for start in range(0, len(pairs), config.microbatch):
-        some = pairs[start : start + config.microbatch]
+    for start in range(0, len(pairs), size):
+        some = pairs[start : start + size]
         said = [pair.chosen for pair in some] + [pair.rejected for pair in some]
         chosen, rejected = summed(state.roles, cast.policy, [pair.prompt for pair in some] * 2, said).chunk(2)
         ref_chosen, ref_rejected, weights = (
@@ -110,6 +120,4 @@ def _learn(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo) -> dict
         loss.backward()
         margin = losses.k1(chosen, ref_chosen) - losses.k1(rejected, ref_rejected)
         total, right = total + finite(loss, "dpo loss"), right + float((margin > 0).sum())
-    norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
-    state.apply(config.learning_rate)
-    return {"loss/train": total, "pairs/train_accuracy": right / len(pairs), "gradient/norm": norm}
+    return total, right

@@ -13,10 +13,10 @@ from lab import allocator, logprobs, losses
 from lab.config import Ppo
 from lab.diagnose import Diagnosis, Setup
 from lab.errors import FlatReward, NoRows, NotFound
-from lab.events import Event, Finished, Progress, Sample, Started, Step, Warned
+from lab.events import Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
-from lab.peak import cut, with_smaller_microbatches
+from lab.peak import cut
 from lab.rollout import Cast, Part, Rollout, check_same_as_reference, measure, values_of
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
@@ -139,10 +139,9 @@ def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[
     count = len(rollout.minibatches)
     order = [index for _ in range(config.epochs) for index in rng.sample(range(count), count)]
     for done, index in enumerate(order, 1):
-        fitted = state.microbatch or config.microbatch
+        before = state.microbatch
         seen.append(_update(state, cast, rollout.minibatches[index], rollout, config))
-        if 0 < state.microbatch < fitted:
-            yield _memory_ran_out(state)
+        yield from state.told_of_memory(before)
         yield Progress("update", done, len(order))
         if seen[-1]["kl/update"] > 1.5 * config.update_kl:
             break
@@ -166,25 +165,13 @@ def _update(state: State, cast: Cast, minibatch: Sequence[Part], rollout: Rollou
                 totals[key] = max(known, value) if key == _MAXIMUM else known + value
         return totals
 
-    size = state.microbatch or config.microbatch
-    totals, fitted = with_smaller_microbatches(summed, size, state.optimizer.zero_grad)
-    state.microbatch = fitted if fitted < size else state.microbatch
+    totals = state.fitting(summed, config.microbatch)
     totals["policy/grad_norm"] = finite(state.clip_gradients(config.grad_clip), "gradient norm")
     if totals["policy/ratio_mean"] > WILD:
         state.optimizer.zero_grad(set_to_none=True)
     else:
         state.apply(config.learning_rate)
     return totals
-
-
-def _memory_ran_out(state: State) -> Warned:
-    return Warned(
-        state.step,
-        "W_MEMORY",
-        f"Memory ran out, so {state.microbatch} responses now go through the model at a time. "
-        "The optimizer's batch is as it was.",
-        "Nothing needs to be done; lower the microbatch next time to save the failed attempt.",
-    )
 
 
 def _backward(roles: Roles, cast: Cast, part: Part, rollout: Rollout, count: int, config: Ppo) -> dict[str, float]:

@@ -70,7 +70,9 @@ def reward(
     while state.step < total:
         before, config = config, live()
         yield from changes(state.step, before, config)
+        fitted = state.microbatch
         metrics = _learn(state, train, config, total)
+        yield from state.told_of_memory(fitted)
         state.step += 1
         if test and (state.step % per_epoch == 0):
             yield Progress("held-out accuracy", state.step // per_epoch, epochs)
@@ -128,17 +130,27 @@ def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) ->
     epoch, index = divmod(state.step, per_epoch)
     order = Random(f"{config.seed} {epoch}").sample(range(len(train)), len(train))
     chosen = [train[i] for i in order[index * config.batch : (index + 1) * config.batch]]
-    loss, accuracy = _backward(state, chosen, config)
+    loss, accuracy = state.fitting(lambda size: _summed(state, chosen, config, size), len(chosen))
     norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
     state.apply(config.learning_rate * min(1.0, (state.step + 1) / 5, 1.1 - (state.step + 1) / total))
     metrics = {"loss/train": finite(loss, "reward loss"), "gradient/norm": norm}
     return metrics | {"pairs/train_accuracy": accuracy, "pairs/accuracy": None, "time/step": monotonic() - began}
 
 
-def _backward(state: State, chosen: Sequence[Ranked], config: Reward) -> tuple[float, float]:
-    """Gradients of the mean loss over a batch of rankings; each response is read once, however many pairs it is in."""
+def _summed(state: State, chosen: Sequence[Ranked], config: Reward, size: int) -> tuple[float, float]:
+    """Gradients and value of the mean loss over a batch of rankings, `size` at a time, and the share of right pairs."""
+    loss = right = 0.0
+    for start in range(0, len(chosen), size):
+        some = chosen[start : start + size]
+        part, good = _backward(state, some, config, len(some) / len(chosen))
+        loss, right = loss + part, right + good
+    return loss, right / sum(len(ranked.pairs) for ranked in chosen)
+
+
+def _backward(state: State, chosen: Sequence[Ranked], config: Reward, share: float) -> tuple[float, float]:
+    """Gradients of a share of the mean loss, and the pairs in order; each response is read once for all its pairs."""
     scores = score_rankings(state.roles, chosen, state.adapters[0])
-    losses, right, count = [], 0.0, 0
+    losses, right = [], 0.0
     for ranked, each in zip(chosen, scores, strict=True):
         flat = [i for group in ranked.groups for i in group]
         strict_order = len(flat) == len(ranked.groups)
@@ -148,10 +160,10 @@ def _backward(state: State, chosen: Sequence[Ranked], config: Reward) -> tuple[f
             losses.append(ranking_loss(each, ranked.groups))
         better, worse = zip(*ranked.pairs, strict=True)
         delta = (each[list(better)] - each[list(worse)]).detach()
-        right, count = right + float(bt_accuracy(delta)) * len(delta), count + len(delta)
-    loss = torch.stack(losses).mean()
+        right += float(bt_accuracy(delta)) * len(delta)
+    loss = torch.stack(losses).mean() * share
     loss.backward()
-    return loss.item(), right / count
+    return loss.item(), right
 
 
 def score_rankings(roles: Roles, chosen: Sequence[Ranked], role: str = "reward") -> list[torch.Tensor]:

@@ -15,6 +15,7 @@ from lab.errors import NoRows, NotFound
 from lab.events import Event, Finished, Progress, Started, Step
 from lab.generate import sample
 from lab.models import Roles
+from lab.peak import cut
 from lab.rollout import Cast, Part, check_same_as_reference, parts_of
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
@@ -70,7 +71,9 @@ def rloo_grpo(state: State, cast: Cast, prompts: Sequence[Asked], live: Callable
         if state.step == 0:
             check_same_as_reference(answers.kl)
         yield Progress("scored", 2, 2)
+        fitted = state.microbatch
         learned = [_update(state, cast, answers, config) for _ in range(config.epochs)]
+        yield from state.told_of_memory(fitted)
         state.step += 1
         timing = {"time/rollout": rolled - began, "time/score": scored - rolled, "time/update": monotonic() - scored}
         timing |= {"time/step": monotonic() - began, "memory/peak_bytes": peak_bytes()}
@@ -115,9 +118,16 @@ def advantages_of(score: torch.Tensor, kl: torch.Tensor, config: Group) -> torch
 
 def _update(state: State, cast: Cast, answers: Answers, config: Group) -> dict[str, float]:
     """One optimizer step over the whole rollout; losses of microbatches add up."""
+    totals = state.fitting(lambda size: _backward(state, cast, answers, config, size), config.microbatch)
+    totals["policy/grad_norm"] = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    state.apply(config.learning_rate)
+    return totals
+
+
+def _backward(state: State, cast: Cast, answers: Answers, config: Group, size: int) -> dict[str, float]:
     totals: dict[str, float] = {}
     count = int(answers.mask.sum())
-    for part in answers.parts:
+    for part in cut(answers.parts, size):
         mask, old = part.batch.mask, part.of(answers.logp)
         states = state.roles.hidden(cast.policy, part.batch)[:, :-1]
         logp = logprobs.of(state.roles, states, part.batch.responses, mask, config.temperature)
@@ -131,8 +141,6 @@ def _update(state: State, cast: Cast, answers: Answers, config: Group) -> dict[s
             totals[key] = totals.get(key, 0.0) + value
         first = float(said["ratio_max_log_abs"])
         totals["policy/ratio_first"] = max(totals.get("policy/ratio_first", 0.0), first)
-    totals["policy/grad_norm"] = finite(state.clip_gradients(config.grad_clip), "gradient norm")
-    state.apply(config.learning_rate)
     return totals
 
 

@@ -54,7 +54,9 @@ def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned:
     while state.step < config.steps:
         before, config = config, live()
         yield from changes(state.step, before, config)
+        fitted = state.microbatch
         metrics = _learn(state, encoded, config)
+        yield from state.told_of_memory(fitted)
         state.step += 1
         if held_out and (state.step % max(1, config.steps // 6) == 0 or state.step == config.steps):
             yield Progress("held-out loss", 0, 1)
@@ -70,12 +72,17 @@ def _learn(state: State, encoded: Sequence[Encoded], config: Sft) -> dict[str, f
     began, role = monotonic(), state.adapters[0]
     chosen = _chosen(encoded, config, state.step)
     count = sum(len(response) for _, response in chosen)
-    total = 0.0
-    for start in range(0, len(chosen), config.microbatch):
-        batch = _batch(state.roles, chosen[start : start + config.microbatch])
-        loss = response_loss(state.roles, batch, role, count)
-        loss.backward()
-        total += finite(loss, "sft loss")
+
+    def summed(size: int) -> float:
+        total = 0.0
+        for start in range(0, len(chosen), size):
+            batch = _batch(state.roles, chosen[start : start + size])
+            loss = response_loss(state.roles, batch, role, count)
+            loss.backward()
+            total += finite(loss, "sft loss")
+        return total
+
+    total = state.fitting(summed, config.microbatch)
     norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
     state.apply(config.learning_rate * min(1.0, (state.step + 1) / 10, 2 * (1 - state.step / config.steps)))
     seconds = monotonic() - began

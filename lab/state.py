@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.nn.utils import clip_grad_norm_
 
 from lab.errors import Damaged
+from lab.events import Warned
 from lab.models import Roles, copy_weights
+from lab.peak import with_smaller_microbatches
 from lab.quantised import needs_bitsandbytes
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -41,6 +45,24 @@ class State:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+    def fitting(self, work: Callable[[int], T], microbatch: int) -> T:
+        """What work(microbatch) returns: where memory runs out with half of it, which is remembered."""
+        size = min(microbatch, self.microbatch or microbatch)
+        found, fitted = with_smaller_microbatches(work, size, self.optimizer.zero_grad)
+        self.microbatch = fitted if fitted < size else self.microbatch
+        return found
+
+    def told_of_memory(self, before: int) -> Iterator[Warned]:
+        """The warning that the micro-batch is smaller than it was `before`."""
+        if self.microbatch != before:
+            yield Warned(
+                self.step,
+                "W_MEMORY",
+                f"Memory ran out, so {self.microbatch} rows now go through the model at a time. The optimizer's batch "
+                "is as it was.",
+                "Nothing needs to be done; lower the microbatch next time to save the failed attempt.",
+            )
 
     def pack(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Tensors by name and plain numbers; `unpack` takes both."""
