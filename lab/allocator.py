@@ -12,6 +12,7 @@ from functools import cache
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt(3)
 KEPT, LARGEST = 2**29, 2**25  # bytes: what may stay free at the heap's end; larger pieces than that are mapped alone
+LARGEST_OF_LIBRARY = 2**22  # the same for the library's pass, whose many sizes would leave gaps in the heap
 COMPILED = "256"  # products that oneDNN keeps compiled: its own 1,024 come to hundreds of MB where lengths vary
 NEW_OBJECTS = 20_000
 OWN_CHOICE = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "LD_PRELOAD")
@@ -22,15 +23,16 @@ def bound_compiled() -> None:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", COMPILED)
 
 
-def keep_freed() -> bool:
+def keep_freed(largest: int = LARGEST) -> bool:
     """Whether glibc was told to give freed memory back later, so that it is not fetched again page by page.
 
-    Other C libraries, and whoever has chosen otherwise by environment, are left alone.
+    Pieces over `largest` bytes are mapped alone and go back when they are freed. Other C libraries, and whoever has
+    chosen otherwise by environment, are left alone.
     """
     library = _glibc()
     if library is None:
         return False
-    return bool(library.mallopt(TRIM_THRESHOLD, KEPT)) and bool(library.mallopt(MMAP_THRESHOLD, LARGEST))
+    return bool(library.mallopt(TRIM_THRESHOLD, KEPT)) and bool(library.mallopt(MMAP_THRESHOLD, largest))
 
 
 @contextmanager

@@ -86,6 +86,8 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision, products, mark)
     roles.changed()
     roles.freeze()
+    if chosen.type == "cpu" and not roles.lean(BASE):
+        allocator.keep_freed(allocator.LARGEST_OF_LIBRARY)
     parity.check(roles)
     return roles
 

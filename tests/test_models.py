@@ -11,7 +11,7 @@ from folders import GROUPED, SMALL, configs, make, put, tokenizer
 from safetensors.torch import load_file, save_file
 from transformers import Gemma3Config, MambaConfig, OPTConfig, T5Config
 
-from lab import ppo, reward, sft
+from lab import allocator, ppo, reward, sft
 from lab.adapters import MANIFEST, load_adapter, save_adapter
 from lab.config import Ppo, Reward, Sft
 from lab.errors import Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
@@ -95,6 +95,15 @@ def test_the_gradient_of_a_four_bit_base_after_an_evaluation_is_that_of_a_fresh_
     fresh, after = gradient(False), gradient(True)
     assert fresh.norm() > 0
     assert torch.cosine_similarity(fresh, after, dim=0) > 0.9999
+
+
+def test_the_pass_of_the_library_keeps_fewer_large_pieces_of_memory_than_our_own(folders, monkeypatch):
+    told = []
+    monkeypatch.setattr(allocator, "keep_freed", lambda largest=allocator.LARGEST: told.append(largest))
+    load(str(folders["llama"]), device="cpu")
+    assert told == [allocator.LARGEST]
+    load(str(folders["gpt2"]), device="cpu")
+    assert told[1:] == [allocator.LARGEST, allocator.LARGEST_OF_LIBRARY]
 
 
 def test_a_role_that_nothing_plays_is_refused_by_name(folders):
