@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab.journal import sync_folder
+
 BESIDE, BEFORE = ".tmp-", ".old-"
 
 
@@ -20,12 +22,13 @@ def whole(folder: Path) -> Iterator[Path]:
         _remove(beside, before)
         beside.mkdir(parents=True)
         yield beside
-        for path in (*beside.iterdir(), beside):
+        for path in beside.iterdir():
             _sync(path)
+        sync_folder(beside)
         if folder.exists():
             folder.rename(before)
         beside.rename(folder)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
     finally:
         if before.exists() and not folder.exists():
             before.rename(folder)
@@ -50,9 +53,6 @@ def _remove(*folders: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Wait until a file is on the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

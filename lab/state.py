@@ -59,9 +59,9 @@ class State:
             yield Warned(
                 self.step,
                 "W_MEMORY",
-                f"Memory ran out, so {self.microbatch} rows now go through the model at a time. The optimizer's batch "
-                "is as it was.",
-                "Nothing needs to be done; lower the microbatch next time to save the failed attempt.",
+                f"Memory ran out, so the batch now goes through the model {self.microbatch} at a time. What one step "
+                "learns from is as it was.",
+                "Nothing needs to be done; a smaller batch or microbatch next time saves the failed attempt.",
             )
 
     def pack(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

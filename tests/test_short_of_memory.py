@@ -72,7 +72,11 @@ def test_a_stage_goes_on_in_smaller_parts_and_learns_the_same(stage, monkeypatch
     cut = list(events)
     assert isinstance(cut[-1], Finished) and not any(isinstance(each, Warned) for each in whole)
     (warned,) = (each for each in cut if isinstance(each, Warned))
-    assert warned.code == "W_MEMORY" and f"{state.microbatch} rows" in warned.message and 0 < state.microbatch <= ROOM
+    assert (
+        warned.code == "W_MEMORY"
+        and f" {state.microbatch} at a time" in warned.message
+        and 0 < state.microbatch <= ROOM
+    )
     losses = [[each.metrics.get("loss/train") for each in some if isinstance(each, Step)] for some in (whole, cut)]
     assert len(losses[0]) == len(losses[1])
     for before, after in zip(*losses, strict=True):
