@@ -40,20 +40,19 @@ def kept(run: Run) -> dict[str, Any]:
 def for_sft(text: Text, pairs: Sequence[tuple[Prompt, str]], seed: int) -> dict[str, Any]:
     """The given pairs that the model can read whole, or built-in ones where none are given; the last few are held out.
 
-    Raises PromptTooLong when none of the given fits; `left_out` counts those that do not.
+    Raises PromptTooLong when none fits; `left_out` counts those that do not.
     """
-    count = SFT_PAIRS + SFT_HELD_OUT
-    given = [pair for pair in pairs if _fits(text, pair)]
-    if pairs and not given:
+    pairs = pairs or [(pair.prompt, pair.response) for pair in corpus.pairs(SFT_PAIRS + SFT_HELD_OUT, seed)]
+    found = [pair for pair in pairs if _fits(text, pair)]
+    if not found:
         raise PromptTooLong(
             f"None of the {len(pairs)} pairs fits in the {text.context} tokens that this model reads. Give shorter "
             "ones."
         )
-    found = given or [(pair.prompt, pair.response) for pair in corpus.pairs(count, seed)]
     held_out = min(SFT_HELD_OUT, len(found) // 10)
     cut = len(found) - held_out
-    pinned = corpus.prompts(4, 0, held_out=True)
-    return {"pairs": found[:cut], "held_out": found[cut:], "pinned": pinned, "left_out": len(pairs) - len(given)}
+    pinned = [prompt for prompt in corpus.prompts(4, 0, held_out=True) if _fits(text, (prompt, ""))]
+    return {"pairs": found[:cut], "held_out": found[cut:], "pinned": pinned, "left_out": len(pairs) - len(found)}
 
 
 def _fits(text: Text, pair: tuple[Prompt, str]) -> bool:

@@ -142,8 +142,9 @@ def _samples(state: State, prompts: Sequence[str]) -> list[Sample]:
     if not prompts:
         return []
     text = state.roles.text
-    ids = [text.prompt_ids(prompt, room=72) for prompt in prompts]
-    said = sample(state.roles, state.adapters[0], ids, tokens=72, temperature=TEMPERATURE, seed=0)
+    ids = [text.prompt_ids(prompt) for prompt in prompts]
+    tokens = min(72, text.context - max(map(len, ids)))
+    said = sample(state.roles, state.adapters[0], ids, tokens=tokens, temperature=TEMPERATURE, seed=0)
     return [
         Sample(state.step, prompt, text.decode(response), None, None, len(response), True, state.adapters[0])
         for prompt, response in zip(prompts, said, strict=True)

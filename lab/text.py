@@ -33,6 +33,7 @@ class Text:
     eos_ids: tuple[int, ...]
     pad_id: int
     context: int
+    rows: int  # of the model's table of embeddings
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, generation_config: Any = None) -> Text:
@@ -49,7 +50,7 @@ class Text:
                 "Choose a model whose tokenizer_config.json names an eos_token."
             )
         if not tokenizer.chat_template:
-            tokenizer.chat_template = PLAIN_TEMPLATE
+            tokenizer.chat_template = _beginning_token(tokenizer) + PLAIN_TEMPLATE
         more = getattr(generation_config, "eos_token_id", None) or ()
         ids = (tokenizer.eos_token_id, *((more,) if isinstance(more, int) else more))
         config = config.get_text_config()
@@ -58,18 +59,17 @@ class Text:
         if pad is None or pad in ids or pad >= config.vocab_size:
             pad = next(i for i in range(config.vocab_size) if i not in ids)
         context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1024)
-        return cls(tokenizer, tuple(dict.fromkeys(ids)), pad, context)
+        return cls(tokenizer, tuple(dict.fromkeys(ids)), pad, context, config.vocab_size)
 
     def prompt_ids(self, prompt: Prompt, room: int = 1) -> list[int]:
         """The ids of a prompt, up to where the response begins, leaving `room` tokens of the context for it.
 
-        Raises EmptyPrompt and PromptTooLong.
+        Raises EmptyPrompt, PromptTooLong, and BadInput for a token that the model has no row for.
         """
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         if not any(message["content"].strip() for message in messages):
             raise EmptyPrompt("The prompt is empty, so there is nothing to answer. Write at least one word.")
-        rendered = _rendered(self.tokenizer, messages)
-        ids = self.tokenizer(rendered, add_special_tokens=False, verbose=False)["input_ids"]
+        ids = self._ids(_rendered(self.tokenizer, messages))
         if len(ids) + room > self.context:
             raise PromptTooLong(
                 f"The prompt {_beginning(messages)} has {len(ids)} tokens and the answer needs room for {room}, but "
@@ -82,13 +82,27 @@ class Text:
         return [Asked(prompt, tuple(self.prompt_ids(prompt, room))) for prompt in prompts]
 
     def response_ids(self, response: str, ended: bool = True) -> list[int]:
-        """The ids of a response, closed by the end token if it ended."""
-        ids = self.tokenizer(response, add_special_tokens=False, verbose=False)["input_ids"]
+        """The ids of a response, closed by the end token if it ended. Raises BadInput as `prompt_ids` does."""
+        ids = self._ids(response)
         return [*ids, self.eos_ids[0]] if ended else ids
+
+    def _ids(self, said: str) -> list[int]:
+        ids = self.tokenizer(said, add_special_tokens=False, verbose=False)["input_ids"]
+        strange = next((i for i in ids if i >= self.rows), None)
+        if strange is not None:
+            token = self.tokenizer.convert_ids_to_tokens(strange)
+            raise BadInput(f"This model has never seen the special token {token}. Write the text without it.")
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """A response in words, without its stop token or pads."""
         return self.tokenizer.decode([i for i in ids if i not in self.eos_ids], skip_special_tokens=True)
+
+
+def _beginning_token(tokenizer: Any) -> str:
+    """The token that the tokenizer itself puts before a text, in a template: Gemma and Llama were trained behind it."""
+    first = tokenizer("a", verbose=False)["input_ids"][:1]
+    return "{{ bos_token }}" if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else ""
 
 
 def _check_table(tokenizer: Any, rows: int) -> None:

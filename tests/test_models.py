@@ -9,12 +9,13 @@ import pytest
 import torch
 from folders import GROUPED, SMALL, configs, make, put, tokenizer
 from safetensors.torch import load_file, save_file
+from tokenizers.processors import TemplateProcessing
 from transformers import Gemma3Config, MambaConfig, OPTConfig, T5Config
 
 from lab import allocator, ppo, reward, sft
 from lab.adapters import MANIFEST, load_adapter, save_adapter
 from lab.config import Ppo, Reward, Sft
-from lab.errors import Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
+from lab.errors import BadInput, Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
 from lab.events import Finished, Step
 from lab.loading import EMBEDDED, former_fingerprint, load
 from lab.memory import facts_of
@@ -340,6 +341,30 @@ def test_a_pad_or_an_unused_special_token_beyond_the_table_does_no_harm_and_any_
     words.add_special_tokens({"eos_token": "<over>"})
     with pytest.raises(ModelIncomplete, match="'<over>'"):
         Text.of(words, config)
+
+
+def test_a_token_that_the_model_has_no_row_for_is_refused_in_a_text_by_name():
+    words = tokenizer()
+    words.add_special_tokens({"extra_special_tokens": ["<image>"]})
+    text = Text.of(words, configs(len(words) - 1)["llama"])
+    with pytest.raises(BadInput, match="special token <image>"):
+        text.prompt_ids("What is on <image>?")
+    with pytest.raises(BadInput, match="special token <image>"):
+        text.response_ids("On <image> is a cow.")
+    assert text.response_ids("On it is a cow.")
+
+
+def test_without_a_template_a_prompt_begins_as_the_tokenizer_would_begin_it():
+    words = tokenizer()
+    plain = Text.of(words, configs(260)["gemma"]).prompt_ids("Why?")
+    assert words.bos_token_id not in plain
+    words = tokenizer()
+    words.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<begin> $A", special_tokens=[("<begin>", words.bos_token_id)]
+    )
+    text = Text.of(words, configs(260)["gemma"])
+    assert text.prompt_ids("Why?") == [words.bos_token_id, *plain]
+    assert words.bos_token_id not in text.response_ids("So.")
 
 
 def test_prompt_and_response_ids_are_those_of_the_whole_conversation(folders):

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 import lab as package
 from lab import checkpoint, material
 from lab.diagnose import Diagnosis
-from lab.errors import Busy, Damaged, NotFinite, NotFound, TooFewRankings, UnsureReward, WrongBase
+from lab.errors import Busy, Damaged, NotFinite, NotFound, PromptTooLong, TooFewRankings, UnsureReward, WrongBase
 from lab.events import Changed, Failed, Finished, Progress, Started, Step
 from lab.folders import mend
 from lab.journal import Journal
@@ -405,3 +405,14 @@ def test_rankings_too_long_for_the_knob_and_for_the_base_are_told_apart(studio):
         told = next(events)
         events.close()
         assert told.code == code and told.message.startswith("1 of 21 rankings did not fit in ")
+
+
+def test_built_in_pairs_longer_than_a_short_context_are_left_out_and_the_run_says_so(studio):
+    studio.roles.text = replace(studio.roles.text, context=128)
+    job = studio.start("sft", {"steps": 1, "batch": 4, "microbatch": 4}, {})
+    warned, *others = list(drive(job))
+    assert warned.code == "W_TOO_LONG" and "of 4160 pairs are longer" in warned.message
+    assert isinstance(others[-1], Finished)
+    studio.roles.text = replace(studio.roles.text, context=8)
+    with pytest.raises(PromptTooLong, match="None of the 4160 pairs fits"):
+        studio.start("sft", {"steps": 1}, {})
