@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 from lab.errors import BadNumber
@@ -187,6 +189,7 @@ class Group:
         "replace", "what becomes of the score of a response that did not end", choices=("replace", "subtract", "off")
     )
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
+    pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
     seed: int = knob(0, "prompts and sampling", low=0, high=SEEDS)
@@ -237,6 +240,13 @@ class Compare:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+STAGES: Mapping[str, type] = MappingProxyType(
+    {"sft": Sft, "reward": Reward, "ppo": Ppo, "rloo": Group, "grpo": Group, "dpo": Dpo, "compare": Compare}
+)
+# The stages whose run is a tuned policy.
+TUNING = ("ppo", "rloo", "grpo", "dpo")
 
 
 def check(config: Any) -> None:

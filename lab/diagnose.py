@@ -1,4 +1,4 @@
-"""Reads the metrics of a PPO run as they come and says in words when one leaves its healthy range, and what helps.
+"""Reads the metrics of a run of PPO, RLOO or GRPO and says in words when one leaves its healthy range, and what helps.
 
 Thresholds and their sources: ALGORITHMS section 4, "yellow" and "red"; where ours differ, a comment says why.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
+from lab.errors import FlatReward
 from lab.events import Step, Warned
 
 Metrics = Mapping[str, float]
@@ -114,13 +115,18 @@ class Diagnosis:
             self.heard[alarm.code] = new, self.seen
         return found if new > level else None
 
-    def flat(self) -> bool:
-        """Whether three rollouts in a row scored all alike, so that nothing can be learned (RELIABILITY F7).
+    def check_not_flat(self, step: int) -> None:
+        """FlatReward where three rollouts in a row scored all alike, so that nothing can be learned (RELIABILITY F7).
 
         Not where none came to an end: those score alike because they were cut off, which W_ENDED says, and may end yet.
         """
         spreads = [each.get("reward/std", 1.0) if each.get("response/ended") else 1.0 for each in self.raw][-_STEPS:]
-        return len(spreads) == _STEPS and max(spreads) < 1e-6
+        if len(spreads) == _STEPS and max(spreads) < 1e-6:
+            raise FlatReward(
+                f"Up to step {step}, all responses of three rollouts in a row got the same score, so there is nothing "
+                "to learn from them. Go back to an earlier checkpoint, or rank prompts whose answers differ and train "
+                "the reward model again."
+            )
 
 
 def alarms() -> tuple[Alarm, ...]:

@@ -16,6 +16,7 @@ from lab.events import Event, Finished, Progress, Started, Step
 from lab.models import Roles
 from lab.reward import Ranked
 from lab.rollout import Cast
+from lab.samples import in_words
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite
 from lab.text import batch_of
@@ -44,8 +45,13 @@ def begin(roles: Roles, cast: Cast, config: Dpo) -> State:
     return state
 
 
-def dpo(state: State, cast: Cast, rankings: Sequence[Ranked], live: Callable[[], Dpo]) -> Iterator[Event]:
-    """Steps over all pairs of the rankings. Raises TooFewRankings when there is none."""
+def dpo(
+    state: State, cast: Cast, rankings: Sequence[Ranked], live: Callable[[], Dpo], pinned: Sequence[str] = ()
+) -> Iterator[Event]:
+    """Steps over all pairs of the rankings. Raises TooFewRankings when there is none.
+
+    The answers to the pinned prompts are sampled before the first step and after the last.
+    """
     config = live()
     if not any(ranked.pairs for ranked in rankings):
         raise TooFewRankings(
@@ -56,6 +62,8 @@ def dpo(state: State, cast: Cast, rankings: Sequence[Ranked], live: Callable[[],
     yield Started("dpo", total, as_dict(config), state.step)
     yield Progress("reference", 0, 1)
     pairs = pairs_of(state.roles, cast, rankings)
+    if state.step == 0:
+        yield from in_words(state, pinned)
     while state.step < total:
         before, config = config, live()
         yield from changes(state.step, before, config)
@@ -65,6 +73,7 @@ def dpo(state: State, cast: Cast, rankings: Sequence[Ranked], live: Callable[[],
         yield from state.told_of_memory(fitted)
         state.step += 1
         yield Step(state.step, metrics | {"time/step": monotonic() - began})
+    yield from in_words(state, pinned)
     state.roles.freeze()
     yield Finished(total, "done", {})
 

@@ -51,8 +51,14 @@ def for_sft(text: Text, pairs: Sequence[tuple[Prompt, str]], seed: int) -> dict[
         )
     held_out = min(SFT_HELD_OUT, len(found) // 10)
     cut = len(found) - held_out
-    pinned = [prompt for prompt in corpus.prompts(4, 0, held_out=True) if _fits(text, (prompt, ""))]
-    return {"pairs": found[:cut], "held_out": found[cut:], "pinned": pinned, "left_out": len(pairs) - len(found)}
+    left_out = len(pairs) - len(found)
+    return {"pairs": found[:cut], "held_out": found[cut:], "pinned": pinned(text), "left_out": left_out}
+
+
+def pinned(text: Text, given: Sequence[str] = ()) -> list[str]:
+    """Prompts whose answers are watched, as far as they fit: the given ones, else built-in ones of no training text."""
+    chosen = [str(each) for each in given][:5] or corpus.prompts(4, 0, held_out=True)
+    return [prompt for prompt in chosen if _fits(text, (prompt, ""))]
 
 
 def _fits(text: Text, pair: tuple[Prompt, str]) -> bool:

@@ -12,16 +12,16 @@ import torch
 from lab import allocator, logprobs, losses
 from lab.config import Ppo
 from lab.diagnose import Diagnosis, Setup
-from lab.errors import FlatReward, NoRows, NotFound
+from lab.errors import NoRows, NotFound
 from lab.events import Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
 from lab.peak import cut
 from lab.rollout import Cast, Part, Rollout, check_same_as_reference, measure, values_of
+from lab.samples import of_rollout
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked
-from lab.tokens import figures
 
 Live = Callable[[], Ppo]
 _MAXIMUM = "policy/ratio_first"
@@ -87,7 +87,7 @@ def ppo(
         rollout = measure(state.roles, cast, state.beta, [each.ids for each in asked], responses, config)
         if state.step == 0:
             check_same_as_reference(rollout.kl_exact)
-        shown, scored = rollout_samples(state, cast, asked[:4], rollout), monotonic()
+        shown, scored = of_rollout(state, asked[:4], rollout), monotonic()
         yield Progress("scored", 2, 2)
         learned = yield from _learn(state, cast, rollout, config)
         state.step += 1
@@ -104,22 +104,13 @@ def ppo(
                 state.beta, metrics["kl/k1"], config.target_kl, config.batch, 6 * config.batch
             )
         yield Step(state.step, metrics)
-        if diagnosis.flat():
-            raise _nothing_to_learn(state.step)
+        diagnosis.check_not_flat(state.step)
     state.roles.freeze()
     yield Finished(state.step, "done", {})
 
 
 def _setup(cast: Cast, config: Ppo) -> Setup:
     return Setup(config.batch, config.target_kl, config.score_clip, cast.scale.highest)
-
-
-def _nothing_to_learn(step: int) -> FlatReward:
-    return FlatReward(
-        f"Up to step {step}, all responses of three rollouts in a row got the same score, so there is nothing to "
-        "learn from them. Go back to an earlier checkpoint, or rank prompts whose answers differ and train the reward "
-        "model again."
-    )
 
 
 def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo) -> tuple[list[Asked], list[list[int]]]:
@@ -206,19 +197,6 @@ def _backward(roles: Roles, cast: Cast, part: Part, rollout: Rollout, count: int
     }
 
 
-def rollout_samples(
-    state: State, cast: Cast, asked: Sequence[Asked], rollout: Rollout, pinned: bool = False
-) -> list[Sample]:
-    """The rollout's first responses in words, one for each of the prompts that are given."""
-    text, found, batch = state.roles.text, [], rollout.batch
-    for row, prompt in enumerate(asked):
-        ids = batch.responses[row][batch.mask[row]].tolist()
-        score, kl = rollout.score[row].item(), rollout.kl_exact[row].sum().item()
-        said, tokens = text.decode(ids), figures(rollout, row, text)
-        found.append(Sample(state.step, prompt.text, said, score, kl, len(ids), pinned, cast.policy, tokens))
-    return found
-
-
 def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Ppo) -> list[Sample]:
     """What the policy says to the pinned prompts now, with the same luck each time: only learning changes it."""
     if not pinned:
@@ -226,7 +204,7 @@ def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Pp
     asked = [each.ids for each in pinned]
     said = sample(state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=1)
     rollout = measure(state.roles, cast, state.beta, asked, said, config)
-    return rollout_samples(state, cast, pinned, rollout, pinned=True)
+    return of_rollout(state, pinned, rollout, pinned=True)
 
 
 def still(config: Ppo) -> Live:

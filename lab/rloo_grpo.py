@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
 
@@ -11,31 +11,38 @@ import torch
 
 from lab import allocator, logprobs, losses
 from lab.config import Group
+from lab.diagnose import Diagnosis, Setup
 from lab.errors import NoRows, NotFound
-from lab.events import Event, Finished, Progress, Started, Step
+from lab.events import Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
 from lab.peak import cut
 from lab.rollout import Cast, Part, check_same_as_reference, parts_of
+from lab.samples import of_rollout
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
-from lab.text import Asked, batch_of
+from lab.text import Asked, Batch, batch_of
+
+Live = Callable[[], Group]
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """A rollout of groups; [B, T] unless said, a prompt's answers in neighbouring rows."""
 
+    batch: Batch
     parts: tuple[Part, ...]
-    mask: torch.Tensor
-    responses: torch.Tensor
     logp: torch.Tensor
-    reference: torch.Tensor
-    kl: torch.Tensor
+    reference_logp: torch.Tensor
+    kl_exact: torch.Tensor
     entropy: torch.Tensor
     score: torch.Tensor  # [B]
     ended: torch.Tensor  # [B]
     advantages: torch.Tensor
+
+    def by_token(self) -> dict[str, torch.Tensor]:
+        """What each token cost, exact KL in nats, and its advantage, which is that of the whole answer."""
+        return {"kl": self.kl_exact, "advantage": self.advantages}
 
 
 def begin(roles: Roles, cast: Cast, config: Group) -> State:
@@ -48,28 +55,40 @@ def begin(roles: Roles, cast: Cast, config: Group) -> State:
     return state
 
 
-def rloo_grpo(state: State, cast: Cast, prompts: Sequence[Asked], live: Callable[[], Group]) -> Iterator[Event]:
-    """Steps from where the state stands; `live` is read once a step. Raises SelfCheck as PPO does."""
+def rloo_grpo(
+    state: State,
+    cast: Cast,
+    prompts: Sequence[Asked],
+    live: Live,
+    pinned: Sequence[Asked] = (),
+    past: Sequence[Step] = (),
+) -> Iterator[Event]:
+    """Steps from where the state stands; `live` is read once a step. Raises SelfCheck and FlatReward as PPO does.
+
+    `past`: the run's earlier steps, which a warning compares with.
+    """
     if not prompts:
         raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
     config = live()
+    if state.step and state.knob is not None:  # moved while the run stood still: told at the next step
+        config = replace(config, beta=state.knob)
+    diagnosis = Diagnosis(Setup(config.minibatch, 0.0, config.score_clip, cast.scale.highest))
+    diagnosis.replay(step for step in past if step.step <= state.step)
     yield Started(config.method, config.steps, as_dict(config), state.step)
+    if state.step == 0:
+        yield from pinned_samples(state, cast, pinned, config)
     while state.step < config.steps:
         before, config = config, live()
         yield from changes(state.step, before, config)
-        state.beta, began = config.beta, monotonic()
-        seed = step_seed(config.seed, state.step)
-        asked = [list(each.ids) for each in Random(seed).choices(prompts, k=config.prompts)]
-        asked = [ids for ids in asked for _ in range(config.group)]
-        with allocator.passing():
-            said = sample(
-                state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=seed
-            )
+        state.beta = state.knob = config.beta
+        began = monotonic()
+        asked, said = roll_out(state, cast, prompts, config)
         rolled = monotonic()
         yield Progress("rollout", 1, 2)
-        answers, scored = measure(state.roles, cast, asked, said, config), monotonic()
+        answers = measure(state.roles, cast, [each.ids for each in asked], said, config)
         if state.step == 0:
-            check_same_as_reference(answers.kl)
+            check_same_as_reference(answers.kl_exact)
+        shown, scored = of_rollout(state, asked[:: config.group][:4], answers, every=config.group), monotonic()
         yield Progress("scored", 2, 2)
         fitted = state.microbatch
         learned = [_update(state, cast, answers, config) for _ in range(config.epochs)]
@@ -77,9 +96,38 @@ def rloo_grpo(state: State, cast: Cast, prompts: Sequence[Asked], live: Callable
         state.step += 1
         timing = {"time/rollout": rolled - began, "time/score": scored - rolled, "time/update": monotonic() - scored}
         timing |= {"time/step": monotonic() - began, "memory/peak_bytes": peak_bytes()}
-        yield Step(state.step, metrics_of(answers, state.beta) | learned[0] | timing)
+        metrics = metrics_of(answers, state.beta) | learned[0] | timing
+        yield from shown
+        if state.step % config.pinned_every == 0 or state.step == config.steps:
+            yield from pinned_samples(state, cast, pinned, config)
+        yield from diagnosis.warnings(state.step, metrics)
+        yield Step(state.step, metrics)
+        diagnosis.check_not_flat(state.step)
     state.roles.freeze()
     yield Finished(state.step, "done", {})
+
+
+def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Group) -> tuple[list[Asked], list[list[int]]]:
+    """The step's prompts, each as often as its group is large, and one sampled response to each."""
+    seed = step_seed(config.seed, state.step)
+    asked = _grouped(Random(seed).choices(prompts, k=config.prompts), config)
+    ids = [each.ids for each in asked]
+    with allocator.passing():
+        said = sample(state.roles, cast.policy, ids, tokens=config.tokens, temperature=config.temperature, seed=seed)
+    return asked, said
+
+
+def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Group) -> list[Sample]:
+    """The first of a group of answers to each pinned prompt, with the same luck each time: only learning changes it."""
+    if not pinned:
+        return []
+    asked = [each.ids for each in _grouped(pinned, config)]
+    said = sample(state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=1)
+    return of_rollout(state, pinned, measure(state.roles, cast, asked, said, config), pinned=True, every=config.group)
+
+
+def _grouped(prompts: Sequence[Asked], config: Group) -> list[Asked]:
+    return [each for each in prompts for _ in range(config.group)]
 
 
 @torch.no_grad()
@@ -106,7 +154,7 @@ def measure(
     logp, ref, kl, entropy = columns
     advantages = advantages_of(score, losses.masked_sum(losses.k1(logp, ref), batch.mask, dim=1), config)
     spread = torch.where(batch.mask, advantages.unsqueeze(1), 0.0)
-    return Answers(parts, batch.mask, batch.responses, logp, ref, kl, entropy, score, ended, spread)
+    return Answers(batch, parts, logp, ref, kl, entropy, score, ended, spread)
 
 
 def advantages_of(score: torch.Tensor, kl: torch.Tensor, config: Group) -> torch.Tensor:
@@ -126,14 +174,15 @@ def _update(state: State, cast: Cast, answers: Answers, config: Group) -> dict[s
 
 def _backward(state: State, cast: Cast, answers: Answers, config: Group, size: int) -> dict[str, float]:
     totals: dict[str, float] = {}
-    count = int(answers.mask.sum())
+    count = int(answers.batch.mask.sum())
     for part in cut(answers.parts, size):
         mask, old = part.batch.mask, part.of(answers.logp)
         states = state.roles.hidden(cast.policy, part.batch)[:, :-1]
         logp = logprobs.of(state.roles, states, part.batch.responses, mask, config.temperature)
         loss, said = losses.policy_loss(logp, old, part.of(answers.advantages), mask, clip=config.clip, count=count)
         if config.method == "grpo":
-            loss = loss + config.beta * losses.masked_sum(losses.k3(logp, part.of(answers.reference)), mask) / count
+            drift = losses.masked_sum(losses.k3(logp, part.of(answers.reference_logp)), mask)
+            loss = loss + config.beta * drift / count
         loss.backward()
         found = {"loss/policy": finite(loss, "policy loss"), "kl/update": float(said["update_kl"])}
         found |= {"policy/clip_fraction": float(said["clip_fraction"]), "policy/ratio_mean": float(said["ratio_mean"])}
@@ -146,14 +195,14 @@ def _backward(state: State, cast: Cast, answers: Answers, config: Group, size: i
 
 def metrics_of(answers: Answers, beta: float) -> dict[str, float]:
     """What the charts show; every mean is over response tokens or responses."""
-    mask, length = answers.mask, answers.mask.sum(1).float()
-    k1 = losses.masked_sum(losses.k1(answers.logp, answers.reference), mask, dim=1)
-    texts = {tuple(row[kept].tolist()) for row, kept in zip(answers.responses, mask, strict=True)}
+    mask, length = answers.batch.mask, answers.batch.mask.sum(1).float()
+    k1 = losses.masked_sum(losses.k1(answers.logp, answers.reference_logp), mask, dim=1)
+    texts = {tuple(row[kept].tolist()) for row, kept in zip(answers.batch.responses, mask, strict=True)}
     return {
         "reward/score": finite(answers.score.mean(), "score"),
         "reward/total": (answers.score - beta * k1).mean().item(),
         "reward/std": answers.score.std(correction=0).item(),
-        "kl/reference": answers.kl.sum(1).mean().item(),
+        "kl/reference": answers.kl_exact.sum(1).mean().item(),
         "kl/k1": k1.mean().item(),
         "kl/beta": beta,
         "policy/entropy": float(losses.masked_mean(answers.entropy, mask)),

@@ -72,6 +72,10 @@ class Rollout:
     advantages: torch.Tensor
     returns: torch.Tensor
 
+    def by_token(self) -> dict[str, torch.Tensor]:
+        """What each token cost and earned: exact KL in nats, reward (the score at the last), value, advantage."""
+        return {"kl": self.kl_exact, "reward": self.rewards, "value": self.values, "advantage": self.advantages}
+
     def metrics(self, beta: float) -> dict[str, float]:
         """What the charts show of a rollout; every mean is over response tokens or responses."""
         mask, length = self.batch.mask, self.batch.mask.sum(1).float()

@@ -9,11 +9,11 @@ from time import monotonic
 import torch
 
 from lab import logprobs
-from lab.config import TEMPERATURE, Sft
+from lab.config import Sft
 from lab.errors import NoRows
-from lab.events import Event, Finished, Progress, Sample, Started, Step
-from lab.generate import sample
+from lab.events import Event, Finished, Progress, Started, Step
 from lab.models import Roles
+from lab.samples import in_words
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite
 from lab.text import Batch, batch_of
@@ -50,7 +50,7 @@ def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned:
     encoded = [encode(state.roles, pair) for pair in pairs]
     yield Started("sft", config.steps, as_dict(config), state.step)
     if state.step == 0:
-        yield from _samples(state, pinned)
+        yield from in_words(state, pinned)
     while state.step < config.steps:
         before, config = config, live()
         yield from changes(state.step, before, config)
@@ -63,7 +63,7 @@ def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned:
             metrics["loss/held_out"] = held_out_loss(state.roles, held_out, state.adapters[0])
         yield Step(state.step, metrics)
     state.roles.freeze()
-    yield from _samples(state, pinned)
+    yield from in_words(state, pinned)
     yield Finished(state.step, "done", {key: value for key, value in metrics.items() if key.startswith("loss/")})
 
 
@@ -135,17 +135,3 @@ def held_out_loss(roles: Roles, pairs: Pairs, role: str = "sft") -> float:
 def _batch(roles: Roles, encoded: Sequence[Encoded]) -> Batch:
     prompts, responses = zip(*encoded, strict=True)
     return batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-
-
-def _samples(state: State, prompts: Sequence[str]) -> list[Sample]:
-    """What the adapter says to the pinned prompts now, with the same luck each time."""
-    if not prompts:
-        return []
-    text = state.roles.text
-    ids = [text.prompt_ids(prompt) for prompt in prompts]
-    tokens = min(72, text.context - max(map(len, ids)))
-    said = sample(state.roles, state.adapters[0], ids, tokens=tokens, temperature=TEMPERATURE, seed=0)
-    return [
-        Sample(state.step, prompt, text.decode(response), None, None, len(response), True, state.adapters[0])
-        for prompt, response in zip(prompts, said, strict=True)
-    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from types import MappingProxyType
 from typing import Any
 
 from lab import calibrate, checkpoint, material, trust
@@ -16,7 +15,7 @@ from lab import rloo_grpo as group_stage
 from lab import sft as sft_stage
 from lab.adapters import load_adapter, save_adapter
 from lab.compare import compare
-from lab.config import Compare, Dpo, Group, Ppo, Reward, Sft
+from lab.config import STAGES, Compare, Dpo, Group, Ppo, Reward, Sft
 from lab.errors import BadName, BadNumber, Busy, NotFound, WrongBase
 from lab.events import Event, Warned
 from lab.loading import EMBEDDED
@@ -140,7 +139,7 @@ class Studio:
         begin = self._beginnings().get(stage)
         if begin is None:
             raise NotFound(f"There is no stage {stage!r}. Stages: {', '.join(self._beginnings())}.")
-        config = _config(_CONFIGS[stage], knobs | ({"method": stage} if stage in ("rloo", "grpo") else {}))
+        config = _config(STAGES[stage], knobs | ({"method": stage} if stage in ("rloo", "grpo") else {}))
         turns, fits = [], True
         inputs, found = begin(config, dict(inputs))
         lengths = material.lengths(self.roles.text, found) if stage in calibrate.LIKE else {}
@@ -170,7 +169,7 @@ class Studio:
         self._check_base(run)
         facts = run.facts()
         run.set_control(order="run", until=None)
-        config = _config(_CONFIGS[run.stage], facts["config"])
+        config = _config(STAGES[run.stage], facts["config"])
         return self._job(run, config, facts["inputs"], material.kept(run), fresh=False, step=step)
 
     def rankings(self) -> list[Ranking]:
@@ -208,11 +207,16 @@ class Studio:
         return inputs | {"pairs": len(pairs) or "built-in"}, material.for_sft(self.roles.text, pairs, config.seed)
 
     def _begin_reward(self, config: Reward, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        inputs, found = self._begin_dpo(config, inputs)
+        inputs, found = self._begin_ranked(config, inputs)
         reward_stage.split(material.rankings_in(found), config)
         return inputs, found
 
-    def _begin_dpo(self, config: Reward | Dpo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _begin_dpo(self, config: Dpo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        given = inputs.get("pinned") or []
+        inputs, found = self._begin_ranked(config, inputs)
+        return inputs, found | {"pinned": material.pinned(self.roles.text, given)}
+
+    def _begin_ranked(self, config: Reward | Dpo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         rankings = self.rankings()
         raters = material.raters_of(rankings, str(inputs.get("raters") or ""))
         longest = getattr(config, "context", self.roles.text.context)
@@ -291,13 +295,13 @@ class Studio:
     def _group(self, run: Run, config: Group, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         cast = self.cast(inputs["reward"], inputs["reference"], policy=run.name)
         state = group_stage.begin(self.roles, cast, config)
-        prompts = self.roles.text.asked(found["prompts"], room=config.tokens)
-        return state, group_stage.rloo_grpo(state, cast, prompts, Live(run, config)), {}
+        prompts, pinned = (self.roles.text.asked(found[key], room=config.tokens) for key in ("prompts", "pinned"))
+        return state, group_stage.rloo_grpo(state, cast, prompts, Live(run, config), pinned, steps_of(run)), {}
 
     def _dpo(self, run: Run, config: Dpo, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         cast = Cast(run.name, self.role(inputs["reference"]))
         state = dpo_stage.begin(self.roles, cast, config)
-        events = dpo_stage.dpo(state, cast, material.rankings_in(found), Live(run, config))
+        events = dpo_stage.dpo(state, cast, material.rankings_in(found), Live(run, config), found.get("pinned", ()))
         cut = _cut_warning(found, self.roles.text.context, self.roles.text.context)
         return state, _after(cut, events), {"raters_used": found["raters"]}
 
@@ -311,11 +315,6 @@ class Studio:
         prompts: Sequence[Asked] = self.roles.text.asked(found["prompts"], room=config.tokens)
         score = rater(judge).utility if judge.startswith(MARK) else None
         return None, compare(self.roles, cast, (a, b), prompts, score, config), {"judge": judge}
-
-
-_CONFIGS = MappingProxyType(
-    {"sft": Sft, "reward": Reward, "ppo": Ppo, "rloo": Group, "grpo": Group, "dpo": Dpo, "compare": Compare}
-)
 
 
 def _config(kind: type, knobs: dict[str, Any]) -> Any:

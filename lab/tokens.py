@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.rollout import Rollout
-from lab.text import Text
+from torch import Tensor
+
+from lab.text import Batch, Text
 
 DIGITS = 3
 
 
-def figures(rollout: Rollout, row: int, text: Text) -> dict[str, Any]:
-    """Lists over a response's tokens: `text`, exact `kl` in nats, `reward`, `value`, whitened `advantage`.
+def figures(columns: dict[str, Tensor], batch: Batch, row: int, text: Text) -> dict[str, Any]:
+    """Lists over a response's tokens: its `text` in pieces, and a number of each column [B, T].
 
-    The pieces of text add up to the response; the stop token has none of its own, and it earns the score.
+    The pieces add up to the response; the stop token has none of its own.
     """
-    kept = rollout.batch.mask[row]
-    columns = {
-        "kl": rollout.kl_exact,
-        "reward": rollout.rewards,
-        "value": rollout.values,
-        "advantage": rollout.advantages,
-    }
+    kept = batch.mask[row]
     numbers = {name: [short(each) for each in column[row][kept].tolist()] for name, column in columns.items()}
-    return {"text": pieces(text, rollout.batch.responses[row][kept].tolist())} | numbers
+    return {"text": pieces(text, batch.responses[row][kept].tolist())} | numbers
 
 
 def short(value: float) -> float:

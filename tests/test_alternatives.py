@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from lab import dpo, rloo_grpo
 from lab.dpo import Dpo
-from lab.errors import BadNumber, NotFound, TooFewRankings
-from lab.events import Finished, Step
+from lab.errors import BadNumber, FlatReward, NotFound, TooFewRankings
+from lab.events import Changed, Finished, Sample, Step, Warned
 from lab.loading import load
 from lab.reward import Ranked
 from lab.rloo_grpo import Group
@@ -40,9 +41,12 @@ def asked(roles):
     return [Asked(text, tuple(roles.text.prompt_ids(text))) for text in TEXTS]
 
 
+def run(state, config, pinned=()):
+    return list(rloo_grpo.rloo_grpo(state, Cast(), asked(state.roles), lambda: config, pinned))
+
+
 def steps_of(roles, config):
-    state = rloo_grpo.begin(roles, Cast(), config)
-    events = list(rloo_grpo.rloo_grpo(state, Cast(), asked(roles), lambda: config))
+    events = run(rloo_grpo.begin(roles, Cast(), config), config)
     assert isinstance(events[-1], Finished)
     return [event.metrics for event in events if isinstance(event, Step)]
 
@@ -55,6 +59,43 @@ def test_a_planted_reward_rises_from_a_start_that_equals_the_reference(roles, me
     early, late = (sum(step["reward/score"] for step in some) / 2 for some in (steps[:2], steps[-2:]))
     assert late > early + 0.2
     assert steps[-1]["kl/reference"] > 0
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+def test_pinned_prompts_are_answered_again_and_again_with_figures_by_token(roles, method):
+    config = Group(method=method, steps=3, pinned_every=2, **SHORT)
+    events = run(rloo_grpo.begin(roles, Cast(), config), config, asked(roles)[:2])
+    samples = [event for event in events if isinstance(event, Sample)]
+    watched = [each for each in samples if each.pinned]
+    assert [(each.step, each.prompt) for each in watched] == [(s, text) for s in (0, 2, 3) for text in TEXTS[:2]]
+    assert all(each.kl == 0 for each in watched if each.step == 0) and any(each.kl for each in watched)
+    for each in samples:
+        assert each.score is not None and set(each.tokens) == {"text", "kl", "advantage"}
+        assert "".join(each.tokens["text"]) == each.response and len(each.tokens["kl"]) == each.length
+    shown = [each for each in samples if not each.pinned]
+    assert len(shown) == 3 * min(4, config.prompts) and {each.prompt for each in shown} <= set(TEXTS)
+
+
+def test_a_run_that_leaves_what_is_healthy_is_warned_as_in_ppo(roles):
+    config = Group(steps=4, learning_rate=0.1, **SHORT)
+    events = run(rloo_grpo.begin(roles, Cast(), config), config)
+    assert {event.code for event in events if isinstance(event, Warned)} & {"W_KL_HIGH", "W_COLLAPSE", "W_ENTROPY_LOW"}
+
+
+def test_groups_that_all_score_alike_for_three_steps_end_the_run(roles):
+    roles.raw_scores = lambda batch, role: torch.ones(len(batch.ids))
+    config = Group(steps=9, **SHORT | {"tokens": 40})
+    with pytest.raises(FlatReward, match="Up to step 3"):
+        run(rloo_grpo.begin(roles, Cast(), config), config)
+
+
+def test_a_beta_moved_while_the_run_stood_still_is_told(roles):
+    config = Group(steps=2, **SHORT)
+    state = rloo_grpo.begin(roles, Cast(), config)
+    state.step, state.knob = 1, config.beta
+    [change] = [event for event in run(state, replace(config, beta=0.7)) if isinstance(event, Changed)]
+    assert (change.step, change.key, change.before, change.after) == (1, "beta", config.beta, 0.7)
+    assert state.beta == 0.7
 
 
 def test_only_the_policy_moves(roles):
@@ -91,7 +132,12 @@ def rankings_of(roles):
 def test_dpo_starts_at_the_log_of_two_and_its_loss_falls(roles):
     config = Dpo(epochs=6, batch=4, microbatch=2, learning_rate=2e-3)
     state = dpo.begin(roles, Cast(), config)
-    events = list(dpo.dpo(state, Cast(), rankings_of(roles), lambda: config))
+    events = list(dpo.dpo(state, Cast(), rankings_of(roles), lambda: config, ["Why?"]))
+    said = [event for event in events if isinstance(event, Sample)]
+    assert [(each.step, each.prompt, each.score) for each in said] == [
+        (0, "Why?", None),
+        (events[-1].step, "Why?", None),
+    ]
     seen = [event.metrics for event in events if isinstance(event, Step)]
     assert seen[0]["loss/train"] == pytest.approx(math.log(2), abs=5e-3)
     assert seen[-1]["loss/train"] < 0.8 * math.log(2) and seen[-1]["pairs/train_accuracy"] == 1.0

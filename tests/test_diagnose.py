@@ -7,6 +7,7 @@ import math
 import pytest
 
 from lab.diagnose import Diagnosis, Setup, alarms
+from lab.errors import FlatReward
 from lab.events import Step, Warned, from_json, to_json
 
 HEALTHY = {
@@ -187,12 +188,13 @@ def test_three_rollouts_that_score_alike_in_a_row_are_flat():
     diagnosis = after(5)
     for step, spread in enumerate((0.0, 0.0, 1.0, 0.0, 0.0), 6):
         diagnosis.warnings(step, HEALTHY | {"reward/std": spread})
-        assert not diagnosis.flat()
+        diagnosis.check_not_flat(step)
     diagnosis.warnings(11, HEALTHY | {"reward/std": 0.0})
-    assert diagnosis.flat()
+    with pytest.raises(FlatReward, match="Up to step 11"):
+        diagnosis.check_not_flat(11)
     for step in range(12, 15):
         diagnosis.warnings(step, HEALTHY | {"reward/std": 0.0, "response/ended": 0.0})
-    assert not diagnosis.flat()
+    diagnosis.check_not_flat(14)
 
 
 def test_a_resumed_run_is_warned_as_one_that_never_stopped():

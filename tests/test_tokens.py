@@ -37,7 +37,7 @@ def test_the_figures_add_up_to_the_whole_response(roles):
     rollout = measure(roles, cast, BETA, [[4, 4], [5]], responses, config)
     k1 = losses.k1(rollout.logp, rollout.reference_logp)
     for row, response in enumerate(responses):
-        found = figures(rollout, row, roles.text)
+        found = figures(rollout.by_token(), rollout.batch, row, roles.text)
         assert {len(column) for column in found.values()} == {len(response)}
         assert "".join(found["text"]) == roles.text.decode(response)
         assert sum(found["kl"]) == pytest.approx(rollout.kl_exact[row].sum().item(), abs=1e-2)
