@@ -393,7 +393,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def measured(stage: str) -> tuple[Metric, ...]:
-    """The metrics of a stage, or of "all": the curves that are shown by default come first."""
-    own = [metric for metric in GLOSSARY.values() if stage in (*metric.stages, "all")]
+def measured(*stages: str) -> tuple[Metric, ...]:
+    """The metrics of some stages, or of "all": the curves that are shown by default come first."""
+    own = [metric for metric in GLOSSARY.values() if {"all", *metric.stages} & set(stages)]
     return tuple(sorted(own, key=lambda metric: not metric.shown))

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from lab.config import Ppo, Reward
+from lab.config import Group, Ppo, Reward
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
 from lab.events import Finished, Sample, Started, Step, Warned, to_json
+from lab.store import Candidate
 from lab.ui import desk, ppo, remedies, reward, runs, sft, timeline
 from lab.ui.desk import ORDERS
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
 from lab.workspace import taken
 
-PAGE = desk.Stage("ppo", lambda: "", lambda body, _: ppo.inputs(body), lambda _: {})
+PAGE = desk.Stage("ppo", lambda _: "", lambda body, _: ppo.inputs(body), lambda _: {})
 
 
 @pytest.fixture
@@ -122,8 +123,55 @@ def test_starting_sends_checked_settings_inputs_and_the_name(office):
     assert found["request"] and "run" not in found
 
 
+@pytest.mark.parametrize("kind", ["rloo", "grpo", "dpo"])
+def test_the_other_methods_start_from_the_same_page_with_settings_of_their_own(office, kind):
+    name, value = ("batch", 4) if kind == "dpo" else ("group", 8)
+    body = {"stage": kind, "config": {name: value}, "prompts": "own", "own": "One?", "pinned": "Two?"}
+    desk.start(office, PAGE, body, "ana")
+    [(_, payload)] = asked(office)
+    assert payload["stage"] == kind and payload["config"][name] == value
+    assert payload["inputs"]["pinned"] == ["Two?"] and ("prompts" in payload["inputs"]) == (kind != "dpo")
+
+
+@pytest.mark.parametrize("kind", ["reward", "compare", "x", None, 3])
+def test_a_page_starts_no_stage_that_is_not_its_own(office, kind):
+    with pytest.raises(BadInput, match="nothing that this page can start"):
+        desk.start(office, PAGE, {"stage": kind}, "ana")
+    assert asked(office) == []
+
+
+def test_dpo_waits_for_a_ranking_and_not_for_a_reward_model(office):
+    for kind, missing in (("ppo", "reward model"), ("rloo", "reward model"), ("dpo", "DPO learns from rankings")):
+        assert missing in ppo.hindrance(office, kind)
+    [prompt] = office.store.add_prompts(["Why?"], "own")
+    compared = office.store.add_comparison(prompt, [Candidate("so", "sft"), Candidate("because", "sft")])
+    office.store.rank("one", compared, [[1], [0]], rater="ana")
+    assert ppo.hindrance(office, "dpo") == "" and ppo.hindrance(office, "grpo")
+
+
+def test_a_run_of_another_method_is_shown_steered_and_led_to_on_the_page_of_ppo(office):
+    from lab.ui.feed import known_policies
+    from lab.ui.state import next_step
+
+    run = office.workspace.new_run("rloo", asdict(Group()))
+    write(run, Started("rloo", 60, asdict(Group())), Step(1, {"reward/score": 0.5, "kl/reference": 1.0}))
+    found = desk.look(office, PAGE, {})
+    assert found["run"]["name"] == run.name and found["run"]["stage"] == "rloo"
+    (run.folder / "lock").touch()
+    lock = taken(run.lock(), "The run")
+    desk.move(office, PAGE, {"run": run.name, "key": "beta", "value": 0.3}, "ana")
+    assert run.control()["live"] == {"beta": 0.3} and known_policies(office) == ["base", "sft", "policy"]
+    lock.release()
+    stands = {"newest": dict.fromkeys(("sft", "reward", "ppo")), "rankings": 0, "interrupted": None}
+    assert next_step(stands | {"busy": run.name})["tab"] == "ppo"
+    assert next_step(stands | {"busy": "0009-compare"})["tab"] == "compare"
+    assert next_step(stands | {"busy": None, "interrupted": "0002-dpo"})["tab"] == "ppo"
+    [row] = runs.listing(office, {})["runs"]
+    assert row["page"] == "ppo" and row["settings"] == "usual settings" and row["result"].startswith("score 0.5")
+
+
 def test_a_start_that_cannot_be_is_refused_before_the_worker_hears_of_it(office):
-    hindered = desk.Stage("ppo", lambda: ppo.hindrance(office), lambda body, _: {}, lambda _: {})
+    hindered = desk.Stage("ppo", lambda kind: ppo.hindrance(office, kind), lambda body, _: {}, lambda _: {})
     with pytest.raises(BadInput):
         desk.start(office, hindered, {}, "ana")
     with pytest.raises(BadInput):
@@ -173,7 +221,7 @@ def test_rankings_that_were_cut_are_read_at_twice_the_length_by_one_click(office
     run = office.workspace.new_run("reward", asdict(Reward()), inputs={"raters": "person", "reference": "sft"})
     write(run, Started("reward", 9, asdict(Reward())), Warned(0, "W_CUT", "3 rankings were cut.", "Raise the length."))
     write(run, Step(1, {}), Finished(9, "done", {}))
-    page = desk.Stage("reward", lambda: "", lambda body, _: {}, lambda track: reward.more(office, track))
+    page = desk.Stage("reward", lambda _: "", lambda body, _: {}, lambda track: reward.more(office, track))
     [card] = desk.look(office, page, {"run": run.name})["warnings"]
     assert [offer["words"] for offer in card["offers"]] == ["Train anew, reading twice as much"]
     remedies.apply(office, desk.track_of(office, page, {"run": run.name}), {"code": "W_CUT", "index": 0}, "ana")
@@ -190,7 +238,7 @@ def test_the_sft_page_tells_its_warnings_and_offers_no_new_start_of_a_run_whose_
         Warned(0, "W_MEMORY_SHORT", "M.", "R."),
     ]
     write(run, Started("sft", 9, {}), *words)
-    page = desk.Stage("sft", lambda: "", lambda body, _: {}, sft.more)
+    page = desk.Stage("sft", lambda _: "", lambda body, _: {}, sft.more)
     found = {card["code"]: card["offers"] for card in desk.look(office, page, {"run": run.name})["warnings"]}
     assert [(offer["words"], offer["tab"]) for offer in found["W_TOO_LONG"]] == [("Choose another model", "model")]
     assert [offer["words"] for offer in found["W_MEMORY_SHORT"]] == ["Choose a smaller model"]

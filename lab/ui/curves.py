@@ -12,6 +12,7 @@ import plotly
 from lab.glossary import measured
 from lab.ui.live import Live
 from lab.ui.office import Office
+from lab.ui.pages import newest, stages_of
 from lab.ui.points import asked_have, asked_keys, asked_runs, asked_window, points, run_or_none
 from lab.ui.tracks import Track, Tracks
 
@@ -27,12 +28,12 @@ PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 class Curves(Live):
-    """`page` is the name under which a page says which runs to show; until then it is the stage's newest run."""
+    """`page` is the name under which a page says which runs to show; until then it is the newest of its stages."""
 
     def __init__(self, stage: str, page: str = "", **more: Any) -> None:
         # The installed package's own file: nothing is fetched from elsewhere, and it is the version that we tested.
         gr.set_static_paths([PLOTLY])
-        metrics = [asdict(metric) | {"exact": metric.key in EXACT} for metric in measured(stage)]
+        metrics = [asdict(metric) | {"exact": metric.key in EXACT} for metric in measured(*stages_of(stage))]
         super().__init__(
             ("plot.js", "curves.js"), stage=stage, page=page or stage, metrics=metrics, plotly=str(PLOTLY), **more
         )
@@ -46,16 +47,11 @@ def serve(office: Office, tracks: Tracks) -> None:
 def pull(office: Office, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
     """The points of the asked runs after the page's cursors; without names, of the stage's newest run."""
     stage, window = str(body.get("stage") or ""), asked_window(body)
-    keys = asked_keys(body, [metric.key for metric in measured(stage)])
+    keys = asked_keys(body, [metric.key for metric in measured(*stages_of(stage))])
     names = asked_runs(body)
     runs = [run_or_none(office.workspace.run, name) for name in names] if names else [newest(office, stage)]
     shown = [tracks.of(run) for run in runs if run]
     return {"runs": [facts(track) | points(track, keys, asked_have(body, track.run.name), window) for track in shown]}
-
-
-def newest(office: Office, stage: str) -> Any:
-    """The run of the stage that began last, in whatever state."""
-    return next((run for run in reversed(office.workspace.runs()) if run.stage == stage), None)
 
 
 def facts(track: Track) -> dict[str, Any]:

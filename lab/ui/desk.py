@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from lab import config as knobs
+from lab.config import STAGES
 from lab.errors import BadInput, Busy, LabError, NotFound
 from lab.events import Failed
-from lab.ui.curves import newest
-from lab.ui.fields import read, read_one
+from lab.ui.fields import live_schema, read, read_one, schema
 from lab.ui.office import Office
+from lab.ui.pages import newest, stages_of
 from lab.ui.points import run_or_none, until_end
 from lab.ui.refusal import refuse
 from lab.ui.tracks import Track, Tracks
 from lab.workspace import Run
 
-CONFIGS: Mapping[str, type] = MappingProxyType({"sft": knobs.Sft, "reward": knobs.Reward, "ppo": knobs.Ppo})
 LIVE = ("running", "paused")
 # How long an order waits for the worker's word before the page goes on by itself.
 PATIENCE = 3.0
@@ -28,10 +27,11 @@ MOST_LISTED = 200
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a page adds to its desk: why a run cannot start yet ('' when it can), inputs checked, and more to show."""
+    """A page's name, and what it adds to its desk: why a run of a stage cannot start yet ('' when it can), inputs
+    checked, and more to show."""
 
     name: str
-    hindrance: Callable[[], str]
+    hindrance: Callable[[str], str]
     inputs: Callable[[dict[str, Any], str], dict[str, Any]]
     more: Callable[[Track | None], dict[str, Any]]
 
@@ -41,6 +41,15 @@ def tracks_of(office: Office) -> Tracks:
     if not hasattr(office, "tracks"):
         office.tracks = Tracks()
     return office.tracks
+
+
+def forms(page: str) -> dict[str, dict[str, Any]]:
+    """What a desk's script makes forms of: the settings of each stage, and those of them that move while it runs."""
+    kinds = {kind: STAGES[kind] for kind in stages_of(page)}
+    return {
+        "schema": {kind: schema(config, skip=("method",)) for kind, config in kinds.items()},
+        "live": {kind: live_schema(config) for kind, config in kinds.items()},
+    }
 
 
 def serve(office: Office, stage: Stage) -> None:
@@ -56,14 +65,15 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
     asked = _asked(office, body.get("request"))
     name = asked.get("run") or body.get("run")
     run = run_or_none(office.workspace.run, name) if name else None
-    run = run if run and run.stage == stage.name else newest(office, stage.name)
+    kinds = stages_of(stage.name)
+    run = run if run and run.stage in kinds else newest(office, stage.name)
     track = tracks_of(office).of(run) if run else None
-    listed = [each for each in office.workspace.runs() if each.stage == stage.name][-MOST_LISTED:]
+    listed = [each for each in office.workspace.runs() if each.stage in kinds][-MOST_LISTED:]
     return {
         "runs": [{"name": each.name, "title": each.title()} for each in reversed(listed)],
         "run": standing(track) if track else None,
         "asked": asked,
-        "hindrance": stage.hindrance(),
+        "hindrance": {kind: stage.hindrance(kind) for kind in kinds},
         **stage.more(track),
     }
 
@@ -75,6 +85,7 @@ def standing(track: Track) -> dict[str, Any]:
     progress = track.progress
     return {
         "name": track.run.name,
+        "stage": track.run.stage,
         "title": track.run.title(),
         "status": "queued" if waiting else status,
         "step": track.step,
@@ -113,10 +124,13 @@ def _config_of(run: Run) -> dict[str, Any]:
 
 def start(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict[str, Any]:
     """Ask the worker for a run. It answers at once when it is free; until then the page asks for the request."""
-    if hindrance := stage.hindrance():
+    kind = body.get("stage", stage.name)
+    if kind not in stages_of(stage.name):
+        raise BadInput(f"{str(kind)[:40]!r} is nothing that this page can start. Reload it.")
+    if hindrance := stage.hindrance(kind):
         raise BadInput(hindrance)
-    config = read(CONFIGS[stage.name], body.get("config", {}))
-    payload = {"stage": stage.name, "config": config, "inputs": stage.inputs(body, rater), "by": rater}
+    config = read(STAGES[kind], body.get("config", {}))
+    payload = {"stage": kind, "config": config, "inputs": stage.inputs(body, rater), "by": rater}
     return wait_a_little(office, office.ask("run", payload))
 
 
@@ -159,7 +173,7 @@ def order(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dic
 def move(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict[str, Any]:
     """Move a live knob; the run reads it at its next step and marks it on the curves."""
     track = track_of(office, stage, body)
-    return {"said": move_to(track, CONFIGS[stage.name], body.get("key"), body.get("value"), rater)}
+    return {"said": move_to(track, STAGES[track.run.stage], body.get("key"), body.get("value"), rater)}
 
 
 def move_to(track: Track, config: type, key: Any, value: Any, rater: str) -> str:
@@ -170,7 +184,7 @@ def move_to(track: Track, config: type, key: Any, value: Any, rater: str) -> str
 
 def track_of(office: Office, stage: Stage, body: dict[str, Any]) -> Track:
     run = office.workspace.run(body.get("run"))
-    if run.stage != stage.name:
+    if run.stage not in stages_of(stage.name):
         raise NotFound(f"{run.name} is no run of this page.")
     return tracks_of(office).of(run)
 

@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lab.config import TUNING
 from lab.errors import BadInput, LabError, NotFound
 from lab.store import Candidate
 from lab.ui.pool import Pool, deal
@@ -242,8 +243,8 @@ def candidates(item: Item, answer: dict[str, Any]) -> list[Candidate]:
 
 
 def known_policies(office: Office) -> list[str]:
-    """Everything that can answer: the base, SFT, the results of PPO, and the policy in training."""
-    runs = [run for run in office.workspace.runs() if run.stage == "ppo"]
+    """Everything that can answer: the base, SFT, the tuned policies, and the policy in training."""
+    runs = [run for run in office.workspace.runs() if run.stage in TUNING]
     tuned = [run.name for run in runs if run.status() in ("done", "stopped") and run.adapter.is_dir()]
     training = ["policy"] if any(run.status() in ("running", "paused") for run in runs) else []
     return ["base", "sft", *tuned, *training]

@@ -26,6 +26,8 @@ _LABELS: Mapping[str, str] = MappingProxyType(
         "target_kl": "Target KL",
         "update_kl": "KL limit of a step",
         "clip": "Clip",
+        "prompts": "Prompts in a rollout",
+        "group": "Answers to each prompt",
         "value_model": "Value model",
         "gamma": "Discount (gamma)",
         "lam": "GAE lambda",

@@ -1,21 +1,34 @@
-"""The PPO page: start and steer a run, see reward and KL live, read warnings and how the answers change."""
+"""The PPO page: start and steer a run of any method, see reward and KL live, read warnings, see answers change."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from lab import trust
-from lab.config import Ppo
 from lab.errors import BadInput
 from lab.ui import desk, remedies, timeline
 from lab.ui.curves import Curves
 from lab.ui.curves import serve as serve_curves
-from lab.ui.fields import live_schema, schema
 from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
+from lab.ui.pages import stages_of
 from lab.ui.tracks import Track
 
+METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        "ppo": "The model practises on a few hundred prompts and gets better at what the reward model likes. A value "
+        "head guesses at each word how well an answer will do. With the model that ships here it takes a few minutes.",
+        "rloo": "Like PPO without a value head: several answers to each prompt are scored, and each is measured "
+        "against the mean of the others.",
+        "grpo": "Like RLOO, but an answer counts by how far its score stands out from the others of its prompt, and "
+        "KL is paid for word by word.",
+        "dpo": "Straight from your rankings: what you put higher becomes likelier, what you put lower less likely. It "
+        "needs no reward model and writes no answers, so it is done soonest.",
+    }
+)
 MOST_PINNED, MOST_PROMPTS, LONGEST = 5, 5_000, 2_000
 PROMPTS = ("built-in", "ranked", "own")
 
@@ -24,39 +37,45 @@ def page(office: Office) -> None:
     """Called inside the page's tab."""
     tracks = desk.tracks_of(office)
     stage = desk.Stage(
-        "ppo", lambda: hindrance(office), lambda body, _: inputs(body), lambda track: more(office, track)
+        "ppo", lambda kind: hindrance(office, kind), lambda body, _: inputs(body), lambda track: more(office, track)
     )
     desk.serve(office, stage)
     serve_curves(office, tracks)
     timeline.serve(office, tracks)
     remedies.serve(office, stage)
     lead("PPO", "The model writes answers, the reward model scores them, and what scored well becomes likelier.")
-    Live(("form.js", "desk.js", "ppo.js"), schema=schema(Ppo), live=live_schema(Ppo), elem_id="ppo-desk")
+    methods = [{"name": name, "title": name.upper(), "meaning": METHODS[name]} for name in stages_of("ppo")]
+    Live(("form.js", "desk.js", "ppo.js"), **desk.forms("ppo"), methods=methods, elem_id="ppo-desk")
     Curves("ppo", elem_id="ppo-curves")
     timeline.Timeline(elem_id="ppo-timeline")
     timeline.Samples(elem_id="ppo-samples")
     timeline.Heat(elem_id="ppo-heat")
 
 
-def hindrance(office: Office) -> str:
-    """Why PPO cannot start: nothing tells it what is good."""
+def hindrance(office: Office, kind: str) -> str:
+    """Why a method cannot start: nothing tells it what is good."""
+    if kind == "dpo":
+        return "" if office.store.counts()["pairs"] else "DPO learns from rankings, and there are none yet. Rank some."
     if office.workspace.newest("reward"):
         return ""
-    return "PPO needs a reward model to follow, and there is none yet. Rank some answers, then train one."
+    return f"{kind.upper()} needs a reward model to follow, and there is none yet. Rank some answers, then train one."
 
 
 def inputs(body: dict[str, Any]) -> dict[str, Any]:
-    """What a run works on: which reward model, which prompts, and up to five prompts to watch."""
+    """What a run works on: up to five prompts to watch, and but for DPO which reward model and which prompts."""
+    pinned = lines(body.get("pinned"), MOST_PINNED, "pinned prompts")
+    watched = {"pinned": pinned} if pinned else {}
+    if body.get("stage") == "dpo":
+        return watched
     prompts = body.get("prompts") or "built-in"
     if prompts not in PROMPTS:
         raise BadInput(f"Prompts are {', '.join(PROMPTS)}; {str(prompts)[:40]!r} is none of them.")
     own = lines(body.get("own"), MOST_PROMPTS, "prompts")
     if prompts == "own" and not own:
         raise BadInput("You chose prompts of your own, but wrote none. Write one a line, or choose the built-in ones.")
-    pinned = lines(body.get("pinned"), MOST_PINNED, "pinned prompts")
     found: dict[str, Any] = {"reward": str(body.get("reward") or ""), "reference": "sft"}
     found["prompts"] = own if prompts == "own" else prompts
-    return found | ({"pinned": pinned} if pinned else {}) | ({"anyway": True} if body.get("anyway") is True else {})
+    return found | watched | ({"anyway": True} if body.get("anyway") is True else {})
 
 
 def lines(text: Any, most: int, what: str) -> list[str]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from lab.config import STAGES
 from lab.errors import BadInput, Damaged
 from lab.journal import read_json
-from lab.ui.desk import CONFIGS, LIVE, Stage, go_back, in_force, move_to, track_of, wait_a_little
+from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, track_of, wait_a_little
 from lab.ui.office import Office
 from lab.ui.tracks import Track
 
@@ -119,7 +120,7 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
         raise BadInput("This warning is no longer there. Reload the page.")
     remedy, said = known[index], []
     for key, factor in ({} if remedy.anew else remedy.times).items():
-        said.append(move_to(track, CONFIGS[track.run.stage], key, in_force(track)[key] * factor, rater))
+        said.append(move_to(track, STAGES[track.run.stage], key, in_force(track)[key] * factor, rater))
     if remedy.stop:
         track.run.set_control(order="stop", until=None, by=rater)
         said.append("It stops after this step and keeps what it learned.")
@@ -141,7 +142,7 @@ def anew(office: Office, track: Track, remedy: Remedy, rater: str) -> dict[str, 
     said that it fits.
     """
     now, inputs, stage = in_force(track), dict(track.run.facts()["inputs"]), track.run.stage
-    config = {each.name: now[each.name] for each in fields(CONFIGS[stage]) if each.name in now}
+    config = {each.name: now[each.name] for each in fields(STAGES[stage]) if each.name in now}
     for key, factor in remedy.times.items():
         config[key] *= factor
     if remedy.fit and "microbatch" in config:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from lab.config import Reward
 from lab.errors import BadInput, BadText, NotFound
 from lab.store import Ranking
 from lab.ui import desk, remedies
 from lab.ui.curves import PLOTLY, Curves
 from lab.ui.curves import serve as serve_curves
-from lab.ui.fields import live_schema, schema
 from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
@@ -26,7 +24,7 @@ def page(office: Office) -> None:
     """Called inside the page's tab."""
     tracks = desk.tracks_of(office)
     stage = desk.Stage(
-        "reward", lambda: hindrance(office), lambda body, _: inputs(office, body), lambda track: more(office, track)
+        "reward", lambda _: hindrance(office), lambda body, _: inputs(office, body), lambda track: more(office, track)
     )
     desk.serve(office, stage)
     remedies.serve(office, stage)
@@ -37,7 +35,7 @@ def page(office: Office) -> None:
     lead(
         "Reward model", "It reads your rankings and learns to give any answer a score. How well has it understood you?"
     )
-    Live(("form.js", "desk.js", "reward.js"), schema=schema(Reward), live=live_schema(Reward), elem_id="reward-desk")
+    Live(("form.js", "desk.js", "reward.js"), **desk.forms("reward"), elem_id="reward-desk")
     Curves("reward", elem_id="reward-curves")
     Live(("plot.js", "verdict.js"), plotly=str(PLOTLY), elem_id="reward-verdict")
 

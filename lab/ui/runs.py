@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
+from lab.config import STAGES, TUNING
 from lab.errors import BadInput, LabError
 from lab.events import Finished, Step
 from lab.journal import tail
@@ -15,6 +17,7 @@ from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.numbers import number
 from lab.ui.office import Office
+from lab.ui.pages import page_of
 from lab.ui.points import MOST_RUNS, asked_runs, run_or_none
 from lab.ui.tracks import birth
 from lab.workspace import Run
@@ -23,6 +26,8 @@ MOST_LISTED = 300
 # Enough of the end of an event file to hold the last step, whatever it says.
 END = 1 << 15
 Glance = dict[str, Any]
+# What a run works on, where a setting is called the same.
+_INPUTS = MappingProxyType({"prompts": "Prompts practised on"})
 
 
 def page(office: Office) -> None:
@@ -51,6 +56,7 @@ def _row(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[s
         "name": run.name,
         "title": run.title(),
         "stage": run.stage,
+        "page": page_of(run.stage),
         "status": run.status(),
         **_glance(run, glances),
     }
@@ -91,9 +97,10 @@ def facts_of(run: Run) -> dict[str, Any]:
 
 def unusual(stage: str, config: dict[str, Any]) -> str:
     """The settings that differ from the usual ones, in words."""
-    kind = desk.CONFIGS.get(stage)
+    kind = STAGES.get(stage)
     usual = {name: each.default for name, each in kind.__dataclass_fields__.items()} if kind else {}
-    found = [f"{label(name)} {said(value)}" for name, value in config.items() if usual.get(name, value) != value]
+    moved = (name for name, value in config.items() if name != "method" and usual.get(name, value) != value)
+    found = [f"{label(name)} {said(config[name])}" for name in moved]
     return ", ".join(found) or "usual settings"
 
 
@@ -108,10 +115,12 @@ def said(value: Any) -> str:
 
 def headline(stage: str, metrics: dict[str, Any], result: dict[str, Any]) -> str:
     """The one number or two that a run of this stage is judged by."""
-    if stage == "ppo" and metrics.get("reward/score") is not None:
+    if stage in TUNING and metrics.get("reward/score") is not None:
         return f"score {number(metrics['reward/score'])} at {number(metrics.get('kl/reference'), 'nats')} of KL"
     if stage == "reward" and result.get("pairs/accuracy") is not None:
         return f"right on {number(result['pairs/accuracy'], 'share')} of unseen pairs"
+    if stage == "dpo" and metrics.get("pairs/train_accuracy") is not None:
+        return f"right on {number(metrics['pairs/train_accuracy'], 'share')} of the pairs it learns from"
     if stage == "sft" and (metrics.get("loss/train") is not None):
         return f"loss {number(result.get('loss/held_out', metrics['loss/train']), 'nats')}"
     if stage == "compare" and result.get("win_rate") is not None:
@@ -142,7 +151,7 @@ def _flat(facts: dict[str, Any]) -> dict[str, Any]:
     found = {"Stage": facts.get("stage")} | {label(key): each for key, each in (facts.get("config") or {}).items()}
     base = facts.get("base")
     found["Base model"] = base.get("base") if isinstance(base, dict) else base
-    return found | {label(key): each for key, each in (facts.get("inputs") or {}).items()}
+    return found | {_INPUTS.get(key) or label(key): each for key, each in (facts.get("inputs") or {}).items()}
 
 
 def rename(office: Office, body: dict[str, Any]) -> dict[str, Any]:

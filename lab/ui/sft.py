@@ -7,14 +7,12 @@ from typing import Any
 
 from gradio.utils import get_upload_folder
 
-from lab.config import Sft
 from lab.errors import BadFile, BadInput, NoRows, NotFound
 from lab.formats import Imported, Record
 from lab.formats import read as read_file
 from lab.ui import desk, remedies, timeline
 from lab.ui.curves import Curves
 from lab.ui.curves import serve as serve_curves
-from lab.ui.fields import live_schema, schema
 from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
@@ -27,7 +25,7 @@ ROWS, REASONS, MOST_PAIRS = 5, 20, 20_000
 def page(office: Office) -> None:
     """Called inside the page's tab."""
     tracks = desk.tracks_of(office)
-    stage = desk.Stage("sft", lambda: "", lambda body, _: inputs(body), more)
+    stage = desk.Stage("sft", lambda _: "", lambda body, _: inputs(body), more)
     desk.serve(office, stage)
     remedies.serve(office, stage)
     serve_curves(office, tracks)
@@ -36,7 +34,7 @@ def page(office: Office) -> None:
     lead(
         "SFT", "Supervised fine-tuning shows the base model questions with good answers, until it answers in that form."
     )
-    Live(("form.js", "desk.js", "sft.js"), schema=schema(Sft), live=live_schema(Sft), elem_id="sft-desk")
+    Live(("form.js", "desk.js", "sft.js"), **desk.forms("sft"), elem_id="sft-desk")
     Curves("sft", elem_id="sft-curves")
     timeline.Timeline("sft", elem_id="sft-timeline")
 

@@ -8,6 +8,7 @@ from typing import Any
 from lab import trust
 from lab.journal import read_json
 from lab.ui.office import Office
+from lab.ui.pages import page_of, stages_of
 from lab.workspace import Run
 
 # A reward model refuses under 40 pairs to learn from and 10 to be tested on, parted by prompt; four ordered answers
@@ -28,7 +29,7 @@ def _look(office: Office) -> dict[str, Any]:
     busy = facts.get("busy") if ready else None
     counts = office.store.counts()
     runs = office.workspace.runs()
-    newest = {stage: _newest(runs, stage) for stage in ("sft", "reward", "ppo")}
+    newest = {page: _newest(runs, page) for page in ("sft", "reward", "ppo")}
     state = {
         "worker": "gone" if worker.given_up else "busy" if busy else "ready" if ready else "starting",
         "sentence": worker.sentence(),
@@ -48,10 +49,10 @@ def _look(office: Office) -> dict[str, Any]:
     return {**state, "next": next_step(state)}
 
 
-def _newest(runs: Sequence[Run], stage: str) -> str | None:
-    """A PPO run that somebody stopped counts as well: it keeps a policy that can be judged."""
-    ended = ("done", "stopped") if stage == "ppo" else ("done",)
-    found = (run for run in reversed(runs) if run.stage == stage and run.status() in ended and run.adapter.is_dir())
+def _newest(runs: Sequence[Run], page: str) -> str | None:
+    """A tuned policy whose run somebody stopped counts as well: it can be judged."""
+    ended, stages = ("done", "stopped") if page == "ppo" else ("done",), stages_of(page)
+    found = (run for run in reversed(runs) if run.stage in stages and run.status() in ended and run.adapter.is_dir())
     return next((run.name for run in found), None)
 
 
@@ -59,12 +60,10 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
     """One sentence, the tab that it leads to, the words on its button, and the stage that the button starts, if any."""
     newest, done, busy = state["newest"], state["rankings"], state["busy"]
     if busy:
-        return _step(f"{busy} is being trained now.", busy.rpartition("-")[2], "Watch it")
+        return _step(f"{busy} is being trained now.", _tab_of(busy), "Watch it")
     if state["interrupted"]:
         name = state["interrupted"]
-        return _step(
-            f"{name} was interrupted. It can go on from its last checkpoint.", name.rpartition("-")[2], "See it"
-        )
+        return _step(f"{name} was interrupted. It can go on from its last checkpoint.", _tab_of(name), "See it")
     if not newest["reward"]:
         missing = FEWEST - state["pairs"]
         if missing > 0:
@@ -84,6 +83,12 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
             "ppo",
         )
     return _step("Is the tuned model really better? Judge it blind.", "compare", "Compare")
+
+
+def _tab_of(name: str) -> str:
+    """Where a run is shown; one of Compare has no desk, but its tab."""
+    stage = name.rpartition("-")[2]
+    return page_of(stage) or stage
 
 
 def _step(sentence: str, tab: str, button: str, start: str = "") -> dict[str, str]:

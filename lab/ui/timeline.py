@@ -14,9 +14,9 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from lab.events import Sample
-from lab.ui.curves import newest
 from lab.ui.live import Live
 from lab.ui.office import Office
+from lab.ui.pages import newest
 from lab.ui.points import run_or_none
 from lab.ui.tracks import Tracks, birth
 from lab.workspace import Run
@@ -158,7 +158,14 @@ def timeline(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, A
         steps = log.steps()
         step = _at(steps, body.get("step"))
         rows = [row for answers in log.pinned.values() if (row := _row(answers, step))]
-    return {"run": run.name, "status": tracks.of(run).status(), "steps": steps, "step": step, "rows": rows}
+    return {
+        "run": run.name,
+        "stage": run.stage,
+        "status": tracks.of(run).status(),
+        "steps": steps,
+        "step": step,
+        "rows": rows,
+    }
 
 
 def _at(steps: list[int], wanted: Any) -> int:

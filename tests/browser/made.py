@@ -7,18 +7,16 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from lab.config import Ppo, Reward, Sft
+from lab.config import STAGES
 from lab.events import Event, Sample, Started, to_json
 from lab.workspace import Workspace, taken
-
-KINDS = {"sft": Sft, "reward": Reward, "ppo": Ppo}
 
 
 class Made:
     """One run; `locked` while a worker seems to work on it."""
 
     def __init__(self, workspace, stage: str, total: int, **config):
-        self.config = asdict(KINDS[stage](**config))
+        self.config = asdict(STAGES[stage](**config))
         self.run = Workspace(workspace).new_run(stage, self.config, by="ana", base={"base": "tiny"})
         (self.run.folder / "lock").touch()
         self.lock = taken(self.run.lock(), "The run")

@@ -185,6 +185,45 @@ def test_a_reward_model_that_may_be_guessing_is_followed_only_by_a_click_that_sa
         page.locator(DESK).get_by_text("has no adapter yet").wait_for()
 
 
+def test_another_method_has_its_own_settings_and_an_answer_of_it_has_no_value(app, visit):
+    with made(app.workspace, "grpo", method="grpo") as group:
+        tokens = {name: column for name, column in figures("so ", "it is").items() if name not in ("value", "reward")}
+        group.write(Step(1, ppo_metrics(1)), Sample(0, "Why?", "so it is", 0.1, 0.2, 3, True, "p", tokens))
+        page = visit("ppo")
+        state(page, "running")
+        knobs = page.locator(f"{DESK} .desk-knobs")
+        assert knobs.get_by_label("Double beta").is_visible() and not knobs.get_by_label("Target KL").count()
+        page.get_by_text("Before GRPO").wait_for()
+        page.locator("#ppo-timeline").get_by_role("button", name="Tokens").click()
+        page.locator("#ppo-heat .heat-piece").first.wait_for()
+        assert page.locator("#ppo-heat .heat-choice button:visible").all_inner_texts() == ["KL", "Advantage"]
+        group.write(Finished(1, "done", {}))
+        state(page, "done")
+        settings(page, DESK, {})
+        fields = page.locator(f"{DESK} .desk-settings")
+        assert fields.get_by_label("Minibatch").is_visible()
+        page.get_by_label("Method").select_option("rloo")
+        assert (
+            fields.get_by_label("Answers to each prompt").is_visible() and not fields.get_by_label("Minibatch").count()
+        )
+        page.get_by_label("Method").select_option("dpo")
+        assert not page.get_by_label("Prompts to practise on").is_visible()
+        assert page.locator(DESK).get_by_role("button", name="Start DPO").count() == 1
+
+
+def test_dpo_learns_from_the_rankings_alone(app, ranked, visit):
+    page = visit("ppo")
+    page.set_default_timeout(120_000)
+    settings(page, DESK, {})
+    page.get_by_label("Method").select_option("dpo")
+    page.locator(DESK).get_by_role("button", name="Start DPO").click()
+    page.wait_for_function("() => document.querySelector('#ppo-desk .desk-picker').value.endsWith('-dpo')")
+    state(page, "done")
+    run = Workspace(app.workspace).newest("dpo")
+    assert run.adapter.is_dir() and run.facts()["inputs"]["raters"] == "ana"
+    page.get_by_text("Before DPO").first.wait_for()
+
+
 @pytest.fixture(scope="module")
 def ranked(app):
     """Twenty-five rankings, enough to train on."""

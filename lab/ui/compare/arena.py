@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from lab.config import Compare
+from lab.config import TUNING, Compare
 from lab.errors import BadInput
 from lab.events import Finished, Step
 from lab.ui.compare.export import adapter_file, formats, rankings_file
@@ -48,7 +48,10 @@ class Arena:
             "policies": [{"value": each, "label": label(each)} for each in known],
             "pair": [tuned[-1], "sft"] if tuned else ["sft", "base"],
             "tuned": [self._adapter(name) for name in reversed(tuned)],
-            "judges": [*JUDGES, *(f"reward:{name}" for name in reversed(rewards))],
+            "judges": [
+                {"value": each, "label": judge_label(each)}
+                for each in (*JUDGES, *(f"reward:{name}" for name in reversed(rewards)))
+            ],
             "formats": formats(),
         }
 
@@ -96,8 +99,8 @@ class Arena:
         return {name: found.get(name) for name in ("texts", "finished", "scores", "done")}
 
     def frontier(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
-        """Score against KL along every PPO run, thinned; `kept` points are checkpoints that can still answer."""
-        runs = [run for run in self.office.workspace.runs() if run.stage == "ppo"][-SHOWN:]
+        """Score against KL along every run that has both, thinned; `kept` points are checkpoints that can answer."""
+        runs = [run for run in self.office.workspace.runs() if run.stage in TUNING and run.stage != "dpo"][-SHOWN:]
         rewards = [run for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
         return {
             "runs": [path(tracks_of(self.office).of(run)) for run in runs],
@@ -161,6 +164,12 @@ def pair(body: dict[str, Any]) -> tuple[str, str]:
     return a, b
 
 
+def judge_label(judge: str) -> str:
+    """A judge's name in words."""
+    kind, _, name = judge.partition(":")
+    return {"simulated": f"a simulated rater, {name}", "reward": f"the reward model {name}"}.get(kind, judge)
+
+
 def row(run: Run) -> dict[str, Any]:
     """One comparison by a judge: who met, how far it is, and its result."""
     inputs = run.facts().get("inputs") or {}
@@ -168,5 +177,5 @@ def row(run: Run) -> dict[str, Any]:
     result = next((event.result for event in reversed(events) if isinstance(event, Finished)), {})
     done = next((event.step for event in reversed(events) if isinstance(event, Step)), 0)
     kept = ("win_rate", "low", "high", "count", "kl_a", "kl_b", "score_a", "score_b")
-    names = {key: inputs.get(key) for key in ("a", "b", "judge")}
+    names = {"a": inputs.get("a"), "b": inputs.get("b"), "judge": judge_label(str(inputs.get("judge") or ""))}
     return {"run": run.name, "status": run.status(), "done": done} | names | {key: result.get(key) for key in kept}

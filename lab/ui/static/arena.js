@@ -118,7 +118,7 @@ function adapter({ run, path }) {
 }
 
 function choices({ judges, formats, tuned }) {
-  options(judge.judge, judges.map((each) => ({ value: each, label: each })));
+  options(judge.judge, judges);
   options(format, formats);
   link();
   const list = find(".arena-adapters");

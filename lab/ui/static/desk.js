@@ -1,5 +1,5 @@
 // The desk of a stage: which run is looked at, how it stands, what can be ordered, live knobs, and how a new one is started.
-// `options`: stage, start (words on the button), lead (what a run does, in a sentence), elsewhere {tab, words} for when it cannot
+// `options`: stage (the page's own), start (words on the button), lead (what a run does, in a sentence), elsewhere {tab, words} for when it cannot
 // start yet, more(found, tools) called after every look, inputs() sent along with a start.
 function desk(options) {
   const { stage } = options, told = teller();
@@ -7,25 +7,35 @@ function desk(options) {
   const orders = make("div", "lab-line desk-orders"), knobs = make("div", "desk-knobs"), failure = make("p", "desk-failure");
   const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
-  const settings = make("details", "desk-settings"), fieldsOf = form(props.schema), warnings = make("section", "warnings");
-  let run = null, request = null, chosen = "", seen = "";
+  const settings = make("details", "desk-settings"), forms = new Map(Object.entries(props.schema).map(([kind, records]) => [kind, form(records)])), lead = make("p", "desk-lead", options.lead), warnings = make("section", "warnings");
+  let run = null, request = null, chosen = "", seen = "", kind = stage;
 
   picker.setAttribute("aria-label", "Which run to look at");
   picker.addEventListener("change", () => { chosen = picker.value; look(); });
   bar.setAttribute("aria-label", "Steps done");
   failure.setAttribute("role", "alert");
-  settings.append(make("summary", "", "Settings"), fieldsOf.node);
+  settings.append(make("summary", "", "Settings"), forms.get(kind).node);
   fill(top, picker, state, where, bar);
   const startRow = fill(make("div", "lab-line"), startButton, away);
-  fill(begin, make("summary", "", "Start a new run"), make("p", "desk-lead", options.lead), hindrance, startRow, options.extra, settings);
+  fill(begin, make("summary", "", "Start a new run"), lead, hindrance, startRow, options.extra, settings);
   fill(box, top, failure, orders, knobs, told);
   warnings.setAttribute("aria-live", "polite");
   warnings.setAttribute("aria-label", "Warnings");
   fill(root, box, begin, warnings);
   box.hidden = true;
   const round = poll(look);
-  const tools = { told, box, begin, start, startRow, startButton, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
+  const tools = { told, box, begin, start, startRow, startButton, use, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
   onChoice(stage, ([name]) => { if (name && name !== chosen) { chosen = name; round(); } });
+
+  // Which of the page's stages a new run will be of, where it has several; each keeps what was set in its form.
+  function use(next, words, meaning, elsewhere) {
+    options.elsewhere = elsewhere;
+    settings.replaceChild(forms.get(next).node, forms.get(kind).node);
+    kind = next;
+    write(startButton, words);
+    write(lead, meaning);
+    round();
+  }
 
   async function look() {
     const wanted = chosen, found = await post(`${stage}-desk`, { run: wanted, request });
@@ -73,11 +83,12 @@ function desk(options) {
       showBegin();
     }
     begin.classList.toggle("is-empty", empty);
-    write(hindrance, found.hindrance);
-    hindrance.hidden = !found.hindrance;
-    startButton.disabled = Boolean(found.hindrance) || Boolean(request);
-    startButton.hidden = Boolean(found.hindrance && options.elsewhere && empty);
-    away.hidden = !(found.hindrance && options.elsewhere);
+    const why = found.hindrance[kind];
+    write(hindrance, why);
+    hindrance.hidden = !why;
+    startButton.disabled = Boolean(why) || Boolean(request);
+    startButton.hidden = Boolean(why && options.elsewhere && empty);
+    away.hidden = !(why && options.elsewhere);
     if (options.elsewhere) write(away, options.elsewhere.words);
     begin.hidden = Boolean(live) && !options.whileLive;
   }
@@ -181,10 +192,13 @@ function desk(options) {
 
   // --- live knobs ---------------------------------------------------------------------------------------------------
   function showKnobs() {
-    const live = ["running", "paused"].includes(run.status) && props.live?.length;
+    const records = props.live[run.stage], live = ["running", "paused"].includes(run.status) && records.length;
     knobs.hidden = !live;
     if (!live) return;
-    if (!knobs.children.length) fill(knobs, props.live.map(knob));
+    if (knobs.dataset.stage !== run.stage) {
+      knobs.dataset.stage = run.stage;
+      fill(knobs, records.map(knob));
+    }
     for (const input of knobs.querySelectorAll("input")) {
       const value = String(run.live[input.name] ?? "");
       if (input.dataset.inForce !== value && document.activeElement !== input) input.value = input.dataset.inForce = value;
@@ -202,7 +216,9 @@ function desk(options) {
     });
     input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
     const times = (factor, sign) => {
-      const node = button(sign, () => send(Number(((Number(run.live[record.name]) || record.low || 0) * factor).toPrecision(6))));
+      // Twice nothing is nothing: from 0 it goes up to the usual value.
+      const next = () => (Number(run.live[record.name]) ? Number(run.live[record.name]) * factor : factor > 1 ? record.default : 0);
+      const node = button(sign, () => send(Number(Math.max(next(), record.low ?? 0).toPrecision(6))));
       node.setAttribute("aria-label", `${factor > 1 ? "Double" : "Halve"} ${record.label.toLowerCase()}`);
       return node;
     };
@@ -211,7 +227,7 @@ function desk(options) {
   }
 
   async function start() {
-    const body = { config: fieldsOf.values(), ...(options.inputs?.() ?? {}) };
+    const body = { stage: kind, config: forms.get(kind).values(), ...(options.inputs?.() ?? {}) };
     if (box.hidden) startRow.after(told);
     const found = await told.run(startButton, `${stage}-start`, body);
     if (!found) return;

@@ -13,8 +13,8 @@ choice.setAttribute("aria-label", "What the colours show");
 line.setAttribute("role", "status");
 line.setAttribute("aria-live", "polite");
 fill(head, make("h3", "", "Token by token"), help("this picture", "What PPO sees of one answer. The score of the whole answer is earned at its last token; every token pays for its KL; the advantage is what makes a token likelier or less likely from now on.", "Solid underlines mark positive figures and dotted ones negative figures."));
-const heads = ["Token", ...props.metrics.map((each) => each.label)].map((words, i) => make("th", i ? "is-number" : "", words));
-fill(table, fill(make("thead", ""), fill(make("tr", ""), heads)), body);
+const headRow = make("tr", "");
+fill(table, fill(make("thead", ""), headRow), body);
 numbers.append(make("summary", "", "As numbers"), fill(make("div", "lab-scroll"), table));
 const buttons = props.metrics.map((metric) => {
   const node = button(metric.label, () => paint(metric.name));
@@ -55,9 +55,13 @@ function show(tokens, otherwise) {
   if (!found) return write(hint, otherwise);
   nodes = found.text.map((piece, index) => token(piece, index));
   fill(text, nodes);
-  fill(body, found.text.map((piece, index) => fill(make("tr", ""), make("td", "heat-token", piece || "end"), props.metrics.map(({ name }) => make("td", "is-number", number(found[name][index]))))));
+  // A method without a value head has no value of a token: what this answer knows is shown.
+  const known = props.metrics.filter(({ name }) => found[name]);
+  buttons.forEach((node) => { node.hidden = !found[node.dataset.metric]; });
+  fill(headRow, ["Token", ...known.map(({ label }) => label)].map((words, i) => make("th", i ? "is-number" : "", words)));
+  fill(body, found.text.map((piece, index) => fill(make("tr", ""), make("td", "heat-token", piece || "end"), known.map(({ name }) => make("td", "is-number", number(found[name][index]))))));
   at = -1;
-  paint(metric);
+  paint(found[metric] ? metric : known[0].name);
 }
 
 function token(piece, index) {
@@ -101,7 +105,7 @@ function tell(index) {
   nodes[at]?.classList.remove("is-here");
   at = index;
   nodes[at].classList.add("is-here");
-  const figures = props.metrics.map(({ name, label }) => `${label} ${number(found[name][at])}`).join(", ");
+  const figures = props.metrics.filter(({ name }) => found[name]).map(({ name, label }) => `${label} ${number(found[name][at])}`).join(", ");
   write(line, `Token ${at + 1} of ${nodes.length}, ${found.text[at].trim() ? `“${found.text[at].trim()}”` : "the end"}: ${figures}.`);
 }
 

@@ -1,6 +1,6 @@
-// The PPO page's desk: what a run follows and answers to, and a word of doubt about the reward model.
-const prompts = make("select"), own = make("textarea"), pinned = make("textarea"), follows = make("select");
-const doubt = make("p", "desk-hindrance");
+// The PPO page's desk: by which method, what a run follows and answers to, and a word of doubt about the reward model.
+const method = make("select"), prompts = make("select"), own = make("textarea"), pinned = make("textarea"), follows = make("select");
+const doubt = make("p", "desk-hindrance"), REWARD = { tab: "reward", words: "Go to the Reward page" }, RANK = { tab: "rank", words: "Rank answers" };
 let anyway = false;
 for (const [value, words] of [["built-in", "the built-in ones"], ["ranked", "those that were ranked"], ["own", "my own, one a line"]]) prompts.append(new Option(words, value));
 own.placeholder = "One prompt a line";
@@ -11,18 +11,27 @@ ownField.hidden = true;
 prompts.addEventListener("change", () => { ownField.hidden = prompts.value !== "own"; });
 const extra = make("details", "desk-settings"), grid = make("div", "form-grid");
 extra.append(make("summary", "", "Prompts and reward model"), grid);
-fill(grid, labelled("Reward model", follows, "What the run tries to please."), labelled("Prompts to practise on", prompts), ownField, labelled("Prompts to watch", pinned, "Asked again and again, so that you see their answers change."));
+const followsField = labelled("Reward model", follows, "What the run tries to please."), promptsField = labelled("Prompts to practise on", prompts);
+fill(grid, followsField, promptsField, ownField, labelled("Prompts to watch", pinned, "Asked again and again, so that you see their answers change."));
 
 const tools = desk({
-  stage: "ppo", start: "Start PPO", extra,
-  lead: "PPO practises on a few hundred prompts and gets better at what the reward model likes. With the model that ships here it takes a few minutes, and you can watch, steer or stop it at any time.",
-  elsewhere: { tab: "reward", words: "Go to the Reward page" },
+  stage: "ppo", start: "Start PPO", extra, lead: props.methods[0].meaning,
+  elsewhere: REWARD,
   inputs: () => ({ prompts: prompts.value, own: own.value, pinned: pinned.value, reward: follows.value, anyway }),
   more: show,
 });
 const rankMore = button("Rank more", () => lab.tab("rank"), "lab-main"), startAnyway = button("Start PPO anyway", startInDoubt);
 doubt.hidden = rankMore.hidden = startAnyway.hidden = true;
-tools.startRow.before(doubt);
+for (const { name, title } of props.methods) method.append(new Option(title, name));
+tools.startRow.before(fill(make("div", "ppo-method"), labelled("Method", method)), doubt);
+method.addEventListener("change", () => {
+  const { name, title, meaning } = props.methods.find((each) => each.name === method.value), ranked = name === "dpo";
+  followsField.hidden = promptsField.hidden = ranked;
+  ownField.hidden = ranked || prompts.value !== "own";
+  write(extra.firstChild, ranked ? "Prompts to watch" : "Prompts and reward model");
+  write(startAnyway, `Start ${title} anyway`);
+  tools.use(name, `Start ${title}`, meaning, ranked ? RANK : REWARD);
+});
 tools.startRow.append(rankMore, startAnyway);
 follows.addEventListener("change", tools.round);
 
@@ -34,7 +43,7 @@ function show(found) {
     fill(follows, new Option("the newest", ""), found.rewards.map((each) => new Option(each.title, each.name)));
     follows.value = kept;
   }
-  showDoubt(found.rewards.find((each) => each.name === follows.value) ?? found.rewards[0]);
+  showDoubt(method.value === "dpo" ? null : found.rewards.find((each) => each.name === follows.value) ?? found.rewards[0]);
 }
 
 // A reward model that may be guessing is followed only by a click that says so.

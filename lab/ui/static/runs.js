@@ -1,5 +1,5 @@
 // Every run in a table; chosen ones are compared below, in their settings and on the curves.
-const STAGES = { sft: "SFT", reward: "Reward", ppo: "PPO", compare: "Compare" }, PAGES = new Set(["sft", "reward", "ppo"]);
+const STAGES = { sft: "SFT", reward: "Reward", ppo: "PPO", rloo: "RLOO", grpo: "GRPO", dpo: "DPO", compare: "Compare" };
 const box = make("section", ""), scroll = make("div", "lab-scroll"), table = make("table", "lab-rows runs"), body = make("tbody", ""), told = teller(), undo = button("Undo", takeBack, "lab-link");
 const empty = make("section", "lab-empty"), trash = make("details", "runs-trash"), gone = make("ul", "runs-gone"), difference = make("section", "part"), line = make("div", "lab-line");
 const heads = ["Compare", "Run", "Stage", "State", "Steps", "Settings", "Came to", ""];
@@ -47,7 +47,7 @@ function newRow(first) {
   function show(next) {
     run = next;
     write(open, run.title);
-    open.disabled = !PAGES.has(run.stage);
+    open.disabled = !run.page;
     write(name, [run.title !== run.name && run.name, run.by && `by ${run.by}`, run.created && new Date(run.created * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })].filter(Boolean).join(" · "));
     tick.setAttribute("aria-label", `Compare ${run.title}`);
     tick.checked = chosen.includes(run.name);
@@ -58,7 +58,7 @@ function newRow(first) {
     write(steps, String(run.step));
     write(settings, run.settings);
     write(result, run.result);
-    resume.hidden = !PAGES.has(run.stage) || !["interrupted", "stopped", "failed"].includes(run.status);
+    resume.hidden = !run.page || !["interrupted", "stopped", "failed"].includes(run.status);
     remove.disabled = ["running", "paused"].includes(run.status);
     node.classList.toggle("is-chosen", tick.checked);
   }
@@ -66,12 +66,12 @@ function newRow(first) {
 }
 
 function visit(run) {
-  lab.tab(run.stage);
-  choose(run.stage, [run.name]);
+  lab.tab(run.page);
+  choose(run.page, [run.name]);
 }
 
 async function order(pressed, run) {
-  if (await told.run(pressed, `${run.stage}-order`, { run: run.name, order: "resume" })) round();
+  if (await told.run(pressed, `${run.page}-order`, { run: run.name, order: "resume" })) round();
 }
 
 function edit(run, cell, shown) {

@@ -36,15 +36,15 @@ async function look() {
   const key = JSON.stringify(found.rows);
   if (rows.dataset.key !== key) {
     rows.dataset.key = key;
-    fill(rows, found.rows.map(row));
+    fill(rows, found.rows.map((each) => row(each, `Before ${found.stage.toUpperCase()}`)));
   }
   return found.status === "running" ? 700 : 2000;
 }
 
-function row({ prompt, first, now }) {
+function row({ prompt, first, now }, before) {
   const sides = make("div", "pinned-sides"), same = first.step === now.step;
   const open = (said) => said.kl !== null && button("Tokens", () => showTokens({ run, step: said.step, prompt }), "lab-link");
-  fill(sides, side(`Before ${props.stage.toUpperCase()}`, first, open(first)), same ? make("div", "pinned-side pinned-about", "The answers of later steps will stand here.") : side(`At step ${now.step}`, now, open(now)));
+  fill(sides, side(before, first, open(first)), same ? make("div", "pinned-side pinned-about", "The answers of later steps will stand here.") : side(`At step ${now.step}`, now, open(now)));
   return fill(make("article", "pinned"), make("div", "pinned-prompt", prompt), sides);
 }
 
