@@ -136,10 +136,16 @@ def draw(logits: Tensor, temperature: float, chances: Sequence[float]) -> Tensor
         return likeliest.flatten()
     weights = ((logits - largest) / temperature).exp()  # [B, V]
     blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
-    reached = blocks.sum(-1).double().cumsum(-1)
-    target = torch.tensor(chances, device=logits.device, dtype=torch.float64)[:, None] * reached[:, -1:]
+    reached = _wide(blocks.sum(-1)).cumsum(-1)
+    target = torch.tensor(chances, device=reached.device, dtype=torch.float64)[:, None] * reached[:, -1:]
     block = torch.searchsorted(reached, target, right=True).clamp(max=blocks.shape[1] - 1)
     before = torch.where(block > 0, reached.gather(1, (block - 1).clamp(min=0)), 0.0)
-    within = blocks[torch.arange(len(blocks), device=logits.device), block.flatten()].double().cumsum(-1)
+    rows = torch.arange(len(blocks), device=logits.device)
+    within = _wide(blocks[rows, block.flatten().to(rows.device)]).cumsum(-1)
     place = torch.searchsorted(within, target - before, right=True).clamp(max=BLOCK - 1)
-    return (block * BLOCK + place).clamp(max=logits.shape[-1] - 1).flatten()
+    return (block * BLOCK + place).clamp(max=logits.shape[-1] - 1).flatten().to(logits.device)
+
+
+def _wide(sums: Tensor) -> Tensor:
+    """In float64; on the processor where the device has none, as Apple's."""
+    return sums.cpu().double() if sums.device.type == "mps" else sums.double()

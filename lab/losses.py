@@ -328,7 +328,7 @@ def bt_accuracy(delta: Tensor) -> Tensor:
 
 
 def _wins(delta: Tensor) -> Tensor:
-    return torch.heaviside(delta, delta.new_tensor(0.5))
+    return (delta > 0).to(delta.dtype) + 0.5 * (delta == 0)
 
 
 def calibration(delta: Tensor) -> dict[str, float]:

@@ -55,7 +55,7 @@ def _whole(roles: Roles, role: str, head: nn.Linear | None) -> Any:
     options: dict[str, Any] = {"dtype": _read_as(roles.precision)}
     if head is not None:
         # The last token that is no pad is the one that is judged, so pads must be told from the end token.
-        options |= {"num_labels": 1, "id2label": {0: "score"}, "pad_token_id": roles.text.pad_id}
+        options |= {"num_labels": 1, "id2label": {0: "score"}, "pad_token_id": _pad_of(roles)}
     try:
         with quiet():
             model = kind.from_pretrained(
@@ -78,7 +78,15 @@ def _whole(roles: Roles, role: str, head: nn.Linear | None) -> Any:
             weight.copy_(weight.float() + layer.get_delta_weight(role).float().to(weight.device))
     if head is not None:
         model.score.weight.copy_(head.weight)
+    elif model.generation_config is not None:
+        model.generation_config.eos_token_id = list(roles.text.eos_ids)
     return model
+
+
+def _pad_of(roles: Roles) -> int:
+    """What other tools pad with: the tokenizer's own where it ends no answer and has a row, else the lab's."""
+    own = roles.text.tokenizer.pad_token_id
+    return own if own is not None and own != roles.text.eos_ids[0] and own < roles.text.rows else roles.text.pad_id
 
 
 def _read_as(precision: str) -> torch.dtype:

@@ -92,7 +92,7 @@ class Roles:
 
     def head(self, name: str, seed: int = 0) -> nn.Linear:
         """A fresh scalar head, N(0, 1/(h+1)) with no bias at the start (Ziegler et al. 2019)."""
-        size = self.model.config.get_text_config().hidden_size
+        size = self.model.get_output_embeddings().in_features  # not of every model the hidden size: OPT-350m's is not
         drawn = torch.randn(1, size, generator=torch.Generator().manual_seed(seed)) * (size + 1) ** -0.5
         head = nn.Linear(size, 1)
         with torch.no_grad():

@@ -27,20 +27,25 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Text:
-    """A tokenizer with its template, its stop tokens and the model's context length."""
+    """A tokenizer with its template, its stop tokens, the one that ends an answer first, and the context length.
+
+    `lead`: what the template puts between a question and its answer, in words; `rows` of the table of embeddings.
+    """
 
     tokenizer: Any
     eos_ids: tuple[int, ...]
     pad_id: int
     context: int
-    rows: int  # of the model's table of embeddings
+    rows: int
+    lead: str = ""
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, generation_config: Any = None) -> Text:
         """The text rules of a loaded model; NoEndToken when nothing can end an answer, ModelIncomplete where the
         tokenizer has more tokens than the model.
 
-        All stop ids count (Qwen and Llama 3 have several). A tokenizer without a pad token, or whose pad is its end
+        All stop ids count (Qwen and Llama 3 have several); first comes the one by which the template ends an answer
+        (Gemma's and Phi 3's is not the tokenizer's end token). A tokenizer without a pad token, or whose pad is its end
         token or beyond the model's table, pads with another id: pads are only ever found by masks, so which one does
         not matter.
         """
@@ -52,14 +57,14 @@ class Text:
         if not tokenizer.chat_template:
             tokenizer.chat_template = _beginning_token(tokenizer) + PLAIN_TEMPLATE
         more = getattr(generation_config, "eos_token_id", None) or ()
-        ids = (tokenizer.eos_token_id, *((more,) if isinstance(more, int) else more))
+        ids = (*_ending(tokenizer), tokenizer.eos_token_id, *((more,) if isinstance(more, int) else more))
         config = config.get_text_config()
         _check_table(tokenizer, config.vocab_size)
         pad = tokenizer.pad_token_id
         if pad is None or pad in ids or pad >= config.vocab_size:
             pad = next(i for i in range(config.vocab_size) if i not in ids)
         context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1024)
-        return cls(tokenizer, tuple(dict.fromkeys(ids)), pad, context, config.vocab_size)
+        return cls(tokenizer, tuple(dict.fromkeys(ids)), pad, context, config.vocab_size, _lead(tokenizer))
 
     def prompt_ids(self, prompt: Prompt, room: int = 1) -> list[int]:
         """The ids of a prompt, up to where the response begins, leaving `room` tokens of the context for it.
@@ -82,8 +87,13 @@ class Text:
         return [Asked(prompt, tuple(self.prompt_ids(prompt, room))) for prompt in prompts]
 
     def response_ids(self, response: str, ended: bool = True) -> list[int]:
-        """The ids of a response, closed by the end token if it ended. Raises BadInput as `prompt_ids` does."""
-        ids = self._ids(response)
+        """The ids of a response as they stand behind a prompt, closed by the end token if it ended.
+
+        A tokenizer may cut a text that stands alone otherwise than one that goes on (Llama's put a space before it).
+        Raises BadInput as `prompt_ids` does.
+        """
+        before, whole = self._ids(self.lead), self._ids(self.lead + response)
+        ids = whole[len(before) :] if whole[: len(before)] == before else self._ids(response)
         return [*ids, self.eos_ids[0]] if ended else ids
 
     def _ids(self, said: str) -> list[int]:
@@ -103,6 +113,26 @@ def _beginning_token(tokenizer: Any) -> str:
     """The token that the tokenizer itself puts before a text, in a template: Gemma and Llama were trained behind it."""
     first = tokenizer("a", verbose=False)["input_ids"][:1]
     return "{{ bos_token }}" if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else ""
+
+
+_ASKED, _ANSWERED = "lab-question", "lab-answer"
+
+
+def _lead(tokenizer: Any) -> str:
+    """What stands between a question and its answer in the model's template."""
+    return _rendered(tokenizer, [{"role": "user", "content": _ASKED}]).rpartition(_ASKED)[2]
+
+
+def _ending(tokenizer: Any) -> tuple[int, ...]:
+    """The special token that the template puts behind an answer; none where it puts none, or takes no such turns."""
+    turns = [{"role": "user", "content": _ASKED}, {"role": "assistant", "content": _ANSWERED}]
+    try:
+        said = tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False)
+    except TemplateError:
+        return ()
+    behind = tokenizer(said.rpartition(_ANSWERED)[2], add_special_tokens=False, verbose=False)["input_ids"]
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return tuple(i for i in behind if i in special)[:1]
 
 
 def _check_table(tokenizer: Any, rows: int) -> None:
@@ -135,7 +165,10 @@ def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
         tries.append([{**others[0], "content": f"{first['content']}\n\n{others[0]['content']}"}, *others[1:]])
     for said in tries:
         try:
-            return tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+            # A template with a switch for thinking aloud (Qwen 3) would have it on, and no short answer would end.
+            return tokenizer.apply_chat_template(
+                said, add_generation_prompt=True, tokenize=False, enable_thinking=False
+            )
         except TemplateError as problem:
             refusal = problem
     raise BadInput(

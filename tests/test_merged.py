@@ -58,6 +58,24 @@ def test_a_merged_reward_model_gives_the_raw_scores_of_the_lab(roles, tmp_path):
     assert (ours - with_base).abs().max() > 1e-3, "the adapter must matter, or nothing was tested"
 
 
+def test_a_merged_reward_model_scores_batches_as_their_tokenizer_pads_them(tmp_path, in_float32):
+    """Qwen's chat models pad with a token that also stops them, though another one ends their answers."""
+    folder = make(tmp_path, "qwen2")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0], "pad_token_id": 0}))
+    roles = load(str(folder), device="cpu")
+    assert roles.text.tokenizer.pad_token_id == 0 != roles.text.pad_id
+    roles.head("sft")
+    merged.save_merged(roles, "sft", tmp_path / "out")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    words = AutoTokenizer.from_pretrained(tmp_path / "out")
+    rows = [[prompt + response for prompt, response in zip(*encoded(roles), strict=True)][i] for i in (0, 1)]
+    both = words.pad({"input_ids": rows}, return_tensors="pt", padding_side="right")
+    with torch.no_grad():
+        alone = [model(torch.tensor([row])).logits.item() for row in rows]
+        together = model(**both).logits.flatten().tolist()
+    assert together == pytest.approx(alone, abs=1e-5)
+
+
 def raw_scores_of_base(roles, prompts, responses):
     roles.heads["base"] = roles.heads["reward"]
     found = raw_scores(roles, "base", prompts, responses)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from folders import GROUPED, SMALL, configs, make, put, tokenizer
 from safetensors.torch import load_file, save_file
+from tokenizers.normalizers import Prepend
 from tokenizers.processors import TemplateProcessing
-from transformers import Gemma3Config, MambaConfig, OPTConfig, T5Config
+from transformers import Gemma3Config, GenerationConfig, MambaConfig, OPTConfig, T5Config
 
 from lab import allocator, ppo, reward, sft
 from lab.adapters import MANIFEST, load_adapter, save_adapter
@@ -365,6 +366,66 @@ def test_without_a_template_a_prompt_begins_as_the_tokenizer_would_begin_it():
     text = Text.of(words, configs(260)["gemma"])
     assert text.prompt_ids("Why?") == [words.bos_token_id, *plain]
     assert words.bos_token_id not in text.response_ids("So.")
+
+
+def of_turns(ending, opening="<turn>", thinks=False):
+    """A template as chat models have it: a role behind an opening token, and each turn closed by an ending token."""
+    thought = "{% if enable_thinking is defined and not enable_thinking %}[no thought]\n{% endif %}" if thinks else ""
+    return (
+        f"{{% for m in messages %}}{opening}{{{{ m.role }}}}\n"
+        + f"{{% if m.role == 'assistant' %}}{thought}{{% endif %}}{{{{ m.content }}}}{ending}\n{{% endfor %}}"
+        + f"{{% if add_generation_prompt %}}{opening}assistant\n{thought}{{% endif %}}"
+    )
+
+
+@pytest.mark.parametrize("stops", [2, [2, 260], None])
+def test_an_answer_ends_as_the_template_ends_it_even_where_that_is_not_the_end_token(stops):
+    """Gemma's and Phi 3's chat models, and Qwen's bases."""
+    words = tokenizer(template=of_turns("<close>"))
+    words.add_special_tokens({"extra_special_tokens": ["<turn>", "<close>"]})
+    close = words.convert_tokens_to_ids("<close>")
+    text = Text.of(words, configs(len(words))["gemma"], GenerationConfig(eos_token_id=stops))
+    assert text.eos_ids[0] == close and words.eos_token_id in text.eos_ids and len(set(text.eos_ids)) >= 2
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    whole = words(words.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
+    said = text.prompt_ids("Why?") + text.response_ids("So.")
+    assert said == whole[: len(said)] and whole[len(said) :] == words("\n", add_special_tokens=False)["input_ids"]
+    assert text.decode(text.response_ids("So.")) == "So."
+
+
+def test_a_template_that_thinks_aloud_is_told_not_to():
+    words = tokenizer(template=of_turns("<end>", thinks=True))
+    text = Text.of(words, configs(len(words))["qwen3"])
+    assert words.decode(text.prompt_ids("Why?")).endswith("assistant\n[no thought]\n")
+    assert text.eos_ids == (words.eos_token_id,)
+
+
+def test_a_response_is_cut_in_tokens_as_it_is_behind_a_prompt():
+    """Tokenizers of the first Llamas put a space before a text, but not before one that goes on."""
+    words = tokenizer(template=of_turns("<end>", opening=""))
+    words.backend_tokenizer.normalizer = Prepend("_")
+    text = Text.of(words, configs(len(words))["llama"])
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    whole = words(words.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
+    said = text.prompt_ids("Why?") + text.response_ids("So.")
+    assert said == whole[: len(said)]
+    assert words("So.", add_special_tokens=False)["input_ids"] + [text.eos_ids[0]] != text.response_ids("So.")
+
+
+def test_a_template_that_refuses_the_turns_leaves_the_tokenizers_end_token():
+    template = "{% if messages | length > 1 %}{{ raise_exception('one turn') }}{% endif %}{{ messages[0].content }}:"
+    words = tokenizer(template=template)
+    text = Text.of(words, configs(len(words))["llama"])
+    assert text.eos_ids == (words.eos_token_id,) and text.response_ids("a")[-1] == words.eos_token_id
+
+
+def test_a_head_fits_states_that_are_not_of_the_hidden_size(tmp_path):
+    """OPT-350m's go through one more layer before they become logits."""
+    config = OPTConfig(hidden_size=64, ffn_dim=96, num_hidden_layers=2, num_attention_heads=4, vocab_size=260)
+    config.word_embed_proj_dim, config.do_layer_norm_before = 32, False
+    roles = load(str(put(tmp_path / "opt", config)), device="cpu")
+    reward.begin(roles, Reward())
+    assert roles.raw_scores(batch(roles), "reward").shape == (3,)
 
 
 def test_prompt_and_response_ids_are_those_of_the_whole_conversation(folders):
