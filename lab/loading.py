@@ -164,14 +164,19 @@ def default_device() -> str:
 def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
     """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere.
 
-    Raises ValueError where the files lack a weight: the library itself would draw it at random.
+    It goes to the device as it is read, and what is quantised is quantised there. Raises ValueError where the files
+    lack a weight: the library itself would draw it at random.
     """
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
     chosen = torch.bfloat16 if precision in ("auto", *quantised.PRECISIONS) else getattr(torch, precision)
     options: dict[str, Any] = {"dtype": chosen, "local_files_only": True, "use_safetensors": True}
-    if device.type == "cpu":
+    config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
+    # With alibi transformers 5.23 adds Falcon's position bias twice in eager attention.
+    if device.type == "cpu" and not getattr(config, "alibi", False):
         options["attn_implementation"] = "eager"
+    if device.type != "cpu" or precision in quantised.PRECISIONS:
+        options["device_map"] = {"": device}
     if precision == "8-bit":
         # It warns at every product that it rounds its input to float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)

@@ -11,7 +11,15 @@ from folders import GROUPED, SMALL, configs, make, put, tokenizer
 from safetensors.torch import load_file, save_file
 from tokenizers.normalizers import Prepend
 from tokenizers.processors import TemplateProcessing
-from transformers import Gemma3Config, GenerationConfig, MambaConfig, OPTConfig, T5Config
+from transformers import (
+    AutoModelForCausalLM,
+    FalconConfig,
+    Gemma3Config,
+    GenerationConfig,
+    MambaConfig,
+    OPTConfig,
+    T5Config,
+)
 
 from lab import allocator, ppo, reward, sft
 from lab.adapters import MANIFEST, load_adapter, save_adapter
@@ -426,6 +434,34 @@ def test_a_head_fits_states_that_are_not_of_the_hidden_size(tmp_path):
     roles = load(str(put(tmp_path / "opt", config)), device="cpu")
     reward.begin(roles, Reward())
     assert roles.raw_scores(batch(roles), "reward").shape == (3,)
+
+
+def test_a_falcon_that_tells_positions_by_a_bias_computes_what_the_library_does_by_itself(tmp_path):
+    config = FalconConfig(
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        vocab_size=260,
+        alibi=True,
+        new_decoder_architecture=False,
+    )
+    config.initializer_range = 0.2
+    folder = put(tmp_path / "falcon", config)
+    ours = load(str(folder), device="cpu", precision="float32").model.get_base_model()
+    theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        assert torch.allclose(ours(ids).logits, theirs(ids).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["auto", "8-bit", "4-bit"])
+def test_a_base_goes_to_its_device_as_it_is_read_whatever_else_the_machine_has(folders, precision, monkeypatch):
+    given, real = [], AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(
+        AutoModelForCausalLM, "from_pretrained", lambda *a, **options: given.append(options) or real(*a, **options)
+    )
+    load(str(folders["qwen2"]), device="cpu", precision=precision)
+    assert given[0].get("device_map") == (None if precision == "auto" else {"": torch.device("cpu")})
 
 
 def test_prompt_and_response_ids_are_those_of_the_whole_conversation(folders):
