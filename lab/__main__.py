@@ -209,8 +209,9 @@ def _add_knobs(verb: argparse.ArgumentParser, config: type, skip: tuple[str, ...
     for each in (each for each in fields(config) if each.name not in skip):
         name, kind = each.name.replace("_", "-"), type(each.default)
         choices = each.metadata["choices"] or None
-        text = f"{each.metadata['help']} (%(default)s)"
-        verb.add_argument(f"--{name}", type=kind, default=each.default, choices=choices, help=text)
+        default = None if each.metadata["sized"] else each.default
+        text = f"{each.metadata['help']} ({'chosen for the size of the base' if default is None else default})"
+        verb.add_argument(f"--{name}", type=kind, default=default, choices=choices, help=text.replace("%", "%%"))
 
 
 if __name__ == "__main__":

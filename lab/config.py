@@ -13,6 +13,8 @@ from lab.errors import BadNumber
 # What people rank, what PPO rolls out and what is compared is sampled alike. 0.7 as in OpenAI's TL;DR and the N+ and
 # TRL reproductions: at 1 a small model's answers are too often garbled to be worth ranking.
 TEMPERATURE = 0.7
+# Sizes of bases, as logarithms of their parameters: the embedded ones, a small language model, one for a larger GPU.
+SIZES = tuple(map(math.log, (13e6, 135e6, 1.5e9)))
 SEEDS = 2**31 - 1  # the largest seed: seeds of steps are made from it
 # What a base's weights are kept in. auto: bfloat16; on a CPU float32 where its products are faster so, or where our own
 # lean pass does not serve.
@@ -28,10 +30,32 @@ def knob(
     live: bool = False,
     shown: bool = False,
     choices: tuple[str, ...] = (),
+    sized: tuple[float, ...] = (),
 ) -> Any:
-    """A field with its help text and range; live: may move while a run goes on; shown: on the page in the open."""
+    """A field with its help text and range; live: may move while a run goes on; shown: on the page in the open.
+
+    sized: what it is for bases of SIZES, where nobody sets it; the default is that of the first.
+    """
     metadata = {"help": help, "low": low, "high": high, "live": live, "shown": shown, "choices": choices}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata | {"sized": sized})
+
+
+def _rate(what: str, *sized: float) -> Any:
+    """A learning rate. Those of the larger bases are what the field uses with LoRA (ALGORITHMS section 3)."""
+    help = f"how far each step moves the {what}"
+    return knob(sized[0], help, low=1e-8, high=1.0, live=True, shown=True, sized=sized)
+
+
+def sized(config: type, parameters: int) -> dict[str, float]:
+    """The knobs that depend on the size of the base, for one of so many parameters; between SIZES on a log scale."""
+    size = min(max(math.log(parameters), SIZES[0]), SIZES[-1])
+    high = next(place for place, each in enumerate(SIZES) if size <= each and place)
+    share = (size - SIZES[high - 1]) / (SIZES[high] - SIZES[high - 1])
+    found = {}
+    for each in (each for each in fields(config) if each.metadata["sized"]):
+        below, above = each.metadata["sized"][high - 1 : high + 1]
+        found[each.name] = float(f"{below ** (1 - share) * above**share:.2g}")
+    return found
 
 
 def _optimizer() -> Any:
@@ -58,7 +82,7 @@ class Sft:
     batch: int = knob(16, "pairs in one optimizer step", low=1, high=1024, shown=True)
     microbatch: int = knob(16, "pairs in one forward pass: memory, not mathematics", low=1, high=1024)
     rank: int = knob(8, "LoRA rank: how much the adapter can change", low=1, high=512, shown=True)
-    learning_rate: float = knob(3e-3, "how far each step moves the adapter", low=1e-8, high=1.0, live=True, shown=True)
+    learning_rate: float = _rate("adapter", 3e-3, 2e-4, 1e-4)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
@@ -76,9 +100,7 @@ class Reward:
         0, "passes over the rankings; 0 chooses: 3 for few rankings, 1 for many", low=0, high=1000, shown=True
     )
     batch: int = knob(8, "rankings in one optimizer step", low=1, high=1024, shown=True)
-    learning_rate: float = knob(
-        3e-4, "how far each step moves the adapter and head", low=1e-8, high=1.0, live=True, shown=True
-    )
+    learning_rate: float = _rate("adapter and head", 3e-4, 1e-4, 5e-5)
     held_out: float = knob(0.2, "share of the prompts kept for testing", low=0.0, high=0.9, shown=True)
     half: str = knob(
         "all",
@@ -118,7 +140,7 @@ class Ppo:
     microbatch: int = knob(16, "responses in one forward pass: memory, not mathematics", low=1, high=4096)
     epochs: int = knob(2, "passes over each rollout", low=1, high=16, shown=True)
     tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
-    learning_rate: float = knob(1.5e-3, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
+    learning_rate: float = _rate("policy", 1.5e-3, 2e-5, 1e-5)
     beta: float = knob(
         0.05,
         "the price of a nat of KL to the reference; where it is low, answers can lose truth for a manner that scores",
@@ -180,7 +202,7 @@ class Group:
     microbatch: int = knob(16, "responses in one forward pass: memory, not mathematics", low=1, high=4096)
     epochs: int = knob(1, "passes over each rollout", low=1, high=16)
     tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
-    learning_rate: float = knob(1.5e-3, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
+    learning_rate: float = _rate("policy", 1.5e-3, 2e-5, 1e-5)
     beta: float = knob(0.1, "the price of a nat of KL to the reference", low=0.0, high=1000.0, live=True, shown=True)
     temperature: float = knob(TEMPERATURE, "of sampling, and of every log-probability", low=0.05, high=5.0, shown=True)
     clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
@@ -215,7 +237,7 @@ class Dpo:
     epochs: int = knob(1, "passes over the pairs", low=1, high=1000, shown=True)
     batch: int = knob(16, "pairs in one optimizer step", low=1, high=1024, shown=True)
     microbatch: int = knob(8, "pairs in one forward pass: memory, not mathematics", low=1, high=1024)
-    learning_rate: float = knob(5e-4, "how far each step moves the policy", low=1e-8, high=1.0, live=True, shown=True)
+    learning_rate: float = _rate("policy", 5e-4, 1e-5, 1e-5)
     beta: float = knob(0.1, "how closely the policy is held to the reference", low=1e-4, high=1000.0, shown=True)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     optimizer: str = _optimizer()

@@ -34,7 +34,8 @@ Watch = Callable[[Iterator[Event]], dict[str, Any]]
 class Plan:
     """What one run of the loop does; every stage takes the seed of PPO.
 
-    `larger` names another base, which answers the last prompts untuned.
+    `chosen` names knobs of PPO that are left to the size of the base; `larger` another base, which answers the last
+    prompts untuned.
     """
 
     ppo: Ppo
@@ -43,6 +44,7 @@ class Plan:
     candidates: int = 4
     sft_steps: int = Sft().steps
     larger: str = ""
+    chosen: tuple[str, ...] = ()
 
 
 def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
     began, seed, judge = monotonic(), plan.ppo.seed, rater(plan.rater)
     if plan.larger:
         folder_of(plan.larger)  # refused before the time goes into everything else
-    knobs = {name: getattr(plan.ppo, name) for name in Ppo.__dataclass_fields__}
+    knobs = {name: getattr(plan.ppo, name) for name in Ppo.__dataclass_fields__ if name not in plan.chosen}
     watch(drive(studio.start("sft", {"seed": seed, "steps": plan.sft_steps}, {})))
     watch(rank_prompts(studio, judge, "sft", plan.rankings, plan.candidates, seed))
     watch(drive(studio.start("reward", {"seed": seed, "tokens": plan.ppo.tokens}, {"raters": plan.rater})))

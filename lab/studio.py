@@ -15,7 +15,7 @@ from lab import rloo_grpo as group_stage
 from lab import sft as sft_stage
 from lab.adapters import load_adapter, save_adapter
 from lab.compare import compare
-from lab.config import STAGES, Compare, Dpo, Group, Ppo, Reward, Sft
+from lab.config import STAGES, Compare, Dpo, Group, Ppo, Reward, Sft, sized
 from lab.errors import BadName, BadNumber, Busy, NotFound, WrongBase
 from lab.events import Event, Warned
 from lab.loading import EMBEDDED
@@ -134,12 +134,15 @@ class Studio:
     def start(self, stage: str, knobs: dict[str, Any], inputs: dict[str, Any], by: str = "", fit: bool = False) -> Job:
         """A new run of a stage: its folder, its material, its state. The run is refused before a folder is made.
 
+        What knobs leave out is as usual; a learning rate is then chosen for the size of the base.
+
         fit: turn knobs until it fits the memory; so does a workspace that was told to on the Model page.
         """
         begin = self._beginnings().get(stage)
         if begin is None:
             raise NotFound(f"There is no stage {stage!r}. Stages: {', '.join(self._beginnings())}.")
-        config = _config(STAGES[stage], knobs | ({"method": stage} if stage in ("rloo", "grpo") else {}))
+        fixed = {"method": stage} if stage in ("rloo", "grpo") else {}
+        config = _config(STAGES[stage], sized(STAGES[stage], self.roles.model.num_parameters()) | knobs | fixed)
         turns, fits = [], True
         inputs, found = begin(config, dict(inputs))
         lengths = material.lengths(self.roles.text, found) if stage in calibrate.LIKE else {}

@@ -80,7 +80,8 @@ def loop(options: Options) -> Result:
     config = _knobs(options, knobs.Ppo)
     _within("count", options.count, 1, 100_000)
     _within("candidates", options.candidates, 2, 8)
-    plan = Plan(config, options.rater, options.count, options.candidates, options.sft_steps, options.larger)
+    chosen = tuple(each.name for each in fields(knobs.Ppo) if getattr(options, each.name) is None)
+    plan = Plan(config, options.rater, options.count, options.candidates, options.sft_steps, options.larger, chosen)
     with tempfile.TemporaryDirectory() as nowhere:
         options.workspace = options.workspace or Path(nowhere)
         with _studio(options) as studio:
@@ -305,8 +306,9 @@ def _studio(options: Options) -> Iterator[Studio]:
 
 def _run(options: Options, stage: str, config: type, inputs: Result) -> Result:
     with _studio(options) as studio:
-        taken_knobs = {each.name: getattr(options, each.name) for each in fields(config) if hasattr(options, each.name)}
-        return _finished(studio.start(stage, taken_knobs, inputs, "command line", getattr(options, "fit", False)))
+        return _finished(
+            studio.start(stage, _given(options, config), inputs, "command line", getattr(options, "fit", False))
+        )
 
 
 def _finished(job: Job, show: Callable = watch) -> Result:
@@ -316,7 +318,13 @@ def _finished(job: Job, show: Callable = watch) -> Result:
 
 
 def _knobs(options: Options, config: type) -> Any:
-    return config(**{each.name: getattr(options, each.name) for each in fields(config)})
+    return config(**_given(options, config))
+
+
+def _given(options: Options, config: type) -> dict[str, Any]:
+    """The knobs of a config among the flags, but those that are chosen for the base where nobody sets them."""
+    found = {each.name: getattr(options, each.name, None) for each in fields(config)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _pairs(path: Path) -> list[tuple[list[dict[str, str]], str]]:

@@ -76,7 +76,7 @@ def _record(each: Field) -> dict[str, Any]:
         "label": label(each.name),
         "help": help_text[:1].upper() + help_text[1:],
         "kind": "choice" if choices else _kind(each.default),
-        "default": each.default,
+        "default": None if meta.get("sized") else each.default,
         "low": meta.get("low"),
         "high": meta.get("high"),
         "live": bool(meta.get("live")),
@@ -91,12 +91,16 @@ def _kind(default: Any) -> str:
 
 
 def read(config: type, values: Any) -> dict[str, Any]:
-    """What a form sent, laid over the defaults and checked by the dataclass. Raises BadInput or BadNumber."""
+    """What a form sent, laid over the defaults and checked by the dataclass. Raises BadInput or BadNumber.
+
+    A field that was left empty to be chosen for the base is left out.
+    """
     known = {each.name: each for each in fields(config)}
     if not isinstance(values, dict) or set(values) - set(known):
         raise BadInput("These settings are not those of this stage. Reload the page and try again.")
-    typed = {name: _typed(known[name], value) for name, value in values.items()}
-    return asdict(config(**typed))
+    left = {each.name for each in known.values() if each.metadata["sized"] and values.get(each.name) is None}
+    typed = {name: _typed(known[name], value) for name, value in values.items() if name not in left}
+    return {name: value for name, value in asdict(config(**typed)).items() if name not in left}
 
 
 def read_one(config: type, current: Mapping[str, Any], name: Any, value: Any) -> Any:

@@ -223,7 +223,7 @@ function desk(options) {
       return node;
     };
     fill(row, times(0.5, "÷2"), input, times(2, "×2"));
-    return fill(box, fill(head, box.querySelector("label"), help(record.label, range(record))), row);
+    return fill(box, fill(head, box.querySelector("label"), help(record.label, range({ ...record, default: record.default ?? undefined }))), row);
   }
 
   async function start() {

@@ -19,7 +19,9 @@ function range({ help, low, high, kind, default: usual }) {
   const text = help.endsWith(".") ? help : `${help}.`;
   if (kind !== "whole" && kind !== "number") return text;
   const bounds = low !== null && high !== null ? `${exact(low)} to ${exact(high)}` : low !== null ? `at least ${exact(low)}` : high !== null ? `at most ${exact(high)}` : "";
-  return [text, `Usually ${exact(usual)}${bounds ? `, ${bounds}` : ""}.`].join(" ");
+  const chosen = usual === null ? "left empty, it is chosen for the size of the model" : usual === undefined ? "" : `usually ${exact(usual)}`;
+  const facts = [chosen, bounds].filter(Boolean).join(", ");
+  return [text, `${facts[0].toUpperCase()}${facts.slice(1)}.`].join(" ");
 }
 
 const exact = (value) => (value && Math.abs(value) < 1e-4 ? String(value) : value.toLocaleString("en", { maximumSignificantDigits: 6 }));
@@ -33,7 +35,7 @@ function control(record) {
   const input = make("input", "");
   if (record.kind === "switch") return Object.assign(input, { type: "checkbox", checked: record.default });
   if (record.kind === "text") return Object.assign(input, { type: "text", value: record.default, maxLength: 200 });
-  return Object.assign(input, { type: "number", step: record.kind === "whole" ? 1 : "any", value: record.default, min: record.low ?? "", max: record.high ?? "", inputMode: "decimal" });
+  return Object.assign(input, { type: "number", step: record.kind === "whole" ? 1 : "any", value: record.default, placeholder: record.default === null ? "chosen" : "", min: record.low ?? "", max: record.high ?? "", inputMode: "decimal" });
 }
 
 function read(input) {
