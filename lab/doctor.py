@@ -88,6 +88,10 @@ def _device() -> dict[str, Any]:
 
 
 def _products() -> dict[str, Any]:
+    import torch
+
+    if default_device() == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return _row("products", True, "bfloat16, which this GPU imitates: slow; float32 bases are computed in float32")
     if default_device() != "cpu":
         return _row("products", True, "bfloat16")
     name = str(arithmetic.fastest()).removeprefix("torch.")

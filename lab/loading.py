@@ -81,8 +81,9 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     with torch.random.fork_rng():
         torch.manual_seed(0)  # an adapter's first half is random: the same in every process, or no run could be resumed
         peft = _with_adapter(model, precision)
-    on_cpu = chosen.type == "cpu" and precision not in quantised.PRECISIONS
-    products = _settle_on_cpu(peft, precision) if on_cpu else torch.bfloat16
+    products = torch.float32 if precision == "float32" else torch.bfloat16
+    if chosen.type == "cpu" and precision not in quantised.PRECISIONS:
+        products = _settle_on_cpu(peft, precision)
     roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision, products, mark)
     roles.changed()
     roles.freeze()
