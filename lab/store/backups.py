@@ -109,11 +109,14 @@ def _copied(path: Path, target: Path) -> int:
     with closing(connect(path, write=False)) as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
         copy.execute("PRAGMA synchronous = OFF")
         source.backup(copy)
-        # Only the pages here, which SQLite does without holding up other threads; every row is read before it is used.
-        sound = copy.execute("PRAGMA quick_check (1)").fetchone()[0] == "ok"
-        count = copy.execute("SELECT count(*) FROM ranking").fetchone()[0]
-    if not sound:
-        raise Damaged("A backup could not be read back, so it was not kept. The disk may be failing.")
+        try:
+            # Every row, so that a damaged one cannot spread into all backups until the last good one is gone.
+            count = check_rows(copy)
+        except (Damaged, UnicodeDecodeError) as problem:
+            raise Damaged(
+                f"{problem} So this copy was not kept and the older ones stay. Start the lab again, which puts damaged "
+                "rows aside; if it happens once more, the disk may be failing."
+            ) from problem
     with target.open("rb+") as file:
         os.fsync(file.fileno())
     return count

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.errors import BadInput, LabError
 from lab.store.records import (
@@ -110,8 +110,9 @@ class Copy:
             raise BadInput(f"{compared.pool!r:.40} is no pool of comparisons. There are {', '.join(POOLS)}.")
         for id in (compared.id, compared.prompt_id):
             checked_key(id)
-        for at in (ranking.at, compared.at, ranking.withdrawn_at or 0.0):
-            finite(at, "A time", 0.0)
+        gone = None if ranking.withdrawn_at is None else finite(ranking.withdrawn_at, "A time", 0.0)
+        compared = replace(compared, at=finite(compared.at, "A time", 0.0))
+        ranking = replace(ranking, comparison=compared, at=finite(ranking.at, "A time", 0.0), withdrawn_at=gone)
         given = Given.checked(
             ranking.key, compared.id, ranking.order, ranking.rater, ranking.seconds, ranking.note, ranking.tags,
             ranking.shown, ranking.guess,

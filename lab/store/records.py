@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -149,11 +150,12 @@ def checked_shown(shown: Iterable[int], count: int) -> tuple[int, ...]:
 
 
 def finite(value: float, what: str, low: float = -math.inf) -> float:
+    """The value as SQLite gives it back: a float, and zero without a sign; raises BadNumber for any other."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < low:
+    if not number or not abs(value) <= sys.float_info.max or value < low:
         least = f" of at least {low:g}" if low > -math.inf else ""
         raise BadNumber(f"{what} is {value!r:.40}, not a finite number{least}.")
-    return float(value)
+    return float(value) + 0.0
 
 
 def checked_guess(guess: Iterable[float] | None, count: int) -> tuple[float, ...] | None:

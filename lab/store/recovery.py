@@ -1,4 +1,4 @@
-"""Opens a database that may be damaged: the damaged file is put aside and the newest good backup takes its place."""
+"""Opens a database that may be damaged: it is put aside, and its good rows and a good backup take its place."""
 
 from __future__ import annotations
 
@@ -14,21 +14,33 @@ from pathlib import Path
 from lab.errors import Damaged
 from lab.journal import sync_folder
 from lab.store import backups
+from lab.store.salvage import Salvage, fill, salvaged
 from lab.store.schema import check_rows, check_version, connect, create, is_broken, refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What was found damaged at the start, and what stands in its place; `rankings` counts those in the backup."""
+    """What was found damaged at the start, and what stands in its place.
+
+    `rankings` counts those that are there now; `lost` the rows that stayed behind, None where the damaged file gave
+    nothing and a backup, or an empty database, stands there as it was.
+    """
 
     reason: str
     damaged: Path | None
     backup: Path | None
     rankings: int
+    lost: int | None = None
 
     def __str__(self) -> str:
         aside = f" It was kept as {self.damaged.name}." if self.damaged else ""
         found = f"The database could not be used: {self.reason}{aside}"
+        if self.lost is not None:
+            helped = f" and of the backup {self.backup.name}" if self.backup else ""
+            return (
+                f"{found} A new one was made of its good rows{helped}, with {self.rankings} rankings; "
+                f"{self.lost} damaged rows stayed behind."
+            )
         if not self.backup:
             return f"{found} There was no good backup, so an empty one was begun."
         return (
@@ -38,7 +50,7 @@ class Recovered:
 
 
 def prepare(path: Path, folder: Path) -> Recovered | None:
-    """Leaves a good database at `path`: as it was, new, or from a backup in `folder`, and then says so.
+    """Leaves a good database at `path`: as it was, new, or of good rows and a backup, and then says so.
 
     Raises NewerWorkspace for a file of a later version, and whatever is not the file's own fault.
     """
@@ -82,12 +94,36 @@ def _fault(path: Path) -> str:
 
 
 def _replaced(path: Path, folder: Path, reason: str) -> Recovered:
+    here = salvaged(path) if path.exists() else Salvage({}, {})
+    backup, rankings = next(iter(backups.good(folder)), (None, 0))
+    there = salvaged(backup) if backup else Salvage({}, {})
+    whole = here.with_gaps_filled(there)
+    if whole.good.keys() > there.good.keys() or whole.rankings > rankings:
+        return _rebuilt(path, whole, reason, backup if whole is not here else None)
     damaged = _put_aside(path)
-    for backup, rankings in backups.good(folder):
+    if backup:
         _copy_over(backup, path)
-        return Recovered(reason, damaged, backup, rankings)
-    _new(path)
-    return Recovered(reason, damaged, None, 0)
+    else:
+        _new(path)
+    return Recovered(reason, damaged, backup, rankings)
+
+
+def _rebuilt(path: Path, rows: Salvage, reason: str, backup: Path | None) -> Recovered:
+    """A new database of these rows, made whole before the damaged file gives up its name."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        _new(temporary)
+        homeless = fill(temporary, rows.good)
+        damaged = _put_aside(path)
+        os.replace(temporary, path)
+    except sqlite3.Error as problem:
+        raise refusal(problem, path) from problem
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    kept = rows.good.keys() - homeless.keys()
+    rankings = sum(name == "ranking" for name, _ in kept)
+    return Recovered(reason, damaged, backup, rankings, len((rows.bad.keys() | homeless.keys()) - kept))
 
 
 def _put_aside(path: Path) -> Path | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from lab.errors import BadFile, Busy, Damaged, DiskFull, NewerWorkspace, NotFound
+from lab.errors import BadFile, BadInput, Busy, Damaged, DiskFull, NewerWorkspace, NotFound
 
 VERSION = 1
 APPLICATION = 0x524C4846  # "RLHF": tells the file from anybody else's database.
@@ -138,7 +138,7 @@ def _check_table(link: sqlite3.Connection, name: str) -> int:
     count = 0
     for row in link.execute(f"SELECT * FROM {name}"):
         count += 1
-        if checksum(row[:-1]) != row[-1]:
+        if not is_whole(row):
             raise Damaged(f"Row {row[0]} of table {name} does not match its checksum.")
     return count
 
@@ -150,11 +150,22 @@ def checksum(row: Sequence[object]) -> int:
 
 
 def insert(link: sqlite3.Connection, table: str, *values: object) -> int:
-    """Adds a row behind the newest and returns its seq; only inside a transaction."""
+    """Adds a row behind the newest and returns its seq; only inside a transaction.
+
+    Raises BadInput where SQLite would hand out another value than it was given, an integer in a REAL column for
+    instance: with a checksum that it cannot match, the row would count as damaged at the next start.
+    """
     seq = link.execute(f"SELECT coalesce(max(seq), 0) + 1 FROM {table}").fetchone()[0]
     row = (seq, *values)
     link.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))}, ?)", (*row, checksum(row)))
+    if not is_whole(link.execute(f"SELECT * FROM {table} WHERE seq = ?", (seq,)).fetchone()):
+        raise BadInput(f"The database would give back other values than these, so they are NOT saved: {row!r:.200}")
     return seq
+
+
+def is_whole(row: Sequence[object]) -> bool:
+    """Whether a row, read back, is what was written: its last column is the checksum of the others."""
+    return checksum(row[:-1]) == row[-1]
 
 
 def is_broken(problem: sqlite3.Error) -> bool:

@@ -96,6 +96,8 @@ def _open(office: Any, options: Options, port: int) -> Any:
     key = secrets.token_urlsafe(12) if needs_key(options) else ""
     demo = start(office, options, port, key)
     url = address(options, port)
+    if office.store.recovered:
+        print(office.store.recovered, flush=True)
     print(f"RLHF Lab is open at {url}{f'?key={key}' if key else ''}", flush=True)
     if office.host_key:
         print(f"Keep this link: it alone can start, stop and delete runs: {url}?host={office.host_key}", flush=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 from typing import Any
 
-from lab.errors import BadInput, BadRanking, NotFound
+from lab.errors import BadInput, BadNumber, BadRanking, NotFound
 from lab.store import Comparison, Ranking
-from lab.store.records import checked_prompt
+from lab.store.records import checked_prompt, finite
 from lab.ui.feed import Item, known_policies, tab_name
 from lab.ui.office import Office
 from lab.ui.pool import MIX, Pool, read_pool
@@ -166,8 +165,11 @@ def read_order(order: object) -> list[list[int]]:
 
 
 def read_seconds(value: object) -> float:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return min(max(float(value), 0.0), 86_400.0) if good else 0.0
+    """How long a person took, from 0 to a day in seconds; 0 for what is no number."""
+    try:
+        return min(max(finite(value, "The time taken"), 0.0), 86_400.0)
+    except BadNumber:
+        return 0.0
 
 
 def label(policy: str) -> str:
