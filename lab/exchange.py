@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.errors import BadFile, LabError, NoRows
-from lab.formats import FORMATS, Message, Record, Written, read, write
-from lab.formats.files import FileRow, rows
+from lab.formats import Message, Record, Written, read, write
+from lab.formats.files import FileRow
 from lab.journal import replace_bytes
 from lab.store import Candidate, Comparison, Copy, Ranking, Store, prepared
 
@@ -37,8 +37,7 @@ def import_file(store: Store, path: str | Path, format: str = "auto", *, rater: 
     """
     path = Path(path)
     found = read(path, format)
-    broken = {row.line for row in found.rejected}
-    pairs = list(zip(_sources(path, found.format, broken), found.records, strict=True))
+    pairs = list(zip(found.rows, found.records, strict=True))
     own = [row for row, _ in pairs if found.format == LOSSLESS and _is_own(row)]
     rest = [(row.line, record) for row, record in pairs if found.format != LOSSLESS or not _is_own(row)]
     if not own and all(len(record.candidates) < 2 for _, record in rest):
@@ -79,14 +78,6 @@ def exported(store: Store, path: str | Path, format: str = LOSSLESS) -> Written:
     except OSError as problem:
         raise BadFile(f"{path} could not be written ({problem.strerror}). Choose another folder.") from problem
     return Written(len(lines), ())
-
-
-def _sources(path: Path, format: str, broken: set[int]) -> Iterator[FileRow]:
-    """The row behind each record that was read, in order; a row may have given several."""
-    for row in rows(path):
-        if row.line not in broken:
-            got = FORMATS[format].read(row.fields)
-            yield from [row] * (len(got) if isinstance(got, tuple) else 1)
 
 
 def _added(

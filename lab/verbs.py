@@ -153,7 +153,7 @@ def import_file(options: Options) -> Result:
     here = f", {found.already} were here already" if found.already else ""
     print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out{here}")
     for line, reason in found.rejected[:20]:
-        print(f"  line {line}: {reason}")
+        print(f"  row {line}: {reason}")
     return {"format": found.format, "accepted": found.accepted, "rejected": len(found.rejected)}
 
 
@@ -196,7 +196,7 @@ def score(options: Options) -> Result:
 
 
 def _texts(path: Path) -> list[dict[str, str]]:
-    """The rows of a file of prompts and responses; BadFile names the first line that is none."""
+    """The rows of a file of prompts and responses; BadFile names the first row that is none."""
     from lab.formats.files import rows
 
     found = rows(path)
@@ -204,7 +204,7 @@ def _texts(path: Path) -> list[dict[str, str]]:
         lacking = [key for key in ("prompt", "response") if row.fault or not isinstance(row.fields.get(key), str)]
         if lacking:
             why = row.fault or f'no text under "{lacking[0]}"'
-            raise BadFile(f'Line {row.line} of {path}: {why}. Give JSON lines with "prompt" and "response".')
+            raise BadFile(f'Row {row.line} of {path}: {why}. Give JSON lines with "prompt" and "response".')
     return [row.fields for row in found]
 
 
@@ -214,7 +214,7 @@ def formats(options: Options) -> Result:
     found = read(options.file, options.format)
     print(f"{found.format}: {len(found.records)} rows read, {len(found.rejected)} left out")
     for row in found.rejected[:20]:
-        print(f"  line {row.line}: {row.reason}")
+        print(f"  row {row.line}: {row.reason}")
     return {"format": found.format, "accepted": len(found.records), "rejected": len(found.rejected)}
 
 

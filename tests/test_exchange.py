@@ -180,6 +180,14 @@ def test_rows_left_out_are_named_by_their_line(store, tmp_path):
     assert "empty" in found.rejected[1][1] and "200,001" in found.rejected[2][1]
 
 
+def test_a_list_on_one_line_with_a_bad_row_is_imported_without_that_row(store, tmp_path):
+    path = tmp_path / "minified.json"
+    row = {"prompt": "Why?", "chosen": "a", "rejected": "b"}
+    path.write_text(json.dumps([row | {"prompt": f"Why {n}?"} for n in range(8)] + [{"prompt": "How?"}, row]), "utf-8")
+    found = import_file(store, path)
+    assert found.accepted == 9 and [number for number, _ in found.rejected] == [9]
+
+
 def test_rows_that_name_their_rater_keep_it(store, tmp_path):
     path = tmp_path / "plain.jsonl"
     row = {

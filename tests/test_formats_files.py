@@ -38,7 +38,7 @@ def test_three_bad_lines_of_a_hundred_are_named_and_the_others_are_read(tmp_path
 
 def test_a_fifth_of_bad_rows_is_borne_and_more_is_refused(tmp_path):
     assert len(read(saved(tmp_path, lines(*[GOOD] * 4, "{"))).records) == 4
-    with pytest.raises(BadFile, match="2 of the 5 rows.*line 4: not JSON.*nothing was imported"):
+    with pytest.raises(BadFile, match="2 of the 5 rows.*row 4: not JSON.*nothing was imported"):
         read(saved(tmp_path, lines(*[GOOD] * 3, "{", "{")))
 
 
@@ -93,11 +93,12 @@ def test_a_column_that_stands_twice_is_refused(tmp_path):
         read(saved(tmp_path, "prompt,chosen,chosen,rejected\na,b,c,d\n", "rows.csv"))
 
 
-def test_a_list_in_json_counts_the_lines_of_the_file(tmp_path):
-    rows = [GOOD] * 9 + [{"prompt": "a"}]
-    found = read(saved(tmp_path, json.dumps(rows, indent=1), "rows.json"))
-    # A line with the bracket, five lines for each row before it.
-    assert [row.line for row in found.rejected] == [2 + 9 * 5]
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_in_json_counts_its_rows(tmp_path, indent):
+    rows = [GOOD] * 8 + [{"prompt": "a"}, GOOD]
+    found = read(saved(tmp_path, json.dumps(rows, indent=indent), "rows.json"))
+    assert [row.line for row in found.rejected] == [9]
+    assert [row.line for row in found.rows] == [*range(1, 9), 10]
 
 
 @pytest.mark.parametrize("words", ['[{"a": 1},\n{"a": ]', '[{"a": 1}\n{"a": 1}]', '[{"a": 1},'])

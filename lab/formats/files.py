@@ -37,7 +37,8 @@ _MARKS = (
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A row and the line where it starts (in parquet: its number), both from 1; `fault` says why it is no row."""
+    """A row and the line where it starts (in parquet and in a JSON list: its number), both from 1; `fault` says why it
+    is no row."""
 
     line: int
     fields: dict[str, Any] = field(default_factory=dict)
@@ -149,9 +150,9 @@ def _json_row(line: int, value: object) -> FileRow:
 
 
 def _list(text: str, name: str) -> Iterator[FileRow]:
-    """The objects of one JSON list, each with the line where it begins."""
+    """The objects of one JSON list, each with its number: in a list without line breaks all are on one line."""
     decoder = json.JSONDecoder()
-    at, counted, line = text.index("[") + 1, 0, 1
+    at, counted, line, number = text.index("[") + 1, 0, 1, 0
     while True:
         at = _SPACE.match(text, at).end()
         line, counted = line + text.count("\n", counted, at), at
@@ -161,7 +162,8 @@ def _list(text: str, name: str) -> Iterator[FileRow]:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as problem:
             raise _broken(name, line, _what(problem)) from problem
-        yield _json_row(line, value)
+        number += 1
+        yield _json_row(number, value)
         at = _SPACE.match(text, at).end()
         if text.startswith(",", at):
             at += 1

@@ -25,16 +25,20 @@ def read(path: str | Path, format: str = "auto") -> Imported:
     found = rows(path)
     chosen = chosen or _detected(found, Path(path).name)
     records: list[Record] = []
+    sources: list[FileRow] = []
     rejected: list[Rejected] = []
     bad = 0
     for row in found:
         try:
-            records += _records(row, chosen)
+            got = _records(row, chosen)
         except RowError as problem:
             rejected.append(Rejected(row.line, str(problem)))
             bad += not isinstance(problem, Unusable)
+        else:
+            records += got
+            sources += [row] * len(got)
     _refuse_if_hopeless(Path(path).name, chosen, records, rejected, bad, len(found))
-    return Imported(chosen.name, tuple(records), tuple(rejected))
+    return Imported(chosen.name, tuple(records), tuple(rejected), tuple(sources))
 
 
 def preview(path: str | Path, format: str = "auto", rows: int = 5) -> Preview:
@@ -81,4 +85,4 @@ def _refuse_if_hopeless(
 
 
 def _examples(rejected: Sequence[Rejected]) -> str:
-    return "".join(f"; line {row.line}: {row.reason}" for row in rejected[:EXAMPLES])
+    return "".join(f"; row {row.line}: {row.reason}" for row in rejected[:EXAMPLES])

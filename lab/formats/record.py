@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lab.formats.files import FileRow
+
 ROLES = ("system", "user", "assistant")
 # The store's own limit for one prompt: a longer one is refused here, row by row, so that it cannot sink a whole import.
 PROMPT_CHARACTERS = 20_000
@@ -51,11 +53,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a file held, read as `format`."""
+    """What a file held, read as `format`; `rows` has the row behind each record, and a row may have given several."""
 
     format: str
     records: tuple[Record, ...]
     rejected: tuple[Rejected, ...]
+    rows: tuple[FileRow, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,13 @@ def uploaded(given: Any) -> Path:
 def demonstrations(path: Path) -> Imported:
     """Rows that show one good answer; of a ranking, the best answer is taken."""
     found = read_file(path)
-    kept = tuple(record for record in found.records if record.prompt)
+    kept = [(record, row) for record, row in zip(found.records, found.rows, strict=True) if record.prompt]
     if not kept:
         raise NoRows(
             f"The rows of {path.name} have no prompt, so there is nothing to answer. Give prompts with answers."
         )
-    return Imported(found.format, kept, found.rejected)
+    records, rows = zip(*kept, strict=True)
+    return Imported(found.format, records, found.rejected, rows)
 
 
 def pair_of(record: Record) -> tuple[str, str]:

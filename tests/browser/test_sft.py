@@ -38,7 +38,7 @@ def test_a_file_shows_five_rows_and_why_others_are_left_out(visit, tmp_path):
     page.get_by_text("mine.jsonl: 9 examples").wait_for()
     assert page.locator(f"{DESK} .sft-data tbody tr").count() == 5
     assert f"Question 0 {HOSTILE}?" in page.inner_text(f"{DESK} .sft-data tbody")
-    assert page.inner_text(f"{DESK} .sft-reasons li").startswith("Line 10:")
+    assert page.inner_text(f"{DESK} .sft-reasons li").startswith("Row 10:")
     assert page.evaluate("() => window.__x === undefined")
 
 

@@ -42,5 +42,5 @@ async function use(next) {
   fill(lines, found.rows.map((row) => fill(make("tr", ""), make("td", "", row.prompt), make("td", "", row.response))));
   left.hidden = !count;
   write(left.firstChild, `Why ${count} rows were left out`);
-  fill(reasons, rejected.map((row) => make("li", "", `Line ${row.line}: ${row.reason}`)), count > rejected.length && make("li", "", `and ${count - rejected.length} more`));
+  fill(reasons, rejected.map((row) => make("li", "", `Row ${row.line}: ${row.reason}`)), count > rejected.length && make("li", "", `and ${count - rejected.length} more`));
 }
