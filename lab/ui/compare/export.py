@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 from lab.errors import NoRows, NotFound
+from lab.exchange import LOSSLESS, exported
 from lab.formats import FORMATS, Message, Record, write
 from lab.store import Ranking
 from lab.ui.office import Office
 
-PREFERENCES = ("rankings", "trl", "trl_conversational", "hh", "sharegpt", "openrlhf")
+PREFERENCES = (LOSSLESS, "trl", "trl_conversational", "hh", "sharegpt", "openrlhf")
 
 
 def formats() -> list[dict[str, str]]:
@@ -18,13 +19,19 @@ def formats() -> list[dict[str, str]]:
 
 
 def rankings_file(office: Office, query: dict[str, str], folder: Path) -> Path:
-    """Everything that people ranked, but what was undone or excluded; simulated raters only where asked for."""
+    """Everything that people ranked, but what was undone or excluded; simulated raters only where asked for.
+
+    The lab's own format has all rankings with all that is known of them, so that it can be imported over and over.
+    """
     wanted = query.get("format", PREFERENCES[0])
+    if wanted == LOSSLESS:
+        exported(office.store, folder / f"{LOSSLESS}.jsonl")
+        return folder / f"{LOSSLESS}.jsonl"
     simulated = query.get("raters") == "all"
     kept = [each for each in office.store.rankings(excluded=False) if each.order and (simulated or not each.simulated)]
     if not kept:
         raise NoRows("There is no ranking to export yet. Rank a few prompts first.")
-    path = folder / f"{wanted if wanted in PREFERENCES else 'rankings'}.jsonl"
+    path = folder / f"{wanted if wanted in PREFERENCES else 'other'}.jsonl"
     write([record(each) for each in kept], wanted, path)
     return path
 

@@ -1,0 +1,46 @@
+"""The Compare page's server side: what is taken away comes back whole, and one bad comparison hides no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.exchange import import_file
+from lab.store import Candidate, Store
+from lab.ui.compare.export import PREFERENCES, rankings_file
+from lab.ui.office import Office
+from lab.ui.supervisor import Supervisor
+
+TWO = [Candidate("yes", "sft", ids=(4, 5)), Candidate("no", "sft")]
+
+
+@pytest.fixture
+def office(tmp_path):
+    """A real office whose worker was never started: what is asked of it stays unanswered."""
+    made = Office(tmp_path / "workspace", worker=Supervisor(tmp_path / "workspace"))
+    yield made
+    made.close()
+
+
+def rank(office, count):
+    for number in range(count):
+        prompt = office.store.add_prompts([f"Why {number}?"], "own")[0]
+        shown = office.store.add_comparison(prompt, TWO)
+        office.store.rank(f"k{number}", shown, [[1], [0]], rater="ana", note="n", tags=["rude"], seconds=2.0)
+
+
+def test_the_labs_own_download_adds_nothing_when_it_is_imported_again(office, tmp_path):
+    rank(office, 5)
+    office.store.withdraw("w", 2)
+    path = rankings_file(office, {}, tmp_path)
+    found = import_file(office.store, path)
+    assert (found.accepted, found.already, found.rejected) == (0, 5, [])
+    with Store(tmp_path / "lab.db") as other:
+        import_file(other, path)
+        assert other.rankings(withdrawn=True) == office.store.rankings(withdrawn=True)
+
+
+@pytest.mark.parametrize("format", PREFERENCES)
+def test_every_format_on_offer_is_a_file_with_its_name(office, tmp_path, format):
+    rank(office, 2)
+    path = rankings_file(office, {"format": format}, tmp_path)
+    assert path.name == f"{format}.jsonl" and path.read_text("utf-8").count("\n") >= 2
