@@ -8,6 +8,7 @@ import time
 import pytest
 
 BOARD = "#board"
+ORDER = ((3,), (2,), (1,), (0,))
 PAYLOADS = (
     '<img src=x onerror="window.__x=1"> ${window.__x=2} {{7*7}} '
     '<script>window.__x=3</script> [a](javascript:window.__x=4) <svg onload="window.__x=5">'
@@ -107,7 +108,51 @@ def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app
     assert seq not in [each.seq for each in app.rankings()]
     rank(page, "432")
     assert app.rankings()[-1].comparison.prompt == prompt
-    assert app.rankings()[-1].order == ((3,), (2,), (1,), (0,))
+    assert app.rankings()[-1].order == ORDER
+
+
+def ask_an_own_prompt(page) -> None:
+    page.fill(f"{BOARD} .board-own input", "And what of it?")
+    page.press(f"{BOARD} .board-own input", "Enter")
+
+
+def change_the_source(page) -> None:
+    page.select_option(f"{BOARD} .board-source select", "base")
+
+
+def rank_an_older_one_again(page) -> None:
+    page.evaluate("seq => window.dispatchEvent(new CustomEvent('lab-rerank', {detail: {seq}}))", 1)
+
+
+@pytest.mark.parametrize("wish", [ask_an_own_prompt, change_the_source, rank_an_older_one_again])
+def test_a_ranking_that_could_not_be_saved_is_kept_until_it_is_and_then_the_board_goes_on(app, visit, wish):
+    page = visit()
+    if not app.rankings():
+        rank(page)
+    prompt, before = ready(page), app.rankings()
+    page.route("**/lab/board-submit", lambda route: route.abort())
+    for key in "4321":
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    again = page.locator(f"{BOARD} .board-problem button", has_text="Try again")
+    again.wait_for()
+    with page.expect_request("**/lab/board-submit"):
+        wish(page)
+    again.wait_for()
+    page.wait_for_timeout(500)
+    assert (page.inner_text(f"{BOARD} .board-prompt"), strip(page)) == (prompt, "D > C > B > A")
+    assert "Not saved" in page.inner_text(f"{BOARD} .board-problem")
+    page.unroute("**/lab/board-submit")
+    with page.expect_response("**/lab/board-submit"):
+        wish(page) if wish is not change_the_source else again.click()
+    turned_from(page, prompt)
+    saved = next(each for each in app.rankings() if each.seq > before[-1].seq)
+    assert (saved.comparison.prompt, saved.order) == (prompt, ORDER)
+    ready(page)
+    page.keyboard.press("1")
+    assert strip(page) == "A"
+    if wish is ask_an_own_prompt:
+        assert page.inner_text(f"{BOARD} .board-prompt") == "And what of it?"
 
 
 def test_a_letter_is_dragged_before_another_or_onto_it_for_a_tie(visit):

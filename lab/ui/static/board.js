@@ -14,6 +14,7 @@ let ranking = makeRanking(0);
 let answers = []; // the nodes of each card
 let began = 0;
 let saving = null; // the request that is being saved, kept for a retry with the same key
+let sending = null; // the attempt at it that is under way
 let saved = null; // the newest saved ranking, which U takes back
 let asked = 0; // counts what was asked for, so that an answer that comes too late is not shown
 
@@ -107,13 +108,26 @@ function lost(error) {
   setTimeout(look, 1500);
 }
 
-async function load(another) {
+// Other answers in place of these; null where a later wish has overtaken this one. An order that could not be saved is
+// tried once more before, since nothing of it would be left on the page; while it cannot be saved, it stays.
+async function turn(action, more) {
+  if (saving && !(await send())) return null;
   const mine = ++asked;
   try {
-    const view = await lab.post("board-next", body({ another }));
-    if (mine === asked) show(view);
+    const view = await lab.post(action, body(more));
+    return mine === asked ? view : null;
   } catch (error) {
-    if (mine === asked) problem(error.message, "Try again", () => load(another));
+    if (mine === asked) throw error;
+    return null;
+  }
+}
+
+async function load(another) {
+  try {
+    const view = await turn("board-next", { another });
+    if (view) show(view);
+  } catch (error) {
+    problem(error.message, "Try again", () => load(another));
   }
 }
 
@@ -219,12 +233,19 @@ async function save(order) {
     note: note.value,
     tags: panels.chosenTags(),
   });
+  asked++;
   paint();
   await send();
 }
 
+// Whether it is saved now. One attempt at a time.
+function send() {
+  sending ??= attempt().finally(() => (sending = null));
+  return sending;
+}
+
 // The key stays the same for a retry, so that a ranking whose answer was lost is stored once.
-async function send() {
+async function attempt() {
   problem("");
   try {
     const answer = await lab.post("board-submit", saving);
@@ -234,8 +255,10 @@ async function send() {
     reveal(answer.reveal);
     show(answer.next);
     element.dispatchEvent(new CustomEvent("board-saved", { bubbles: true }));
+    return true;
   } catch (error) {
     refused(error);
+    return false;
   }
 }
 
@@ -259,7 +282,8 @@ async function undo() {
 // The answers of a saved ranking, to be ordered anew: after an undo, or because the Reward page doubts them.
 async function bringBack(action, seq) {
   try {
-    const view = await lab.post(action, body({ key: lab.key(), seq }));
+    const view = await turn(action, { key: lab.key(), seq });
+    if (!view) return;
     if (seq === saved) saved = null;
     find(".board-reveal").hidden = true;
     show(view);
@@ -289,7 +313,9 @@ find(".board-own").addEventListener("submit", async (event) => {
   event.preventDefault();
   const input = find(".board-own input");
   try {
-    show(await lab.post("board-own", body({ prompt: input.value })));
+    const view = await turn("board-own", { prompt: input.value });
+    if (!view) return;
+    show(view);
     input.value = "";
     input.blur();
   } catch (error) {
