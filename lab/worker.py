@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 
 from lab.errors import Busy, Damaged, LabError
-from lab.events import Failed, Step
+from lab.events import Failed, Started, Step
 from lab.journal import tail_json
 from lab.runner import Job, Writer, drive
 from lab.serve import Server
 from lab.studio import Studio
-from lab.workspace import Workspace, taken
+from lab.workspace import Run, Workspace, taken
 
 POLL_SECONDS = 0.03
 NEVER = (0.0, False)
@@ -42,7 +42,7 @@ class Worker:
         if not workspace.db.exists():
             workspace.store().close()
         self.server, self.store = Server(studio), workspace.store(read_only=True)
-        self.waiting: deque[tuple[str, str, dict[str, Any]]] = deque()
+        self.waiting: deque[tuple[str, str, dict[str, Any], float]] = deque()
         self.seen, self.looked, self.began, self.started = 0, 0.0, began, time()
         self.written = NEVER  # when the database was, and whether that was long ago when it was looked at
 
@@ -65,9 +65,9 @@ class Worker:
             asked = list(self.store.requests_after(self.seen))
         except Busy:  # somebody writes much at once, an import for instance: what was asked is still there later
             self.written, asked = NEVER, []
-        for seq, request_id, kind, payload, _ in asked:
+        for seq, *request in asked:
             self.seen = seq
-            self._take(request_id, kind, payload)
+            self._take(*request)
         self.looked = monotonic()
 
     def _news(self) -> bool:
@@ -83,9 +83,9 @@ class Worker:
         before, self.written = self.written, (written, now - written > SETTLED)
         return before != (written, True)
 
-    def _take(self, request_id: str, kind: str, payload: dict[str, Any]) -> None:
+    def _take(self, request_id: str, kind: str, payload: dict[str, Any], at: float) -> None:
         if kind in ORDERS:
-            self.waiting.append((request_id, kind, payload))
+            self.waiting.append((request_id, kind, payload, at))
             self.server.say(request_id, {"queued": len(self.waiting)})
         else:
             self._guarded(request_id, lambda: self.server.answer(request_id, kind, payload))
@@ -104,15 +104,15 @@ class Worker:
                 continue
             if kind not in ORDERS:
                 if age < STALE_SECONDS:
-                    self._take(request_id, kind, payload)
+                    self._take(request_id, kind, payload, at)
             elif begun or age > STALE_ORDER_SECONDS:
                 self.server.refuse(request_id, _left_behind(begun, age))
             else:
-                self._take(request_id, kind, payload)
+                self._take(request_id, kind, payload, at)
 
-    def _run(self, request_id: str, kind: str, payload: dict[str, Any]) -> None:
+    def _run(self, request_id: str, kind: str, payload: dict[str, Any], at: float) -> None:
         self.server.say(request_id, {"begun": True})
-        job = self._guarded(request_id, lambda: self._job(kind, payload))
+        job = self._guarded(request_id, lambda: self._job(request_id, kind, payload, at))
         if job is None:
             return
         self.server.say(request_id, {"done": True, "run": job.run.name})
@@ -123,10 +123,14 @@ class Worker:
         self.studio.roles.freeze()
         self.report()
 
-    def _job(self, kind: str, payload: dict[str, Any]) -> Job:
+    def _job(self, request_id: str, kind: str, payload: dict[str, Any], at: float) -> Job | None:
+        """None where the run has gone on since it was asked to: a button pressed twice must not undo its new steps."""
         if kind == "resume":
-            step = payload.get("from")
-            return self.studio.resume(str(payload.get("run")), None if step is None else int(step))
+            run, step = self.workspace.run(str(payload.get("run"))), payload.get("from")
+            if _begun_since(run, at):
+                self.server.say(request_id, {"done": True, "run": run.name})
+                return None
+            return self.studio.resume(run.name, None if step is None else int(step))
         stage, knobs, inputs = str(payload.get("stage")), payload.get("config") or {}, payload.get("inputs") or {}
         return self.studio.start(stage, knobs, inputs, str(payload.get("by") or ""), payload.get("fit") is True)
 
@@ -241,6 +245,17 @@ def _last_answers(path: Path) -> dict[str, tuple[bool, bool]]:
         records, offset, _ = tail_json(path, before)
         found |= {str(each.get("id")): (bool(each.get("done")), bool(each.get("begun"))) for each in records}
     return found
+
+
+def _begun_since(run: Run, at: float) -> bool:
+    offset, before = 0, -1
+    while before != offset:
+        before = offset
+        found = run.events(before)
+        offset = found.offset
+        if any(isinstance(event, Started) and began > at for event, began in found.events):
+            return True
+    return False
 
 
 def _left_behind(begun: bool, age: float) -> Busy:

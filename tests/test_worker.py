@@ -15,7 +15,7 @@ import pytest
 from folders import make
 
 from lab.errors import Busy, PromptTooLong
-from lab.events import Step
+from lab.events import Started, Step
 from lab.journal import append_json
 from lab.loading import load
 from lab.serve import _newest, twins
@@ -157,6 +157,26 @@ def test_people_are_served_by_the_policy_in_training_and_a_killed_run_goes_on(la
     assert run.adapter.is_dir()
 
 
+def starts(run):
+    """The step that a run began at, each time that it did."""
+    return [event.step for event, _ in run.events().events if isinstance(event, Started)]
+
+
+def test_a_run_that_was_asked_twice_to_go_back_while_another_was_trained_does_so_once(lab):
+    reward = lab.ask("run", {"stage": "reward", "config": {"epochs": 1, "normalise_over": 16, "tokens": 8}})["run"]
+    short = {"stage": "ppo", "config": PPO | {"steps": 12}, "inputs": {"reward": reward}}
+    run = lab.workspace.run(lab.ask("run", short)["run"])
+    lab.until(lambda: run.status() == "done")
+    lab.ask("run", short | {"config": PPO | {"steps": 8}})
+    twice = [lab.store.ask("resume", {"run": run.name, "from": 10}) for _ in range(2)]
+    for request in twice:
+        assert lab.until(lambda request=request: (lab.workspace.answer(request) or {}).get("run")) == run.name
+    lab.until(lambda: lab.workspace.worker()["busy"] is None and run.status() == "done")
+    assert starts(run) == [0, 10]
+    assert lab.ask("resume", {"run": run.name, "from": 10})["run"] == run.name
+    lab.until(lambda: starts(run) == [0, 10, 10] and run.status() == "done")
+
+
 def left_over(tmp_path, hours=0.0):
     """(answers by name, orders in line) of a worker that starts so many hours after four requests were made."""
     workspace = Workspace(tmp_path / "w")
@@ -227,7 +247,7 @@ def test_a_store_that_is_busy_is_read_again_later_and_ends_neither_run_nor_worke
     assert not asked and worker.seen == 0
     worker.looked = 0.0
     worker.look()
-    assert asked == [("a", "chat", {})] and worker.seen == 1
+    assert asked == [("a", "chat", {}, 0.0)] and worker.seen == 1
 
 
 def test_a_conversation_that_has_grown_too_long_loses_its_oldest_turns():

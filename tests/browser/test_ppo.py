@@ -8,6 +8,7 @@ import pytest
 
 from lab.config import Ppo
 from lab.events import Finished, Sample, Step, Warned
+from lab.journal import append_json
 from lab.store import Store
 from lab.workspace import Workspace
 
@@ -60,6 +61,25 @@ def test_a_running_run_is_paused_stepped_and_stopped_by_the_keyboard_alone(run, 
     state(page, "stopped")
     assert page.locator(f"{DESK} .desk-orders button", has_text="Resume").is_visible()
     assert page.locator(f"{DESK} .lab-told").inner_text() == ""
+
+
+def test_going_back_is_not_asked_again_before_the_model_has_answered(app, run, visit):
+    run.checkpoint(2)
+    run.write(Finished(5, "stopped", {}))
+    page = visit("ppo")
+    state(page, "stopped")
+    page.route("**/lab/ppo-order", lambda route: route.fulfill(json={"request": "in line", "said": "Asked for."}))
+    press(page, "Roll back to")
+    page.get_by_text("Asked for.").wait_for()
+    for _ in range(3):
+        with page.expect_response("**/lab/ppo-desk"):
+            pass
+        assert page.locator(f"{DESK} [data-order=back]").is_disabled()
+        assert page.locator(f"{DESK} [data-order=resume]").is_disabled()
+    refused = {"code": "E_BUSY", "message": "The run is going on already."}
+    append_json(Workspace(app.workspace).served, {"id": "in line", "done": True, "error": refused})
+    page.wait_for_selector(f"{DESK} [data-order=back]:enabled")
+    assert page.locator(f"{DESK} [data-order=resume]").is_enabled()
 
 
 def test_a_knob_moves_while_it_runs_and_a_value_out_of_range_is_refused_in_words(run, visit):

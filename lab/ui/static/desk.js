@@ -8,7 +8,7 @@ function desk(options) {
   const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
   const settings = make("details", "desk-settings"), forms = new Map(Object.entries(props.schema).map(([kind, records]) => [kind, form(records)])), lead = make("p", "desk-lead", options.lead), warnings = make("section", "warnings");
-  let run = null, request = null, chosen = "", seen = "", kind = stage;
+  let run = null, request = null, giving = false, chosen = "", seen = "", kind = stage;
 
   picker.setAttribute("aria-label", "Which run to look at");
   picker.addEventListener("change", () => { chosen = picker.value; look(); });
@@ -129,11 +129,17 @@ function desk(options) {
       ["interrupted", "stopped", "failed"].includes(status) && "resume", back.length && stage === "ppo" && "back",
     ].filter(Boolean);
     const key = wanted.join() + (wanted.includes("back") ? back.join() : "");
-    if (orders.dataset.key === key) return;
+    if (orders.dataset.key === key) return lockOrders();
     const focused = document.activeElement?.dataset?.order;
     orders.dataset.key = key;
     fill(orders, wanted.map((each) => (each === "back" ? backOrder(back) : orderButton(each))));
     if (focused) (orders.querySelector(`[data-order="${focused}"]`) ?? orders.querySelector("button"))?.focus();
+    lockOrders();
+  }
+
+  // Whoever has asked for it waits: what is asked twice, meanwhile, can only be a slip.
+  function lockOrders() {
+    for (const node of orders.querySelectorAll("[data-order=resume], [data-order=back]")) node.disabled = giving || Boolean(request);
   }
 
   function orderButton(order) {
@@ -159,13 +165,17 @@ function desk(options) {
   }
 
   async function give(node, body) {
-    follow(await told.run(node, `${stage}-order`, { run: run.name, ...body }));
+    giving = true;
+    const found = await told.run(node, `${stage}-order`, { run: run.name, ...body });
+    giving = false;
+    follow(found);
   }
 
   // What an order has led to: another run to look at, or a request that the worker has not taken up yet.
   function follow(found) {
     if (found?.run) chosen = found.run;
     else if (found?.request) request = found.request;
+    lockOrders();
     round();
   }
 
