@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
 
 from lab.journal import append_json
+from lab.ui.feed import LOST
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.pool import read_pool
 from lab.ui.rank.desk import Desk
 from lab.ui.supervisor import Supervisor
+from lab.workspace import MOST_ANSWERS
 
 
 @pytest.fixture
@@ -19,6 +22,19 @@ def office(tmp_path):
     made = Office(tmp_path, worker=Supervisor(tmp_path))
     yield made
     made.close()
+
+
+@pytest.fixture
+def office_with_worker(tmp_path):
+    """An office whose worker is a living process that never answers."""
+    silent = (sys.executable, "-c", "import time; time.sleep(600)")
+    made = Office(tmp_path, worker=Supervisor(tmp_path, command=silent))
+    yield made
+    made.close()
+
+
+def answer(office, request: str) -> None:
+    append_json(office.workspace.served, {"id": request, "done": True, "texts": ["a", "b", "c", "d"]})
 
 
 def made_ahead(feed, pool, count: int) -> list:
@@ -55,6 +71,41 @@ def test_a_prompt_that_somebody_typed_is_kept_once_it_is_answered_and_not_asked_
     office.feed.view(item)
     assert [text for _, text, source in office.store.prompts() if source == "own"] == ["Mine?"]
     assert office.feed.prompts.next("own")[0] == "Mine?", "and with no other it may come back"
+
+
+def test_what_was_asked_before_there_was_a_worker_is_asked_again_of_the_one_that_came_too_late(office_with_worker):
+    office, feed = office_with_worker, office_with_worker.feed
+    item = feed.advance("tabone000", read_pool({}))
+    first = item.request
+    office.worker.start()
+    feed.view(item)
+    assert item.request == first, "it may still be answered"
+    item.asked -= LOST + 1
+    feed.view(item)
+    assert item.request != first and item.worker == office.worker.pid
+    answer(office, item.request)
+    time.sleep(2 * LOOK_EVERY)
+    assert feed.view(item)["comparison"]
+
+
+def test_an_answer_that_has_been_forgotten_is_asked_for_again(office_with_worker):
+    office, feed = office_with_worker, office_with_worker.feed
+    office.worker.start()
+    held = feed.advance("tabone000", read_pool({}))
+    ahead = made_ahead(feed, held.pool, 2)[0]
+    before = {each.id: each.request for each in (held, ahead)}
+    for request in (*before.values(), *(f"other {number}" for number in range(MOST_ANSWERS))):
+        answer(office, request)
+    time.sleep(2 * LOOK_EVERY)
+    for item in (held, ahead):
+        feed.view(item)
+        assert item.request == before[item.id], "the model may just be slow"
+        item.asked -= LOST + 1
+        feed.view(item)
+        assert item.request != before[item.id]
+    before = held.request
+    feed.view(held)
+    assert held.request == before, "once"
 
 
 @pytest.mark.parametrize("choice", ["both", "own", "built-in"])

@@ -24,7 +24,7 @@ AHEAD = 2
 # Browser tabs and open prompts that are remembered; the oldest are forgotten, and their comparison stays on disk.
 TABS, ITEMS = 500, 2000
 # A new worker takes up what its predecessor left unanswered for two minutes; older requests are asked again here.
-LOST = 125.0
+LOST = 125.0  # seconds
 
 
 @dataclass(slots=True)
@@ -149,16 +149,16 @@ class Feed:
         answer = self.office.answer(item.request)
         if answer is not None:
             refuse(answer)
-        if (answer is None or not answer.get("done")) and self._lost(item):
+        if (answer is None or not answer.get("done")) and self._lost(item, answer):
             self._ask(item)
         return answer
 
-    def _lost(self, item: Item) -> bool:
-        """Whether another worker than the one that was asked is ready by now."""
+    def _lost(self, item: Item, answer: dict[str, Any] | None) -> bool:
+        """Whether nobody will answer any more: the worker is another one by now, or its answer has come and was
+        forgotten behind thousands of others."""
         now = self.office.worker.pid
-        return (
-            now is not None and item.worker is not None and now != item.worker and time.monotonic() - item.asked > LOST
-        )
+        waited = time.monotonic() - item.asked > LOST
+        return now is not None and waited and (now != item.worker or answer is None)
 
     def _ask(self, item: Item) -> None:
         pool = item.pool
