@@ -10,7 +10,7 @@ import torch
 
 from lab.config import PRECISIONS
 from lab.errors import BadInput
-from lab.memory import GIB, Facts, Knobs, facts_of, foretell, is_lean, room_of, total
+from lab.memory import GIB, Facts, Knobs, facts_of, foretell, held_here, is_lean, room_of, total
 
 CARDS = (8, 12, 16, 24)
 RUN = ("microbatch", "checkpointing", "optimizer", "value_model", "batch", "minibatch", "tokens")
@@ -113,9 +113,13 @@ def foretell_request(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def table(facts: Facts, knobs: Knobs, fitted: bool = False) -> dict[str, Any]:
-    """Rows, peak, room, sentence and turns of PPO on this machine."""
+    """Rows, peak, room, sentence and turns of PPO on this machine.
+
+    The rows count a base and CUDA itself, so the room is what is free and what this process holds: the worker answers
+    with its base loaded, the one that is asked about or one that makes way for it.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    room = room_of(device)
+    room = room_of(device) + held_here(device)
     before = total(foretell(facts, "ppo", knobs, device), device)
     found, turns, fits = fit(facts, "ppo", knobs, device, room)
     rows = foretell(facts, "ppo", found if fitted else knobs, device)
@@ -136,7 +140,7 @@ def on_card(facts: Facts, stage: str, knobs: Knobs, size: int) -> str:
 
 
 def _sentence(facts: Facts, peak: int, room: int, turns: list[Turn], fits: bool) -> str:
-    words = f"PPO with {facts.name} needs about {peak / GIB:.1f} GiB; {room / GIB:.1f} GiB are free here"
+    words = f"PPO with {facts.name} needs about {peak / GIB:.1f} GiB; {room / GIB:.1f} GiB are there for it"
     if not turns:
         return f"{words}: it fits."
     if not fits:

@@ -27,6 +27,7 @@ from lab.logprobs import CHUNK
 
 GIB = 2**30
 CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
+LIBRARIES = round(0.3 * GIB)  # of a process that has imported them and holds no model
 SPARE = 1.08  # of what a GPU's allocator holds beyond what is asked for
 NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
 ROWS, COLUMNS = 2, 32  # of the batch that counts what is kept
@@ -327,9 +328,26 @@ def _keys(facts: Facts, width: int) -> int:
 
 
 def room_of(device: str) -> int:
-    """Bytes that are free now: of the GPU, or of the computer's memory."""
+    """Bytes that are free for this process now: of the GPU, or of the computer's memory.
+
+    On a GPU the blocks count as free that PyTorch keeps after their tensors are gone: it uses them again.
+    """
     if device == "cuda":
-        return torch.cuda.mem_get_info()[0]
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     import psutil
 
     return psutil.virtual_memory().available
+
+
+def held_here(device: str) -> int:
+    """Bytes that this process takes of the room and the table counts again: its base above all.
+
+    On a GPU its tensors and CUDA itself. On a CPU what is resident, without mapped files, which count as available, and
+    without what the libraries take themselves.
+    """
+    if device == "cuda":
+        return torch.cuda.memory_allocated() + CONTEXT
+    import psutil
+
+    info = psutil.Process().memory_info()
+    return max(0, info.rss - getattr(info, "shared", 0) - LIBRARIES)
