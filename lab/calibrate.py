@@ -12,6 +12,7 @@ from lab.events import Event, Warned
 from lab.fit import Turn, fit, knobs_of, turned
 from lab.memory import GIB, Facts, Knobs, facts_from, foretell, room_of, total
 from lab.models import Roles
+from lab.shortage import with_smaller_microbatches
 
 LIKE = MappingProxyType({"sft": "sft", "reward": "reward", "dpo": "dpo", "ppo": "ppo", "rloo": "ppo", "grpo": "ppo"})
 WORTH_IT = 1 / 8  # of the free memory: a run that takes less cannot run out of it, whatever the forecast is worth
@@ -67,7 +68,7 @@ def check(roles: Roles, role: str, stage: str, config: Any, lengths: dict[str, i
     if LIKE[stage] != "ppo":
         return
     phases = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in ("rollout", "score", "update")}
-    measured, size = peak.with_smaller_microbatches(
+    measured, size = with_smaller_microbatches(
         lambda size: peak.rehearse(roles, role, replace(knobs, microbatch=size)), knobs.microbatch
     )
     if size < knobs.microbatch:

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 
 import torch
 
-from lab import losses
+from lab import logprobs, losses
 from lab.config import Compare
 from lab.errors import NoRows
 from lab.events import Event, Finished, Progress, Sample, Started
 from lab.generate import sample
 from lab.models import Roles
 from lab.rollout import Cast
+from lab.shortage import in_parts
 from lab.steps import as_dict, step_seed
 from lab.text import Asked, batch_of
 
 Judge = Callable[[str, str, bool], float]
-_GROUP = 32
+_GROUP, _READ = 32, 8  # prompts that are answered together, and answers that are read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +77,27 @@ def answers(
     return Answers(ids, [roles.text.decode(i) for i in ids], [i[-1] in stops for i in ids], scores.amax(0), kl)
 
 
-@torch.no_grad()
 def _answer(
     roles: Roles, cast: Cast, role: str, group: list, config: Compare, seed: int
 ) -> tuple[list[list[int]], torch.Tensor, torch.Tensor]:
     """Responses, their scores [n] (0 without a reward model) and exact KL [n] to the reference."""
     ids = sample(roles, role, group, tokens=config.tokens, temperature=config.temperature, seed=seed)
-    batch = batch_of(group, ids, roles.text.pad_id).to(roles.device)
-    policy = roles.logits(roles.hidden(role, batch)[:, :-1])
-    reference = roles.logits(roles.hidden(cast.reference, batch)[:, :-1])
-    kl = losses.masked_sum(losses.exact_kl(policy, reference, config.temperature), batch.mask, dim=1).cpu()
+    rows = list(zip(group, ids, strict=True))
+    parts, _ = in_parts(lambda some: _read(roles, cast, role, some, config), rows, _READ)
+    scores, kl = (torch.cat(column) for column in zip(*parts, strict=True))
+    return ids, scores, kl
+
+
+@torch.no_grad()
+def _read(roles: Roles, cast: Cast, role: str, rows: Sequence, config: Compare) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores [n] and exact KL [n] of prompts with their responses."""
+    batch = batch_of(*zip(*rows, strict=True), roles.text.pad_id).to(roles.device)
+    policy, reference = (roles.hidden(each, batch)[:, :-1] for each in (role, cast.reference))
+    read = logprobs.read(roles, policy, reference, batch.responses, batch.mask, config.temperature)
+    kl = read[2].sum(1).cpu()
     if cast.reward not in roles.heads:
-        return ids, torch.zeros(len(ids)), kl
-    return ids, (cast.scale.gain * roles.raw_scores(batch, cast.reward) + cast.scale.bias).cpu(), kl
+        return torch.zeros(len(rows)), kl
+    return (cast.scale.gain * roles.raw_scores(batch, cast.reward) + cast.scale.bias).cpu(), kl
 
 
 def win_rate(ours: Answers, theirs: Answers, prompts: Sequence[Asked], judge: Judge | None = None) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from lab import decode
 from lab.errors import NotFinite
 from lab.models import Roles
+from lab.shortage import with_smaller_microbatches
 
 BLOCK = 64  # of the vocabulary: the sum to a drawn place is taken over blocks, then within one
 
@@ -20,27 +21,47 @@ def sample(
     roles: Roles, role: str, prompts: Sequence[Sequence[int]], *, tokens: int, temperature: float = 1.0, seed: int = 0
 ) -> list[list[int]]:
     """One response for each prompt, as ids with their end token where there is one."""
-    responses: list[list[int]] = [[] for _ in prompts]
-    for rows, drawn in stream(roles, role, prompts, tokens=tokens, temperature=temperature, seed=seed):
-        for row, token in zip(rows, drawn, strict=True):
-            responses[row].append(token)
-    return responses
+    return sample_within(roles, role, prompts, len(prompts), tokens=tokens, temperature=temperature, seed=seed)[0]
+
+
+def sample_within(
+    roles: Roles, role: str, prompts: Sequence[Sequence[int]], together: int, *, tokens: int, **chance: float
+) -> tuple[list[list[int]], int]:
+    """The same answers, at most so many prompts `together`, and how many went: half as many where memory runs out."""
+
+    def said(size: int) -> list[list[int]]:
+        responses: list[list[int]] = [[] for _ in prompts]
+        for first in range(0, len(prompts), size):
+            some = prompts[first : first + size]
+            for rows, drawn in stream(roles, role, some, tokens=tokens, first=first, **chance):
+                for row, token in zip(rows, drawn, strict=True):
+                    responses[first + row].append(token)
+        return responses
+
+    return with_smaller_microbatches(said, max(1, together))
 
 
 @torch.no_grad()
 def stream(
-    roles: Roles, role: str, prompts: Sequence[Sequence[int]], *, tokens: int, temperature: float = 1.0, seed: int = 0
+    roles: Roles,
+    role: str,
+    prompts: Sequence[Sequence[int]],
+    *,
+    tokens: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+    first: int = 0,
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yields, a token at a time, the rows that still speak and the id that each said; temperature 0 takes the top id.
 
-    Finished rows leave the batch. Each row draws from a stream of its own, made from the seed and its number, so an
-    answer does not depend on what else is in the batch. The generation settings that ship with a model are not
-    consulted: what is sampled is what is scored. Raises NotFinite when the model's output is not.
+    Finished rows leave the batch. Each row draws from a stream of its own, made from the seed and its number, counted
+    from `first`, so an answer does not depend on what else is in the batch. The generation settings that ship with a
+    model are not consulted: what is sampled is what is scored. Raises NotFinite when the model's output is not.
     """
     if not prompts:
         return
     speaker = _speaker(roles, role, prompts, tokens)
-    chances = [Random(f"{seed} {row}") for row in range(len(prompts))]
+    chances = [Random(f"{seed} {first + row}") for row in range(len(prompts))]
     alive, stops = list(range(len(prompts))), frozenset(roles.text.eos_ids)
     logits = speaker.start()
     for said in range(1, tokens + 1):

@@ -1,13 +1,12 @@
-"""The peak of memory of a piece of work, measured, and going on with smaller micro-batches when memory runs out."""
+"""The peak of memory of a piece of work, measured."""
 
 from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import TypeVar
 
 import torch
 
@@ -15,10 +14,7 @@ from lab import logprobs
 from lab.generate import stream
 from lab.memory import Knobs
 from lab.models import Roles
-from lab.rollout import Part
 from lab.text import batch_of
-
-T = TypeVar("T")
 
 
 class Peak:
@@ -102,39 +98,3 @@ def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
     for parameter in learning:
         parameter.requires_grad_(True)
     return found
-
-
-def with_smaller_microbatches(
-    work: Callable[[int], T], microbatch: int, reset: Callable[[], None] = lambda: None
-) -> tuple[T, int]:
-    """What work(microbatch) returns, and the size that it went with: halved each time memory runs out, down to 1.
-
-    The work cuts the same minibatch in smaller parts, so the optimizer's batch does not change. `reset` undoes what a
-    broken attempt left, such as gradients of its first parts. At 1 the error goes on to the caller.
-    """
-    while True:
-        try:
-            return work(microbatch), microbatch
-        except (torch.OutOfMemoryError, RuntimeError) as problem:
-            if microbatch == 1 or not ran_out(problem):
-                raise
-        # Outside the except block: the error's traceback holds the tensors of the attempt.
-        reset()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        microbatch = max(1, microbatch // 2)
-
-
-def cut(parts: Sequence[Part], microbatch: int) -> list[Part]:
-    """The same rows at the same width in parts of at most that many: what a smaller micro-batch goes through."""
-    found = []
-    for part in parts:
-        places = torch.arange(len(part.rows), device=part.rows.device)
-        found += [Part(part.rows[some], part.batch.rows(some)) for some in places.split(microbatch)]
-    return found
-
-
-def ran_out(problem: BaseException) -> bool:
-    """Whether an error says that memory ran out: PyTorch has a class for GPUs, for a CPU only words."""
-    return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)

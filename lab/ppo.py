@@ -16,8 +16,7 @@ from lab.errors import NoRows, NotFound
 from lab.events import Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
-from lab.peak import cut
-from lab.rollout import Cast, Part, Rollout, check_same_as_reference, measure, values_of
+from lab.rollout import Cast, Part, Rollout, check_same_as_reference, cut, measure, values_of
 from lab.samples import of_rollout
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed

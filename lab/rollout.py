@@ -109,6 +109,15 @@ def parts_of(batch: Batch, config: Ppo) -> tuple[tuple[Part, ...], ...]:
     return tuple(found)
 
 
+def cut(parts: Sequence[Part], microbatch: int) -> list[Part]:
+    """The same rows at the same width in parts of at most that many: what a smaller micro-batch goes through."""
+    found = []
+    for part in parts:
+        places = torch.arange(len(part.rows), device=part.rows.device)
+        found += [Part(part.rows[some], part.batch.rows(some)) for some in places.split(microbatch)]
+    return found
+
+
 @torch.no_grad()
 def measure(
     roles: Roles,

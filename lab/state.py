@@ -12,8 +12,8 @@ from torch.nn.utils import clip_grad_norm_
 from lab.errors import Damaged
 from lab.events import Warned
 from lab.models import Roles, copy_weights
-from lab.peak import with_smaller_microbatches
 from lab.quantised import needs_bitsandbytes
+from lab.shortage import with_smaller_microbatches
 
 T = TypeVar("T")
 

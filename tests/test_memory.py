@@ -18,8 +18,9 @@ from lab.events import Warned
 from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
 from lab.memory import COMPARED, GIB, Knobs, Row, facts_from, facts_of, foretell, total
-from lab.peak import cut, measured, rehearse, with_smaller_microbatches
-from lab.rollout import parts_of
+from lab.peak import measured, rehearse
+from lab.rollout import cut, parts_of
+from lab.shortage import with_smaller_microbatches
 from lab.studio import Studio
 from lab.text import batch_of
 from lab.workspace import Workspace

@@ -20,8 +20,8 @@ from lab.events import Step
 from lab.generate import sample
 from lab.loading import load
 from lab.models import Roles
-from lab.peak import with_smaller_microbatches
 from lab.rollout import Cast
+from lab.shortage import with_smaller_microbatches
 from lab.text import Asked
 
 SHAPES = ("0.5B", "1.5B", "7B")

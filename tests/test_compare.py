@@ -1,0 +1,76 @@
+"""A comparison reads its answers in small parts, and its figures are those of reading them whole."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import pytest
+import torch
+
+from lab import compare, losses
+from lab.config import Compare
+from lab.generate import sample
+from lab.loading import load
+from lab.models import Roles
+from lab.rollout import Cast, Scale
+from lab.text import batch_of
+
+CAST = Cast(scale=Scale(2.0, -1.0))
+CONFIG = Compare(count=8, tokens=24)
+TEXTS = [f"{number} and what does a penguin eat?" for number in range(32)]
+
+
+@pytest.fixture(scope="module")
+def roles():
+    found = load("tiny", device="cpu")
+    found.add("reward", like="sft")
+    found.head("reward")
+    found.add("policy")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in found.weights("policy").values():
+            weight.add_(0.2 * torch.randn_like(weight))
+    return found
+
+
+@torch.no_grad()
+def whole(roles, role, prompts, ids):
+    """Scores and exact KL of all rows at once, from all logits of both policies."""
+    batch = batch_of(prompts, ids, roles.text.pad_id)
+    policy, reference = (roles.logits(roles.hidden(each, batch)[:, :-1]) for each in (role, CAST.reference))
+    kl = losses.masked_sum(losses.exact_kl(policy, reference, CONFIG.temperature), batch.mask, dim=1)
+    return 2.0 * roles.raw_scores(batch) - 1.0, kl
+
+
+def test_scores_and_kl_are_those_of_all_answers_read_whole(roles):
+    prompts = [roles.text.prompt_ids(text) for text in TEXTS]
+    ids, *found = compare._answer(roles, CAST, "policy", prompts, CONFIG, seed=3)
+    assert ids == sample(roles, "policy", prompts, tokens=24, temperature=CONFIG.temperature, seed=3)
+    for mine, expected in zip(found, whole(roles, "policy", prompts, ids), strict=True):
+        assert torch.allclose(mine, expected, rtol=1e-2, atol=2e-2)
+    assert found[1].min() > 0.1
+
+
+def test_the_logits_of_a_group_are_never_held_whole(roles, monkeypatch):
+    prompts, ids = [roles.text.prompt_ids(text) for text in TEXTS], [[7] * 72] * len(TEXTS)
+    monkeypatch.setattr(compare, "sample", lambda *_, **__: ids)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as found:
+        compare._answer(roles, CAST, "policy", prompts, CONFIG, seed=3)
+    events = (each for each in found.profiler.kineto_results.events() if each.name() == "[memory]")
+    peak = max(accumulate(each.nbytes() for each in sorted(events, key=lambda each: each.start_ns())))
+    assert peak < 1.5 * 4 * len(ids) * 72 * 4096
+
+
+def test_memory_that_runs_out_leaves_the_figures_as_they_are(roles, monkeypatch):
+    prompts, real = [roles.text.prompt_ids(text) for text in TEXTS], Roles.hidden
+    expected = compare._answer(roles, CAST, "policy", prompts, CONFIG, seed=3)
+
+    def short(self, role, batch, only=None):
+        if len(batch.ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(self, role, batch, only)
+
+    monkeypatch.setattr(Roles, "hidden", short)
+    ids, *found = compare._answer(roles, CAST, "policy", prompts, CONFIG, seed=3)
+    assert ids == expected[0]
+    assert all(torch.allclose(a, b, rtol=1e-2, atol=2e-2) for a, b in zip(found, expected[1:], strict=True))
