@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.errors import BadInput, BadText, NotFound
 from lab.store import Ranking
-from lab.ui import desk, remedies
+from lab.ui import bringing, desk, remedies
 from lab.ui.curves import PLOTLY, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.live import Live
@@ -29,6 +29,7 @@ def page(office: Office) -> None:
     desk.serve(office, stage)
     remedies.serve(office, stage)
     serve_curves(office, tracks)
+    bringing.serve(office)
     office.action("reward-facts", lambda body, _: found(office, desk.track_of(office, stage, body)))
     office.action("reward-score", lambda body, _: score(office, body))
     office.action("reward-exclude", lambda body, _: exclude(office, body))

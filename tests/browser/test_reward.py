@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lab.events import Finished, Step, Warned
@@ -102,3 +104,28 @@ def test_a_warning_stands_on_the_page_as_text_with_its_remedy(app, visit):
         card.get_by_role("button", name="Rank more").click()
         assert page.locator("#tab-rank-button").get_attribute("aria-selected") == "true"
         assert page.evaluate("() => window.__x === undefined")
+
+
+def test_rankings_of_a_file_are_looked_at_and_then_added_once(app, visit, tmp_path):
+    rows = [{"prompt": f"Why {number}? {HOSTILE}", "chosen": "Because.", "rejected": "No."} for number in range(3)]
+    file = tmp_path / "preferences.jsonl"
+    file.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "Alike?", "chosen": "Same.", "rejected": "Same."}])))
+    before = len(app.rankings())
+    page = visit("reward")
+    page.evaluate("() => document.querySelectorAll('#reward-desk details').forEach((each) => { each.open = true })")
+    bring = page.locator("#reward-desk .bring")
+    for said in ("3 rankings were added", "0 rankings were added, 3 were here already"):
+        bring.get_by_label("File of rankings").set_input_files(file)
+        bring.get_by_text("preferences.jsonl: 3 rankings").wait_for()
+        assert "of no use: 1" in bring.inner_text() and "Row 4:" in bring.inner_text()
+        bring.get_by_role("button", name="Add them").click()
+        bring.get_by_text(said).wait_for()
+        assert not bring.get_by_role("button", name="Add them").is_visible()
+        assert len(app.rankings()) == before + 3
+    file.write_text("\n".join(json.dumps({"prompt": "Why?", "response": "So."}) for _ in range(3)))
+    bring.get_by_label("File of rankings").set_input_files(file)
+    bring.get_by_text("which ranks nothing").wait_for()
+    assert page.evaluate("() => window.__x === undefined")
+    with Store(app.workspace / "lab.db") as store:  # so that no other test counts them
+        for number, each in enumerate(each for each in store.rankings() if each.rater == "imported"):
+            store.withdraw(f"taken back {number}", each.seq)

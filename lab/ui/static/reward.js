@@ -1,7 +1,15 @@
 // The Reward page's desk: one button, the verdict in words, and the next step.
 const raters = make("select"), verdict = make("section", "verdict"), extra = make("details", "desk-settings"), holder = make("div", "form-grid");
 holder.append(labelled("Whose rankings", raters, "Simulated raters are never mixed with people unless you choose everybody."));
-extra.append(make("summary", "", "Rankings to learn from"), holder);
+const bring = make("div", "bring host-only"), chooser = make("input", ""), about = make("p", ""), why = make("ul", "sft-reasons"), brought = teller();
+const chooseFile = button("Add rankings of a file", () => chooser.click()), addThem = button("Add them", () => add(), "lab-main");
+let file = null;
+Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz", hidden: true });
+chooser.setAttribute("aria-label", "File of rankings");
+chooser.addEventListener("change", () => chooser.files[0] && send(chooser.files[0]));
+fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought, about, why);
+extra.append(make("summary", "", "Rankings to learn from"), holder, bring);
+offer(null);
 
 desk({
   stage: "reward", start: "Train the reward model", extra,
@@ -12,6 +20,31 @@ desk({
 });
 verdict.setAttribute("aria-live", "polite");
 root.insertBefore(verdict, root.children[1]);
+
+// What a file would bring is said before any of it is stored.
+async function send(chosen) {
+  offer(null);
+  brought.tell(`Reading ${chosen.name}.`);
+  try {
+    file = (await upload(chosen)).path;
+    const found = await brought.run(chooseFile, "bring-look", { file });
+    if (found) offer(found, chosen.name);
+  } catch (error) {
+    brought.tell(`${chosen.name} could not be sent: ${error.message}`, true);
+  }
+  chooser.value = "";
+}
+
+function offer(found, name) {
+  addThem.hidden = about.hidden = why.hidden = !found;
+  if (!found) return;
+  write(about, `${name}: ${found.count} rankings, read as ${found.format}${found.left ? `; of no use: ${found.left}` : ""}.`);
+  fill(why, found.reasons.map((reason) => make("li", "", reason)), found.left > found.reasons.length && make("li", "", `and ${found.left - found.reasons.length} more`));
+}
+
+async function add() {
+  if (await brought.run(addThem, "bring-add", { file })) offer(null);
+}
 
 function show(found) {
   const names = Object.entries(found.raters), key = JSON.stringify(names);

@@ -1,0 +1,51 @@
+"""Rankings that other tools wrote, brought in by the host: a look at the file first, then all that it has of use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab.errors import BadFile, NoRows
+from lab.exchange import import_file
+from lab.formats import Imported
+from lab.formats import read as read_file
+from lab.ui.office import Office
+from lab.ui.sft import REASONS, uploaded
+
+MOST = 20_000
+RATER = "imported"
+
+
+def serve(office: Office) -> None:
+    office.action("bring-look", lambda body, _: look(body))
+    office.action("bring-add", lambda body, _: add(office, body))
+
+
+def look(body: dict[str, Any]) -> dict[str, Any]:
+    """What a file would bring, and every row that stays behind, with its number and the reason."""
+    found = readable(body)
+    count = sum(len(each.candidates) > 1 for each in found.records)
+    if not count:
+        raise NoRows("The file shows one answer to each prompt, which ranks nothing. The SFT page can imitate them.")
+    return {"format": found.format, "count": count, "left": len(found.rejected), "reasons": reasons(found)}
+
+
+def add(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """Stores them. Those that the workspace has already are not stored again."""
+    readable(body)
+    found = import_file(office.store, uploaded(body.get("file")), rater=RATER)
+    here = f", {found.already} were here already" if found.already else ""
+    return {"said": f"{found.accepted} rankings were added{here}."}
+
+
+def readable(body: dict[str, Any]) -> Imported:
+    found = read_file(uploaded(body.get("file")))
+    if len(found.records) > MOST:
+        raise BadFile(
+            f"The file has {len(found.records):,} rows; here at most {MOST:,} are taken at a time. From a shell, "
+            "python -m lab import FILE takes any number."
+        )
+    return found
+
+
+def reasons(found: Imported) -> list[str]:
+    return [f"Row {each.line}: {each.reason}" for each in found.rejected[:REASONS]]
