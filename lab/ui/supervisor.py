@@ -36,12 +36,14 @@ class Supervisor:
         self._restarting = False
 
     def start(self) -> None:
-        """The process at once; whether it is ready stands in worker.json later."""
+        """The process at once, if none is kept alive already; whether it is ready stands in worker.json later."""
         with self._lock:
+            if self.alive and not self._stopped:
+                return
             self._stopped = False
             self._deaths.clear()
             self._spawn()
-        threading.Thread(target=self._watch, name="worker-watch", daemon=True).start()
+            threading.Thread(target=self._watch, args=(self._process,), name="worker-watch", daemon=True).start()
 
     def stop(self) -> None:
         """Ask the worker to end; kill it when it has not after five seconds."""
@@ -59,11 +61,12 @@ class Supervisor:
             process.wait(5)
 
     def restart(self) -> None:
-        """End it in order and begin again, for instance with another base."""
-        self._restarting = True
-        self.stop()
-        self._restarting = False
-        self.start()
+        """End it in order and begin again, for instance with another base. One at a time, or two would be left."""
+        with self._lock:
+            self._restarting = True
+            self.stop()
+            self._restarting = False
+            self.start()
 
     def kill(self) -> None:
         """End the worker now, in the middle of whatever it does; the watching thread starts a new one."""
@@ -121,9 +124,8 @@ class Supervisor:
             )
         _be_nice(self._process.pid)
 
-    def _watch(self) -> None:
+    def _watch(self, mine: subprocess.Popen[bytes] | Inline) -> None:
         """Until stopped: a worker that has died is started again, unless it keeps dying."""
-        mine = self._process
         while not self._stopped and self._process is mine:
             time.sleep(0.3)
             if self.alive or self._stopped:

@@ -34,6 +34,22 @@ def test_the_loaded_base_is_named_and_a_wrong_name_is_refused_in_words(visit, ap
     assert not (app.workspace / "base.json").exists() or "tiny" in (app.workspace / "base.json").read_text()
 
 
+def test_a_model_is_asked_for_once_however_often_it_is_clicked(visit):
+    page, asked = visit("model"), []
+
+    def answer_late(route) -> None:
+        asked.append(route.request.post_data)
+        page.wait_for_timeout(500)
+        route.fulfill(json={"base": "tiny"})
+
+    page.route("**/lab/model-load", answer_late)
+    page.wait_for_function("() => document.querySelector('#base .model-form input[name=base]').value")
+    button = page.locator("#base button[type=submit]")
+    button.dblclick()
+    page.get_by_text("tiny is being loaded").wait_for()
+    assert len(asked) == 1 and button.is_enabled()
+
+
 def test_a_base_that_cannot_be_found_is_refused_while_the_one_before_goes_on(visit, app):
     page = visit("model")
     page.wait_for_function(

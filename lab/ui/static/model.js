@@ -39,7 +39,10 @@ const wanted = () => ({
   fit: form.fit.checked,
 });
 
+// One at a time: a second click would load the model a second time.
 async function attempt(action, words, seconds) {
+  const buttons = form.querySelectorAll("button");
+  buttons.forEach((each) => (each.disabled = true));
   said.textContent = words;
   try {
     const found = await lab.post(action, wanted(), seconds);
@@ -48,6 +51,8 @@ async function attempt(action, words, seconds) {
   } catch (error) {
     said.textContent = error.message;
     return null;
+  } finally {
+    buttons.forEach((each) => (each.disabled = false));
   }
 }
 

@@ -1,0 +1,50 @@
+"""The worker beside the page is one process, whatever is asked of its keeper at the same moment."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import psutil
+import pytest
+
+from lab.ui.supervisor import Supervisor
+
+
+@pytest.fixture
+def supervisor(tmp_path):
+    made = Supervisor(tmp_path, command=(sys.executable, "-c", "import time; time.sleep(600)"))
+    before = children()
+    yield made
+    made.stop()
+    left = [each for each in children() if each not in before]
+    for each in left:
+        each.kill()
+    assert not left, "a worker outlived its app"
+
+
+def children() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+
+
+def at_once(*calls) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_of_two_restarts_at_once_one_worker_comes_and_it_ends_with_the_app(supervisor):
+    before = children()
+    supervisor.start()
+    first = supervisor.pid
+    at_once(supervisor.restart, supervisor.restart)
+    assert [each.pid for each in children() if each not in before] == [supervisor.pid] != [first]
+
+
+def test_a_worker_that_is_kept_alive_is_not_started_a_second_time(supervisor):
+    before = children()
+    at_once(supervisor.start, supervisor.start)
+    supervisor.start()
+    assert [each.pid for each in children() if each not in before] == [supervisor.pid]
