@@ -152,3 +152,26 @@ def pool_of(office, view: dict) -> str:
 def test_two_answers_are_shuffled_into_the_only_other_order():
     two = [Candidate("a", "sft"), Candidate("b", "sft")]
     assert reshuffled(two, random.Random(0)) == two[::-1]
+
+
+@pytest.mark.parametrize("instead", ["own", "again"])
+def test_what_a_person_is_asked_once_more_is_shown_to_nobody_else_and_comes_back_to_them(desk, office, instead):
+    view = until_due(desk)
+    first = office.store.rankings()[0].seq
+    body = {"tab": TAB, "pool": {}, "prompt": "Mine?", "key": uuid.uuid4().hex, "seq": first}
+    getattr(desk, instead)(body, RATER)
+    shown = [desk.next({"tab": "tabofanother", "pool": {}, "another": True}, "ben") for _ in range(3)]
+    assert view["item"] not in [each["item"] for each in shown]
+    assert not any(each["comparison"] for each in shown), "all new, none of them ranked before"
+    if instead == "again":
+        desk.own(body, RATER)
+        assert desk.next({"tab": TAB, "pool": {}, "another": True}, RATER)["prompt"] == "Question 0?"
+    assert desk.next({"tab": TAB, "pool": {}, "another": True}, RATER)["item"] == view["item"]
+
+
+def test_a_repeat_that_was_put_aside_comes_before_another_one_is_made(desk, office):
+    view = until_due(desk)
+    desk.own({"tab": TAB, "pool": {}, "prompt": "Mine?"}, RATER)
+    following = rank_new(desk, 60)["next"]
+    assert following["item"] == view["item"]
+    assert submit(desk, view["comparison"], as_before(desk, view))["next"]["comparison"] == ""

@@ -29,7 +29,10 @@ LOST = 125.0  # seconds
 
 @dataclass(slots=True)
 class Item:
-    """One prompt with its candidates in the order in which they are shown; `policies` stays on the server."""
+    """One prompt with its candidates in the order in which they are shown; `policies` stays on the server.
+
+    `recalled`: made from what stands in the store for one person, to whom alone it may be shown.
+    """
 
     id: str
     pool: Pool
@@ -41,6 +44,7 @@ class Item:
     asked: float = 0.0
     worker: int | None = None
     comparison: str = ""
+    recalled: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -54,6 +58,7 @@ class Feed:
         self._ready: dict[Pool, deque[Item]] = {}
         self._filling = threading.Lock()
         self._hands: OrderedDict[str, Item] = OrderedDict()
+        self._aside: OrderedDict[str, list[Item]] = OrderedDict()
         self._items: OrderedDict[str, Item] = OrderedDict()
 
     def hold(self, tab: str, pool: Pool) -> Item:
@@ -63,10 +68,18 @@ class Feed:
         return held if held is not None and held.pool == pool else self.advance(tab, pool)
 
     def advance(self, tab: str, pool: Pool) -> Item:
-        item = self._take(pool)
+        with self._lock:
+            item = self._aside[tab].pop() if self.waits(tab, pool) else None
+        item = item or self._take(pool)
         with self._lock:
             _remember(self._hands, tab, item, TABS)
         return item
+
+    def waits(self, tab: str, pool: Pool) -> bool:
+        """Whether the next one of this tab is one that it alone may see and has had in hand before."""
+        with self._lock:
+            aside = self._aside.get(tab)
+            return bool(aside) and aside[-1].pool == pool
 
     def give(self, tab: str, item: Item) -> None:
         """Put this one in a tab's hand, in place of what has been ranked there."""
@@ -74,11 +87,14 @@ class Feed:
             _remember(self._hands, tab, item, TABS)
 
     def put(self, tab: str, item: Item) -> None:
-        """Give a tab this one now; what it had in hand is kept for the next turn."""
+        """Give a tab this one now; what it had in hand is kept for the next turn, of this tab or of whoever comes."""
         with self._lock:
             held = self._hands.get(tab)
             if held is not None and held is not item:
-                self._ready.setdefault(held.pool, deque()).appendleft(held)
+                if held.recalled:
+                    _remember(self._aside, tab, [*self._aside.get(tab, []), held], TABS)
+                else:
+                    self._ready.setdefault(held.pool, deque()).appendleft(held)
             _remember(self._hands, tab, item, TABS)
 
     def own_came(self) -> None:
@@ -111,10 +127,10 @@ class Feed:
         return item
 
     def recall(self, comparison: str, pool: Pool) -> Item:
-        """An item for a comparison that stands in the store: after an undo, or to rank it again."""
+        """An item for a comparison that stands in the store: after an undo, to rank it again, or as a repeat."""
         found = self.office.store.comparison(comparison)
         policies = tuple(each.policy for each in found.candidates)
-        item = Item(uuid.uuid4().hex, pool, found.prompt, "", policies, 0, comparison=comparison)
+        item = Item(uuid.uuid4().hex, pool, found.prompt, "", policies, 0, comparison=comparison, recalled=True)
         with self._lock:
             _remember(self._items, item.id, item, ITEMS)
         return item
@@ -250,8 +266,8 @@ def known_policies(office: Office) -> list[str]:
     return ["base", "sft", *tuned, *training]
 
 
-def _remember(book: OrderedDict[str, Item], name: str, item: Item, limit: int) -> None:
-    book[name] = item
+def _remember(book: OrderedDict[str, Any], name: str, found: Any, limit: int) -> None:
+    book[name] = found
     book.move_to_end(name)
     while len(book) > limit:
         book.popitem(last=False)

@@ -53,7 +53,8 @@ class Desk:
 
     def _after(self, tab: str, pool: Pool, rater: str) -> Item:
         """What follows a ranking: something new, or now and then a ranking of one's own as if it were new."""
-        due = self.repeats.due(rater, pool.sampling.repeats) if pool.kind == "rank" else None
+        new = pool.kind == "rank" and not self.feed.waits(tab, pool)
+        due = self.repeats.due(rater, pool.sampling.repeats) if new else None
         if due is None:
             return self.feed.advance(tab, pool)
         store, rng = self.office.store, random.Random()
