@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect
+from bisect import bisect, bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time
 from typing import Any
@@ -16,7 +16,7 @@ from lab.studio import Studio
 from lab.text import Text
 
 PARTIAL_SECONDS = 0.08
-MOST_CANDIDATES, MOST_TOKENS, MOST_RESCORED = 8, 512, 256
+MOST_CANDIDATES, MOST_TOKENS, MOST_RESCORED, MOST_TURNS = 8, 512, 256, 64
 # How often an answer that another one has given already is drawn anew where answers are to be ranked: two that are the
 # same teach nothing. A policy that has only one thing to say is allowed to say it.
 REDRAWN = 2
@@ -114,7 +114,7 @@ class Server:
         if not isinstance(messages, list) or not messages:
             raise BadInput("A chat needs at least one message. Write something.")
         tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
-        turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages]
+        turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages[-MOST_TURNS:]]
         role = studio.role(str(payload.get("policy") or "sft"))
         prompt, ids, said = _newest(text, turns, tokens), [], monotonic()
         for _, drawn in stream(
@@ -185,16 +185,23 @@ def _together(
 
 
 def _newest(text: Text, turns: Sequence[dict[str, str]], room: int) -> list[int]:
-    """The ids of as much of a conversation's end as leaves room to answer: its oldest questions go first."""
-    first = 0
-    while True:
-        try:
-            return text.prompt_ids(turns[first:], room=room)
-        except PromptTooLong:
-            later = [place for place, turn in enumerate(turns) if place > first and turn["role"] == "user"]
-            if not later:
-                raise
-            first = later[0]
+    """The ids of as much of a conversation's end as leaves room to answer: its oldest questions go first.
+
+    Turning text into ids takes the worker's time from everybody, so the oldest question that fits is found by halving,
+    among the newest MOST_TURNS turns.
+    """
+    oldest = max(0, len(turns) - MOST_TURNS)
+    starts = [at for at in range(oldest, len(turns)) if not at or turns[at]["role"] == "user"] or [oldest]
+    fitting = bisect_left(starts[:-1], True, key=lambda start: _fits(text, turns[start:], room))
+    return text.prompt_ids(turns[starts[fitting] :], room=room)
+
+
+def _fits(text: Text, turns: Sequence[dict[str, str]], room: int) -> bool:
+    try:
+        text.prompt_ids(turns, room=room)
+    except PromptTooLong:
+        return False
+    return True
 
 
 def _prompt(payload: dict[str, Any]) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from lab.errors import Busy
 from lab.exchange import import_file
+from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
+from lab.ui import model
+from lab.ui.compare.arena import Arena
 from lab.ui.compare.export import PREFERENCES, rankings_file
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
@@ -44,3 +48,19 @@ def test_every_format_on_offer_is_a_file_with_its_name(office, tmp_path, format)
     rank(office, 2)
     path = rankings_file(office, {"format": format}, tmp_path)
     assert path.name == f"{format}.jsonl" and path.read_text("utf-8").count("\n") >= 2
+
+
+def test_of_an_endless_conversation_only_the_end_is_sent_to_the_worker(office):
+    said = [{"role": ("user", "assistant")[place % 2], "content": f"{place}"} for place in range(3001)]
+    Arena(office).chat({"policy": "sft", "messages": said}, "ana")
+    with pytest.raises(Busy):
+        [*reply_within(office, said)]
+    for _, _, kind, payload, _ in office.store.requests_after(0):
+        assert kind == "chat" and payload["messages"] == said[-MOST_TURNS:]
+
+
+def reply_within(office, said):
+    """The Model page's chat, whose worker is given a moment only."""
+    follow = office.follow
+    office.follow = lambda request: follow(request, 0.1)
+    return model.reply(office, said, "sft", 0.8)

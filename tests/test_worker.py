@@ -18,7 +18,7 @@ from lab.errors import Busy, PromptTooLong
 from lab.events import Started, Step
 from lab.journal import append_json
 from lab.loading import load
-from lab.serve import _newest, twins
+from lab.serve import MOST_TURNS, _newest, twins
 from lab.store import Candidate
 from lab.worker import SETTLED, Worker
 from lab.workspace import Workspace
@@ -261,6 +261,22 @@ def test_a_conversation_that_has_grown_too_long_loses_its_oldest_turns():
     assert text.tokenizer.decode(ids).count("and what is a horse for?") % 2, "it begins with a question"
     with pytest.raises(PromptTooLong):
         _newest(text, [{"role": "user", "content": "horse " * 600}], 160)
+
+
+def test_a_conversation_without_end_costs_the_worker_no_more_than_a_few_readings():
+    text, read = load("tiny", device="cpu").text, []
+
+    class Counted:
+        def prompt_ids(self, turns, room):
+            read.append(len(turns))
+            return text.prompt_ids(turns, room)
+
+    for said in ("Hi?", "and what is a horse for?"):
+        turns = [{"role": ("user", "assistant")[place % 2], "content": said} for place in range(3001)]
+        read.clear()
+        found = _newest(Counted(), turns, 160)
+        assert len(read) <= 7 and max(read) <= MOST_TURNS and found == text.prompt_ids(turns[-read[-1] :])
+    assert _newest(text, turns[1:2], 160) == text.prompt_ids(turns[1:2])
 
 
 def test_a_second_worker_is_refused_with_one_sentence(lab):

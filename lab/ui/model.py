@@ -168,8 +168,7 @@ def reply(office: Office, turns: Turns, policy: str, temperature: float) -> Iter
     said = [{"role": turn["role"], "content": plain(turn["content"])} for turn in turns]
     if not said or not said[-1]["content"].strip():
         raise EmptyPrompt("The message is empty. Write at least one word.")
-    asked = {"messages": said, "policy": policy, "temperature": float(temperature), "tokens": TOKENS}
-    for found in office.follow(office.ask("chat", asked)):
+    for found in office.follow(office.chat(policy, said, temperature=float(temperature), tokens=TOKENS)):
         yield [*turns, shown("assistant", found.get("text") or "…")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +19,7 @@ from lab.workspace import Served, Workspace
 
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
+TURNS = 64
 Action = Callable[[dict[str, Any], str], Any]
 Download = Callable[[dict[str, str], Path], Path]
 
@@ -53,6 +54,10 @@ class Office:
     def ask(self, kind: str, payload: dict[str, Any]) -> str:
         """Ask the worker for something; the id under which its answer will be found."""
         return self.store.ask(kind, payload)
+
+    def chat(self, policy: str, messages: Sequence[dict[str, str]], **more: Any) -> str:
+        """Ask a policy to go on with a conversation, as far back as the worker reads; the id of the request."""
+        return self.ask("chat", {"policy": policy, "messages": messages[-TURNS:], **more})
 
     def answer(self, request: str) -> dict[str, Any] | None:
         """The newest line that the worker wrote for a request; None while there is none."""

@@ -114,7 +114,7 @@ class Arena:
             raise BadInput("Choose a checkpoint to talk to.")
         if not isinstance(messages, list) or not messages or not all(map(is_turn, messages)):
             raise BadInput("Write something first.")
-        return {"request": self.office.ask("chat", {"policy": policy, "messages": messages, "tokens": TOKENS})}
+        return {"request": self.office.chat(policy, messages, tokens=TOKENS)}
 
     def chat_look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         found = self.office.answer(str(body.get("request", ""))) or {}
