@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from lab.errors import Busy, Forbidden
 from lab.ui.launch import only_one
 from lab.ui.office import Office
 from lab.ui.roles import COOKIE, EVERYBODY, check, is_host
+from lab.ui.routes import routes
 from lab.ui.shell import build
 from lab.ui.supervisor import Supervisor
 
@@ -78,3 +83,19 @@ def test_a_second_app_on_a_workspace_is_told_where_the_first_is(tmp_path):
 def test_a_request_without_cookies_is_a_guests(office):
     assert not office.is_host(SimpleNamespace(cookies=None))
     assert office.is_host(SimpleNamespace(cookies={COOKIE: "secret"}))
+
+
+def test_a_save_waits_behind_nobodys_question_to_the_model(office):
+    """Ninety scores are asked for, twice as many as there are threads, of a worker that never answers."""
+    client = TestClient(Starlette(routes=routes(office)))
+    with ThreadPoolExecutor(90) as crowd:
+        began = time.monotonic()
+        asked = [
+            crowd.submit(client.post, "/lab/reward-score", json={"prompt": "Why?", "response": "So."})
+            for _ in range(90)
+        ]
+        assert client.post("/lab/name", json={"name": "ana"}).json() == {"name": "ana"}
+        answers = [each.result().json() for each in asked]
+        assert time.monotonic() - began < 20
+    look = client.post("/lab/reward-score-look", json={"request": answers[0]["request"]}).json()
+    assert look["done"] is False and look["worker"]

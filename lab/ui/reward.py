@@ -13,6 +13,7 @@ from lab.ui.curves import serve as serve_curves
 from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
+from lab.ui.refusal import refuse
 from lab.ui.state import FEWEST, PAIRS
 from lab.ui.tracks import Track
 from lab.ui.verdict import facts
@@ -32,6 +33,7 @@ def page(office: Office) -> None:
     bringing.serve(office)
     office.action("reward-facts", lambda body, _: found(office, desk.track_of(office, stage, body)))
     office.action("reward-score", lambda body, _: score(office, body))
+    office.action("reward-score-look", lambda body, _: score_look(office, body))
     office.action("reward-exclude", lambda body, _: exclude(office, body))
     lead(
         "Reward model", "It reads your rankings and learns to give any answer a score. How well has it understood you?"
@@ -128,12 +130,23 @@ def exclude(office: Office, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def score(office: Office, body: dict[str, Any]) -> dict[str, Any]:
-    """What the reward model thinks of any text."""
+    """Ask what the reward model thinks of any text.
+
+    The page looks for the answer: a thread that waited for it here would be missing where rankings are saved.
+    """
     prompt, response = _text(body.get("prompt"), "prompt"), _text(body.get("response"), "answer")
     payload = {"prompt": prompt, "responses": [response], "reward": str(body.get("run") or "")}
-    answer = office.wait(office.ask("score", payload), 45)
+    return {"request": office.ask("score", payload), "done": False}
+
+
+def score_look(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """The score that was asked for, once it is there; until then what the model process does."""
+    answer = office.answer(str(body.get("request", ""))) or {}
+    refuse(answer)
+    if not answer.get("done"):
+        return {"done": False, "worker": office.worker.sentence()}
     percentiles = answer.get("percentiles")
-    return {"score": answer["scores"][0], "percentile": percentiles[0] if percentiles else None}
+    return {"done": True, "score": answer["scores"][0], "percentile": percentiles[0] if percentiles else None}
 
 
 def _text(value: Any, what: str) -> str:

@@ -16,7 +16,7 @@ EVERYBODY = frozenset(
         *(f"compare-{name}" for name in ("choices", "tally", "results", "side", "side-look", "frontier")),
         *(f"compare-{name}" for name in ("chat", "chat-look")),
         *(f"{stage}-desk" for stage in ("sft", "reward", "ppo")),
-        *("reward-facts", "reward-score", "runs-list", "runs-compare"),
+        *("reward-facts", "reward-score", "reward-score-look", "runs-list", "runs-compare"),
         *("curves", "timeline", "samples", "tokens", "state", "name"),
     }
 )

@@ -93,6 +93,20 @@ def test_an_empty_text_is_not_scored_and_says_why(trained, visit):
     page.get_by_text("The prompt is empty. Write something.").wait_for()
 
 
+def test_a_text_is_scored_by_the_reward_model_and_a_refusal_is_shown(trained, visit, visit_tuned):
+    page = visit_tuned("reward")
+    page.get_by_label("Prompt", exact=True).fill("Why?")
+    page.get_by_label("Answer", exact=True).fill("So.")
+    page.get_by_role("button", name="Score it").click()
+    page.get_by_text("of the model's own answers before PPO").wait_for()
+    assert page.locator("#reward-verdict .lab-rows tbody td").nth(1).inner_text() == "So."
+    page = visit("reward")  # whose reward model is made up, so that it cannot score
+    page.get_by_label("Prompt", exact=True).fill("Why?")
+    page.get_by_label("Answer", exact=True).fill("So.")
+    page.get_by_role("button", name="Score it").click()
+    page.locator("#reward-verdict .verdict-try .is-bad").wait_for()
+
+
 def test_a_warning_stands_on_the_page_as_text_with_its_remedy(app, visit):
     with made(app.workspace, "reward", 10) as run:
         run.write(Warned(10, "W_CHANCE", f"No better than chance {HOSTILE}", "Rank more prompts."))

@@ -104,6 +104,17 @@ function help(title, ...sentences) {
   return holder;
 }
 
+// What came of an order; of one that is only asked for (its answer says done: false), looks for the end for a minute.
+async function ended(found, look) {
+  const { request } = found;
+  for (const end = Date.now() + 60_000; found.done === false; ) {
+    if (Date.now() > end) throw new Error(`The model has not answered for a minute. ${found.worker ?? ""}`);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    found = await post(look, { request });
+  }
+  return found;
+}
+
 // Runs an order and shows what came of it beside the buttons; a refusal is shown in the server's own words.
 function teller() {
   const line = make("div", "lab-told");
@@ -114,7 +125,7 @@ function teller() {
     node.disabled = true;
     line.tell("One moment.");
     try {
-      const found = await post(action, body, 60);
+      const found = await ended(await post(action, body, 60), `${action}-look`);
       line.tell(found.said ?? done);
       return found;
     } catch (error) {
