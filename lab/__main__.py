@@ -12,7 +12,7 @@ from typing import Any
 
 from lab import allocator
 from lab import config as knobs
-from lab.errors import LabError
+from lab.errors import LabError, OutOfMemory
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except LabError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        from lab.shortage import ASKED, ran_out
+
+        if not ran_out(error):
+            raise
+        print(f"{OutOfMemory.code}: {ASKED}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Whoever read the output has closed it. What Python has still to flush at its end would be refused once more.

@@ -17,6 +17,7 @@ from lab.models import Roles
 from lab.reward import Ranked
 from lab.rollout import Cast
 from lab.samples import in_words
+from lab.shortage import in_parts
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite
 from lab.text import batch_of
@@ -68,9 +69,8 @@ def dpo(
         before, config = config, live()
         yield from changes(state.step, before, config)
         began = monotonic()
-        fitted = state.microbatch
         metrics = _learn(state, cast, _chosen(pairs, config, state.step), config)
-        yield from state.told_of_memory(fitted)
+        yield from state.told_of_memory()
         state.step += 1
         yield Step(state.step, metrics | {"time/step": monotonic() - began})
     yield from in_words(state, pinned)
@@ -78,16 +78,29 @@ def dpo(
     yield Finished(total, "done", {})
 
 
-@torch.no_grad()
 def pairs_of(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> list[Pair]:
     """Every pair of every ranking; the reference reads each response once."""
-    found = []
-    for ranked in rankings:
-        told = summed(roles, cast.reference, [ranked.prompt] * len(ranked.responses), ranked.responses).tolist()
-        for better, worse in ranked.pairs:
-            sides = ranked.responses[better], ranked.responses[worse]
-            found.append(Pair(ranked.prompt, *sides, told[better], told[worse], 1 / len(ranked.pairs)))
-    return found
+    return [pair for ranked in rankings for pair in _pairs(roles, cast, ranked)]
+
+
+@torch.no_grad()
+def _pairs(roles: Roles, cast: Cast, ranked: Ranked) -> list[Pair]:
+    def read(some: Sequence) -> list[float]:
+        return summed(roles, cast.reference, [ranked.prompt] * len(some), some).tolist()
+
+    parts, _ = in_parts(read, ranked.responses, len(ranked.responses))
+    told = [each for part in parts for each in part]
+    return [
+        Pair(
+            ranked.prompt,
+            ranked.responses[better],
+            ranked.responses[worse],
+            told[better],
+            told[worse],
+            1 / len(ranked.pairs),
+        )
+        for better, worse in ranked.pairs
+    ]
 
 
 def summed(roles: Roles, role: str, prompts: Sequence, responses: Sequence) -> torch.Tensor:

@@ -28,6 +28,7 @@
       Unsupported           E_UNSUPPORTED         something that this device or installation cannot do
       SelfCheck             E_SELF_CHECK          a check that the lab makes of itself at run time has failed
       DiskFull              E_DISK_FULL           no room left, so something was not saved
+      OutOfMemory           E_OOM                 memory that does not suffice even for the smallest part of the work
 
 `str(error)` is the message for the person: what was found, with the number; why it matters; what to do next.
 `error.code` is stable, for scripts and tests.
@@ -148,3 +149,7 @@ class SelfCheck(LabError):
 
 class DiskFull(LabError):
     code = "E_DISK_FULL"
+
+
+class OutOfMemory(LabError):
+    code = "E_OOM"

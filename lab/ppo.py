@@ -83,10 +83,11 @@ def ppo(
         asked, responses = roll_out(state, cast, prompts, config)
         rolled = monotonic()
         yield Progress("rollout", 1, 2)
-        rollout = measure(state.roles, cast, state.beta, [each.ids for each in asked], responses, config)
+        rollout = read(state, cast, [each.ids for each in asked], responses, config)
         if state.step == 0:
             check_same_as_reference(rollout.kl_exact)
         shown, scored = of_rollout(state, asked[:4], rollout), monotonic()
+        yield from state.told_of_memory()
         yield Progress("scored", 2, 2)
         learned = yield from _learn(state, cast, rollout, config)
         state.step += 1
@@ -118,8 +119,16 @@ def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo) ->
     asked = Random(seed).choices(prompts, k=config.batch)
     ids = [each.ids for each in asked]
     with allocator.passing():
-        said = sample(state.roles, cast.policy, ids, tokens=config.tokens, temperature=config.temperature, seed=seed)
+        said = state.answers(cast.policy, ids, config, seed)
     return asked, said
+
+
+def read(state: State, cast: Cast, prompts: Sequence, responses: Sequence, config: Ppo) -> Rollout:
+    """The measured rollout, in microbatches that memory suffices for: the updates go through the same ones."""
+    return state.fitting(
+        lambda size: measure(state.roles, cast, state.beta, prompts, responses, replace(config, microbatch=size)),
+        config.microbatch,
+    )
 
 
 def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[Event]:
@@ -129,9 +138,8 @@ def _learn(state: State, cast: Cast, rollout: Rollout, config: Ppo) -> Iterator[
     count = len(rollout.minibatches)
     order = [index for _ in range(config.epochs) for index in rng.sample(range(count), count)]
     for done, index in enumerate(order, 1):
-        before = state.microbatch
         seen.append(_update(state, cast, rollout.minibatches[index], rollout, config))
-        yield from state.told_of_memory(before)
+        yield from state.told_of_memory()
         yield Progress("update", done, len(order))
         if seen[-1]["kl/update"] > 1.5 * config.update_kl:
             break
@@ -202,7 +210,7 @@ def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Pp
         return []
     asked = [each.ids for each in pinned]
     said = sample(state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=1)
-    rollout = measure(state.roles, cast, state.beta, asked, said, config)
+    rollout = read(state, cast, asked, said, config)
     return of_rollout(state, pinned, rollout, pinned=True)
 
 

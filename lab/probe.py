@@ -10,6 +10,7 @@ import torch
 from lab.evaluate import Scored, interval
 from lab.losses import Groups, bt_accuracy, pair_logprob
 from lab.models import Roles
+from lab.shortage import in_parts
 from lab.text import batch_of
 
 # Each part of the rankings is drawn anew DRAWS times, since a dozen rankings are luck; all of them are there only once.
@@ -52,19 +53,20 @@ def _spread(known: Sequence[Read]) -> torch.Tensor:
     return torch.cat([states for states, _ in known]).std(0) + 1e-4
 
 
-@torch.no_grad()
 def read(roles: Roles, role: str, rankings: Sequence) -> list[Read]:
     """The states [K, h] at each response's last token, where the reward head stands, and the person's groups."""
-    found = []
-    for start in range(0, len(rankings), TOGETHER):
-        group = rankings[start : start + TOGETHER]
-        prompts = [ranked.prompt for ranked in group for _ in ranked.responses]
-        responses = [response for ranked in group for response in ranked.responses]
-        batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-        states = roles.at_end(role, batch).float().cpu()
-        parts = states.split([len(ranked.responses) for ranked in group])
-        found += [(part, ranked.groups) for part, ranked in zip(parts, group, strict=True)]
-    return found
+    parts, _ = in_parts(lambda some: _read(roles, role, some), rankings, TOGETHER)
+    return [each for part in parts for each in part]
+
+
+@torch.no_grad()
+def _read(roles: Roles, role: str, rankings: Sequence) -> list[Read]:
+    prompts = [ranked.prompt for ranked in rankings for _ in ranked.responses]
+    responses = [response for ranked in rankings for response in ranked.responses]
+    batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
+    states = roles.at_end(role, batch).float().cpu()
+    parts = states.split([len(ranked.responses) for ranked in rankings])
+    return [(part, ranked.groups) for part, ranked in zip(parts, rankings, strict=True)]
 
 
 def _point(known: Sequence[Read], unseen: Sequence[Read], count: int, seed: int) -> Point:

@@ -18,6 +18,7 @@ from lab.losses import Groups, bt_accuracy, pairs_of, plackett_luce_loss, rankin
 from lab.models import Roles
 from lab.probe import first_head, learning_curve
 from lab.rollout import Scale
+from lab.shortage import in_parts
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, step_seed
 from lab.text import Asked, batch_of
@@ -70,9 +71,8 @@ def reward(
     while state.step < total:
         before, config = config, live()
         yield from changes(state.step, before, config)
-        fitted = state.microbatch
         metrics = _learn(state, train, config, total)
-        yield from state.told_of_memory(fitted)
+        yield from state.told_of_memory()
         state.step += 1
         if test and (state.step % per_epoch == 0):
             yield Progress("held-out accuracy", state.step // per_epoch, epochs)
@@ -174,28 +174,35 @@ def score_rankings(roles: Roles, chosen: Sequence[Ranked], role: str = "reward")
     return list(raw.split([len(ranked.responses) for ranked in chosen]))
 
 
-@torch.no_grad()
 def score_all(roles: Roles, rankings: Sequence[Ranked], role: str = "reward") -> list[Scored]:
     """Every ranking with its raw scores and lengths."""
-    found = []
-    for start in range(0, len(rankings), 8):
-        group = rankings[start : start + 8]
-        for ranked, raw in zip(group, score_rankings(roles, group, role), strict=True):
-            lengths = tuple(map(len, ranked.responses))
-            found.append(Scored(raw.cpu(), ranked.groups, lengths, ranked.rater, ranked.seq))
-    return found
+    parts, _ = in_parts(lambda some: _scored(roles, some, role), rankings, 8)
+    return [each for part in parts for each in part]
 
 
 @torch.no_grad()
+def _scored(roles: Roles, rankings: Sequence[Ranked], role: str) -> list[Scored]:
+    raw = score_rankings(roles, rankings, role)
+    return [
+        Scored(scores.cpu(), ranked.groups, tuple(map(len, ranked.responses)), ranked.rater, ranked.seq)
+        for ranked, scores in zip(rankings, raw, strict=True)
+    ]
+
+
 def raw_scores(roles: Roles, role: str, prompts: Sequence, responses: Sequence) -> torch.Tensor:
     """Raw scores [N] of responses as ids, in batches of alike lengths."""
     order = sorted(range(len(responses)), key=lambda i: len(prompts[i]) + len(responses[i]))
+    rows = [(prompts[i], responses[i]) for i in order]
+    parts, _ = in_parts(lambda some: _raw(roles, some, role), rows, 32)
     raw = torch.zeros(len(responses))
-    for start in range(0, len(order), 32):
-        rows = order[start : start + 32]
-        batch = batch_of([prompts[i] for i in rows], [responses[i] for i in rows], roles.text.pad_id)
-        raw[rows] = roles.raw_scores(batch.to(roles.device), role).cpu()
+    raw[order] = torch.cat([raw[:0], *parts])
     return raw
+
+
+@torch.no_grad()
+def _raw(roles: Roles, rows: Sequence[tuple[Sequence[int], Sequence[int]]], role: str) -> torch.Tensor:
+    batch = batch_of(*zip(*rows, strict=True), roles.text.pad_id)
+    return roles.raw_scores(batch.to(roles.device), role).cpu()
 
 
 @torch.no_grad()

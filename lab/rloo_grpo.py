@@ -84,14 +84,13 @@ def rloo_grpo(
         asked, said = roll_out(state, cast, prompts, config)
         rolled = monotonic()
         yield Progress("rollout", 1, 2)
-        answers = measure(state.roles, cast, [each.ids for each in asked], said, config)
+        answers = read(state, cast, [each.ids for each in asked], said, config)
         if state.step == 0:
             check_same_as_reference(answers.kl_exact)
         shown, scored = of_rollout(state, asked[:: config.group][:4], answers, every=config.group), monotonic()
         yield Progress("scored", 2, 2)
-        fitted = state.microbatch
         learned = [_update(state, cast, answers, config) for _ in range(config.epochs)]
-        yield from state.told_of_memory(fitted)
+        yield from state.told_of_memory()
         state.step += 1
         timing = {"time/rollout": rolled - began, "time/score": scored - rolled, "time/update": monotonic() - scored}
         timing |= {"time/step": monotonic() - began, "memory/peak_bytes": peak_bytes()}
@@ -112,8 +111,16 @@ def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Group) 
     asked = _grouped(Random(seed).choices(prompts, k=config.prompts), config)
     ids = [each.ids for each in asked]
     with allocator.passing():
-        said = sample(state.roles, cast.policy, ids, tokens=config.tokens, temperature=config.temperature, seed=seed)
+        said = state.answers(cast.policy, ids, config, seed)
     return asked, said
+
+
+def read(state: State, cast: Cast, prompts: Sequence, responses: Sequence, config: Group) -> Answers:
+    """The measured answers, in microbatches that memory suffices for: the updates go through the same ones."""
+    return state.fitting(
+        lambda size: measure(state.roles, cast, prompts, responses, replace(config, microbatch=size)),
+        config.microbatch,
+    )
 
 
 def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Group) -> list[Sample]:
@@ -122,7 +129,7 @@ def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Gr
         return []
     asked = [each.ids for each in _grouped(pinned, config)]
     said = sample(state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=1)
-    return of_rollout(state, pinned, measure(state.roles, cast, asked, said, config), pinned=True, every=config.group)
+    return of_rollout(state, pinned, read(state, cast, asked, said, config), pinned=True, every=config.group)
 
 
 def _grouped(prompts: Sequence[Asked], config: Group) -> list[Asked]:

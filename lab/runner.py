@@ -10,10 +10,11 @@ from time import monotonic, sleep
 from typing import Any
 
 from lab import checkpoint
-from lab.errors import BadNumber, LabError
+from lab.errors import BadNumber, LabError, OutOfMemory
 from lab.events import Changed, Event, Failed, Finished, Sample, Started, Step
 from lab.folders import mend
 from lab.journal import Journal
+from lab.shortage import ran_out
 from lab.state import State
 from lab.workspace import Run, taken
 
@@ -62,7 +63,8 @@ def nothing() -> None:
 def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     """Every event of the job, each written before it is passed on; `between` runs after each, with the model at rest.
 
-    A refusal of the lab ends the run with a Failed event. Stop and pause take effect at the next Step.
+    A refusal of the lab ends the run with a Failed event, and so does memory that runs out. Stop and pause take effect
+    at the next Step.
     """
     lock = taken(job.run.lock(), f"Run {job.run.name}")
     mend(_folder(job.run))
@@ -71,6 +73,10 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
         yield from _driven(job, writer, between)
     except LabError as problem:
         yield writer.write(Failed(writer.step, problem.code, str(problem)))
+    except RuntimeError as problem:
+        if not ran_out(problem):
+            raise
+        yield writer.write(Failed(writer.step, OutOfMemory.code, _short_of_memory(job.run)))
     finally:
         writer.close()
         lock.release()
@@ -94,6 +100,19 @@ def _driven(job: Job, writer: Writer, between: Callable[[], None]) -> Iterator[E
             job.events.close()
             yield writer.write(Finished(event.step, "stopped", job.finish({})))
             return
+
+
+def _short_of_memory(run: Run) -> str:
+    """What to turn in a run whose smallest parts are too large for the memory, and what is left of it."""
+    config, saved = run.facts()["config"], run.checkpoints()
+    turns = [f"lower {name} (now {config[name]})" for name in ("tokens", "context", "rank") if name in config]
+    turns += ["turn checkpointing on"] if config.get("checkpointing") == "off" else []
+    kept = f"which goes on from step {saved[-1]}" if saved else "which has no checkpoint yet"
+    return (
+        "Memory ran out, even with the work in its smallest parts. Start a new run with less: "
+        f"{', '.join([*turns, 'or choose a smaller base'])}. Or close what else takes memory and resume this one, "
+        f"{kept}."
+    )
 
 
 def keep(job: Job) -> Path:

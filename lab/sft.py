@@ -14,6 +14,7 @@ from lab.errors import NoRows
 from lab.events import Event, Finished, Progress, Started, Step
 from lab.models import Roles
 from lab.samples import in_words
+from lab.shortage import in_parts
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite
 from lab.text import Batch, batch_of
@@ -54,9 +55,8 @@ def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned:
     while state.step < config.steps:
         before, config = config, live()
         yield from changes(state.step, before, config)
-        fitted = state.microbatch
         metrics = _learn(state, encoded, config)
-        yield from state.told_of_memory(fitted)
+        yield from state.told_of_memory()
         state.step += 1
         if held_out and (state.step % max(1, config.steps // 6) == 0 or state.step == config.steps):
             yield Progress("held-out loss", 0, 1)
@@ -119,17 +119,19 @@ def response_loss(roles: Roles, batch: Batch, role: str = "sft", count: int | No
     return -logp.sum() / (batch.mask.sum() if count is None else count)
 
 
-@torch.no_grad()
 def held_out_loss(roles: Roles, pairs: Pairs, role: str = "sft") -> float:
     """Mean nats a response token over pairs that were not trained on."""
     encoded = sorted((encode(roles, pair) for pair in pairs), key=lambda pair: len(pair[0]) + len(pair[1]))
-    total = count = 0.0
-    for start in range(0, len(encoded), 16):
-        batch = _batch(roles, encoded[start : start + 16])
-        tokens = batch.mask.sum().item()
-        total += response_loss(roles, batch, role).item() * tokens
-        count += tokens
-    return total / count
+    parts, _ = in_parts(lambda some: _summed_loss(roles, some, role), encoded, 16)
+    return sum(loss for loss, _ in parts) / sum(tokens for _, tokens in parts)
+
+
+@torch.no_grad()
+def _summed_loss(roles: Roles, encoded: Sequence[Encoded], role: str) -> tuple[float, float]:
+    """Nats of all response tokens, and how many these are."""
+    batch = _batch(roles, encoded)
+    tokens = batch.mask.sum().item()
+    return response_loss(roles, batch, role).item() * tokens, tokens
 
 
 def _batch(roles: Roles, encoded: Sequence[Encoded]) -> Batch:

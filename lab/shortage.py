@@ -8,6 +8,10 @@ from typing import TypeVar
 
 import torch
 
+ASKED = (
+    "Memory ran out. Nothing that was saved is lost. Ask for less at a time, with fewer or shorter answers, or close "
+    "what else takes memory, and try again."
+)
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from lab.errors import Damaged
 from lab.events import Warned
+from lab.generate import sample_within
 from lab.models import Roles, copy_weights
 from lab.quantised import needs_bitsandbytes
 from lab.shortage import with_smaller_microbatches
@@ -34,6 +35,8 @@ class State:
     beta: float = 0.0
     knob: float | None = None  # the config's beta at the last step: whether somebody has moved it since
     microbatch: int = 0  # the largest that fitted, once memory has run out; 0 before that
+    together: int = 0  # the same for prompts that are answered together
+    told: tuple[int, int] = (0, 0)  # the two as they were last told
 
     def clip_gradients(self, largest: float) -> float:
         """Hold each group's gradient norm to `largest`; returns the first group's norm before that."""
@@ -53,16 +56,26 @@ class State:
         self.microbatch = fitted if fitted < size else self.microbatch
         return found
 
-    def told_of_memory(self, before: int) -> Iterator[Warned]:
-        """The warning that the micro-batch is smaller than it was `before`."""
-        if self.microbatch != before:
-            yield Warned(
-                self.step,
-                "W_MEMORY",
-                f"Memory ran out, so the batch now goes through the model {self.microbatch} at a time. What one step "
-                "learns from is as it was.",
-                "Nothing needs to be done; a smaller batch or microbatch next time saves the failed attempt.",
-            )
+    def answers(self, role: str, prompts: Sequence[Sequence[int]], config: Any, seed: int) -> list[list[int]]:
+        """What a role says to prompts: where memory runs out to half of them at a time, which is remembered too."""
+        size = min(len(prompts), self.together or len(prompts))
+        options = {"tokens": config.tokens, "temperature": config.temperature, "seed": seed}
+        found, fitted = sample_within(self.roles, role, prompts, size, **options)
+        self.together = fitted if fitted < size else self.together
+        return found
+
+    def told_of_memory(self) -> Iterator[Warned]:
+        """A warning for each of the two sizes that is smaller than when this was last asked."""
+        before, self.told = self.told, (self.microbatch, self.together)
+        words = "the batch now goes through the model", "prompts are now answered"
+        for old, new, what in zip(before, self.told, words, strict=True):
+            if new != old:
+                yield Warned(
+                    self.step,
+                    "W_MEMORY",
+                    f"Memory ran out, so {what} {new} at a time. What one step learns from is as it was.",
+                    "Nothing needs to be done; a smaller batch or microbatch next time saves the failed attempt.",
+                )
 
     def pack(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Tensors by name and plain numbers; `unpack` takes both."""

@@ -13,11 +13,12 @@ from typing import Any
 
 import psutil
 
-from lab.errors import Busy, Damaged, LabError
+from lab.errors import Busy, Damaged, LabError, OutOfMemory
 from lab.events import Failed, Started, Step
 from lab.journal import tail_json
 from lab.runner import Job, Writer, drive
 from lab.serve import Server
+from lab.shortage import ASKED, ran_out
 from lab.studio import Studio
 from lab.workspace import Run, Workspace, taken
 
@@ -152,6 +153,9 @@ class Worker:
         except LabError as problem:
             self.server.refuse(request_id, problem)
         except Exception as problem:
+            if ran_out(problem):
+                self.server.refuse(request_id, OutOfMemory(ASKED))
+                return None
             reference = uuid.uuid4().hex[:8]
             log.exception("E_INTERNAL %s", reference)
             kind = type(problem).__name__

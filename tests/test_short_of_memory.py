@@ -5,16 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lab import dpo, reward, rloo_grpo, sft
-from lab.config import Dpo, Group, Reward, Sft
-from lab.events import Finished, Step, Warned
+from lab import dpo, generate, ppo, reward, rloo_grpo, sft
+from lab.__main__ import main
+from lab.config import Dpo, Group, Ppo, Reward, Sft
+from lab.events import Failed, Finished, Step, Warned
 from lab.loading import load
 from lab.models import Roles
 from lab.reward import Ranked
 from lab.rollout import Cast
+from lab.runner import drive
+from lab.studio import Studio
 from lab.text import Asked
+from lab.worker import Worker
+from lab.workspace import Workspace
 
-ROOM = 4  # rows that a pass with gradients may have
+ROOM = 4  # rows that a pass may have
+SHORT = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 TEXTS = [f"{number} and what does a penguin eat?" for number in range(12)]
 
 
@@ -31,7 +37,8 @@ def rankings(roles):
 def of_sft(roles):
     config = Sft(steps=2, batch=8, microbatch=8)
     state = sft.begin(roles, config)
-    return state, sft.sft(state, [(text, "Fish and squid.") for text in TEXTS], lambda: config)
+    pairs = [(text, "Fish and squid.") for text in TEXTS]
+    return state, sft.sft(state, pairs, lambda: config, held_out=pairs)
 
 
 def of_reward(roles):
@@ -54,6 +61,25 @@ def of_rloo(roles):
     return state, rloo_grpo.rloo_grpo(state, Cast(), asked(roles), lambda: config)
 
 
+def of_ppo(roles):
+    roles.add("reward", like="sft")
+    roles.head("reward")
+    config = Ppo(steps=2, batch=8, minibatch=8, microbatch=8, tokens=6, missing_eos="off")
+    state = ppo.begin(roles, Cast(), config)
+    return state, ppo.ppo(state, Cast(), asked(roles), lambda: config)
+
+
+def last_metrics(events):
+    """The numbers that the run came to, times and memory left out."""
+    steps = [each.metrics for each in events if isinstance(each, Step)]
+    numbers = (steps[-1] | events[-1].result).items()
+    return {
+        key: value
+        for key, value in numbers
+        if isinstance(value, float) and key.split("/")[0] not in ("time", "speed", "memory")
+    }
+
+
 @pytest.mark.parametrize("stage", [of_sft, of_reward, of_dpo, of_rloo])
 def test_a_stage_goes_on_in_smaller_parts_and_learns_the_same(stage, monkeypatch):
     state, events = stage(load("tiny", device="cpu"))
@@ -64,7 +90,7 @@ def test_a_stage_goes_on_in_smaller_parts_and_learns_the_same(stage, monkeypatch
 
     def short(self, role, batch, only=None):
         if torch.is_grad_enabled() and len(batch.ids) > ROOM:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            raise SHORT
         return real(self, role, batch, only)
 
     monkeypatch.setattr(Roles, "hidden", short)
@@ -83,3 +109,87 @@ def test_a_stage_goes_on_in_smaller_parts_and_learns_the_same(stage, monkeypatch
         assert before is None or after == pytest.approx(before, abs=1e-4)
     for name, weight in state.roles.weights(state.adapters[0]).items():
         assert torch.allclose(weight, expected[name], atol=2e-4), name
+
+
+@pytest.mark.parametrize("stage", [of_sft, of_reward, of_ppo, of_rloo])
+def test_a_reading_without_gradients_goes_on_in_smaller_parts(stage, monkeypatch, in_float32):
+    _, events = stage(load("tiny", device="cpu"))
+    expected, real = last_metrics(list(events)), Roles.hidden
+
+    def short(self, role, batch, only=None):
+        if not torch.is_grad_enabled() and len(batch.ids) > ROOM:
+            raise SHORT
+        return real(self, role, batch, only)
+
+    monkeypatch.setattr(Roles, "hidden", short)
+    state, events = stage(load("tiny", device="cpu"))
+    found = list(events)
+    assert isinstance(found[-1], Finished) and last_metrics(found) == pytest.approx(expected, rel=1e-2, abs=1e-3)
+    if stage in (of_ppo, of_rloo):
+        ratios = [each.metrics["policy/ratio_first"] for each in found if isinstance(each, Step)]
+        assert set(ratios) == {0.0}, "a step is read and learned from in the same parts"
+        assert [each.code for each in found if isinstance(each, Warned)].count("W_MEMORY") == 1
+        assert state.microbatch == ROOM
+
+
+@pytest.mark.parametrize("stage", [of_reward, of_ppo, of_rloo])
+def test_fewer_answers_are_sampled_at_a_time_and_they_are_the_same(stage, monkeypatch, in_float32):
+    _, events = stage(load("tiny", device="cpu"))
+    expected, real, tried = last_metrics(list(events)), generate._speaker, []
+
+    def short(roles, role, prompts, tokens):
+        tried.append(len(prompts))
+        if len(prompts) > ROOM:
+            raise SHORT
+        return real(roles, role, prompts, tokens)
+
+    monkeypatch.setattr(generate, "_speaker", short)
+    _, events = stage(load("tiny", device="cpu"))
+    found = list(events)
+    assert isinstance(found[-1], Finished) and last_metrics(found) == pytest.approx(expected, rel=1e-2, abs=1e-3)
+    assert tried.count(8) == 1, "what fitted is remembered from step to step"
+    if stage is not of_reward:
+        (warned,) = (each for each in found if isinstance(each, Warned) and each.code == "W_MEMORY")
+        assert f"answered {ROOM} at a time" in warned.message
+
+
+def test_pairs_of_a_ranking_are_read_one_by_one_where_no_more_fit(monkeypatch, in_float32):
+    roles, real = load("tiny", device="cpu"), Roles.hidden
+    expected = dpo.pairs_of(roles, Cast(), rankings(roles)[:2])
+
+    def short(self, role, batch, only=None):
+        if len(batch.ids) > 1:
+            raise SHORT
+        return real(self, role, batch, only)
+
+    monkeypatch.setattr(Roles, "hidden", short)
+    for mine, theirs in zip(dpo.pairs_of(roles, Cast(), rankings(roles)[:2]), expected, strict=True):
+        assert mine.ref_chosen == pytest.approx(theirs.ref_chosen, rel=1e-3)
+
+
+def none_left(*_, **__):
+    raise SHORT
+
+
+def test_a_run_whose_smallest_part_does_not_fit_fails_in_words_and_names_what_to_lower(tmp_path, monkeypatch):
+    studio = Studio(Workspace(tmp_path), load("tiny", device="cpu"))
+    job = studio.start("sft", {"steps": 20, "batch": 2, "microbatch": 2}, {})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 12:
+            monkeypatch.setattr(Roles, "hidden", none_left)
+    assert isinstance(event, Failed) and event.code == "E_OOM" and event.step == 12
+    assert "rank (now 8)" in event.message and "goes on from step 10" in event.message
+    monkeypatch.undo()
+    assert isinstance(list(drive(studio.resume(job.run.name)))[-1], Finished)
+
+
+def test_what_is_asked_for_and_does_not_fit_is_refused_in_words(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(generate, "_speaker", none_left)
+    assert main(["sample", "-w", str(tmp_path), "--prompt", "Hi", "-n", "2"]) == 2
+    assert capsys.readouterr().err.startswith("E_OOM: Memory ran out.")
+    workspace = Workspace(tmp_path)
+    worker = Worker(workspace, Studio(workspace, load("tiny", device="cpu")), lambda: True, 0.0)
+    with workspace.store() as store:
+        request = store.ask("chat", {"messages": [{"role": "user", "content": "Hi"}]})
+    worker.look()
+    assert workspace.answer(request)["error"]["code"] == "E_OOM"
