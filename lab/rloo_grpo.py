@@ -37,11 +37,11 @@ class Answers:
     entropy: torch.Tensor
     score: torch.Tensor  # [B]
     ended: torch.Tensor  # [B]
-    advantages: torch.Tensor
+    advantages: torch.Tensor | None  # none of answers that stand alone
 
     def by_token(self) -> dict[str, torch.Tensor]:
-        """What each token cost, exact KL in nats, and its advantage, which is that of the whole answer."""
-        return {"kl": self.kl_exact, "advantage": self.advantages}
+        """What each token cost, exact KL in nats, and its advantage, which is that of the whole answer in its group."""
+        return {"kl": self.kl_exact} | ({} if self.advantages is None else {"advantage": self.advantages})
 
 
 def begin(roles: Roles, cast: Cast, config: Group) -> State:
@@ -115,21 +115,24 @@ def roll_out(state: State, cast: Cast, prompts: Sequence[Asked], config: Group) 
     return asked, said
 
 
-def read(state: State, cast: Cast, prompts: Sequence, responses: Sequence, config: Group) -> Answers:
+def read(
+    state: State, cast: Cast, prompts: Sequence, responses: Sequence, config: Group, grouped: bool = True
+) -> Answers:
     """The measured answers, in microbatches that memory suffices for: the updates go through the same ones."""
-    return state.fitting(
-        lambda size: measure(state.roles, cast, prompts, responses, replace(config, microbatch=size)),
-        config.microbatch,
-    )
+
+    def measured(size: int) -> Answers:
+        return measure(state.roles, cast, prompts, responses, replace(config, microbatch=size), grouped)
+
+    return state.fitting(measured, config.microbatch)
 
 
 def pinned_samples(state: State, cast: Cast, pinned: Sequence[Asked], config: Group) -> list[Sample]:
-    """The first of a group of answers to each pinned prompt, with the same luck each time: only learning changes it."""
+    """An answer to each pinned prompt, which has no group, with the same luck each time: only learning changes it."""
     if not pinned:
         return []
-    asked = [each.ids for each in _grouped(pinned, config)]
+    asked = [each.ids for each in pinned]
     said = sample(state.roles, cast.policy, asked, tokens=config.tokens, temperature=config.temperature, seed=1)
-    return of_rollout(state, pinned, read(state, cast, asked, said, config), pinned=True, every=config.group)
+    return of_rollout(state, pinned, read(state, cast, asked, said, config, grouped=False), pinned=True)
 
 
 def _grouped(prompts: Sequence[Asked], config: Group) -> list[Asked]:
@@ -138,11 +141,16 @@ def _grouped(prompts: Sequence[Asked], config: Group) -> list[Asked]:
 
 @torch.no_grad()
 def measure(
-    roles: Roles, cast: Cast, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], config: Group
+    roles: Roles,
+    cast: Cast,
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    config: Group,
+    grouped: bool = True,
 ) -> Answers:
-    """Read the answers as policy, reference and reward model, and weigh each against its group."""
+    """Read the answers as policy, reference and reward model, and weigh each against its group where it has one."""
     batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-    (parts,) = parts_of(batch, config)
+    parts = tuple(part for minibatch in parts_of(batch, config) for part in minibatch)
     columns = [torch.zeros(batch.mask.shape, device=roles.device) for _ in range(4)]
     raw = torch.zeros(len(prompts), device=roles.device)
     for part in parts:
@@ -158,9 +166,11 @@ def measure(
         raw, cast.scale.gain, cast.scale.bias, ended, config.missing_eos, missing_value=-1.0, clip=config.score_clip
     )
     logp, ref, kl, entropy = columns
+    answers = Answers(batch, parts, logp, ref, kl, entropy, score, ended, None)
+    if not grouped:
+        return answers
     advantages = advantages_of(score, losses.masked_sum(losses.k1(logp, ref), batch.mask, dim=1), config)
-    spread = torch.where(batch.mask, advantages.unsqueeze(1), 0.0)
-    return Answers(batch, parts, logp, ref, kl, entropy, score, ended, spread)
+    return replace(answers, advantages=torch.where(batch.mask, advantages.unsqueeze(1), 0.0))
 
 
 def advantages_of(score: torch.Tensor, kl: torch.Tensor, config: Group) -> torch.Tensor:

@@ -65,12 +65,18 @@ def test_a_planted_reward_rises_from_a_start_that_equals_the_reference(roles, me
 def test_pinned_prompts_are_answered_again_and_again_with_figures_by_token(roles, method):
     config = Group(method=method, steps=3, pinned_every=2, **SHORT)
     events = run(rloo_grpo.begin(roles, Cast(), config), config, asked(roles)[:2])
+    few = Group(method=method, steps=1, **SHORT | {"prompts": 2, "group": 2, "microbatch": 2})
+    pinned = [
+        each for each in run(rloo_grpo.begin(roles, Cast(), few), few, asked(roles) * 2) if isinstance(each, Sample)
+    ]
+    assert sum(each.pinned for each in pinned) == 16
     samples = [event for event in events if isinstance(event, Sample)]
     watched = [each for each in samples if each.pinned]
     assert [(each.step, each.prompt) for each in watched] == [(s, text) for s in (0, 2, 3) for text in TEXTS[:2]]
     assert all(each.kl == 0 for each in watched if each.step == 0) and any(each.kl for each in watched)
     for each in samples:
-        assert each.score is not None and set(each.tokens) == {"text", "kl", "advantage"}
+        assert each.score is not None
+        assert set(each.tokens) == {"text", "kl"} | (set() if each.pinned else {"advantage"})
         assert "".join(each.tokens["text"]) == each.response and len(each.tokens["kl"]) == each.length
     shown = [each for each in samples if not each.pinned]
     assert len(shown) == 3 * min(4, config.prompts) and {each.prompt for each in shown} <= set(TEXTS)
