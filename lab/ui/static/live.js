@@ -53,6 +53,8 @@ function duration(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
+const raterName = (name) => (name.startsWith("simulated:") ? `a simulated rater, ${name.slice(10)}` : name);
+
 // Writes only what differs, so that nothing flickers and screen readers are not told the same twice.
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;

@@ -51,7 +51,7 @@ function show(found) {
   if (raters.dataset.key !== key) {
     raters.dataset.key = key;
     const kept = raters.value;
-    const choices = [["", "people, or the only rater there is"], ["person", "all people"], ["all", "everybody"], ...names.map(([each, count]) => [each, `${each} (${count})`])];
+    const choices = [["", "people, or the only rater there is"], ["person", "all people"], ["all", "everybody"], ...names.map(([each, count]) => [each, `${raterName(each)} (${count})`])];
     fill(raters, choices.map(([value, words]) => new Option(words, value)));
     raters.value = kept;
   }
