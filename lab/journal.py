@@ -84,18 +84,21 @@ def append_json(path: Path, record: dict) -> None:
         _append(file.fileno(), line, cut_torn_line(path), path)
 
 
-def replace_json(path: Path, record: dict) -> None:
+def replace_json(path: Path, record: dict, mode: int = 0o666) -> None:
     """The whole file anew: whoever reads finds the old record or the new one, also after a power cut."""
     text = json.dumps(record, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
-    replace_bytes(path, text.encode("utf-8", "replace"))
+    replace_bytes(path, text.encode("utf-8", "replace"), mode)
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Beside the target first, on the disk second, under its name third; raises DiskFull and leaves the old file."""
+def replace_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Beside the target first, on the disk second, under its name third; raises DiskFull and leaves the old file.
+
+    `mode` says who may read it, as far as the umask allows.
+    """
     path = Path(path)
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

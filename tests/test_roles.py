@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from lab.errors import Busy, Forbidden
-from lab.ui.launch import only_one
+from lab.ui.launch import Options, only_one, words
 from lab.ui.office import Office
 from lab.ui.roles import COOKIE, EVERYBODY, check, is_host
 from lab.ui.routes import routes
@@ -99,3 +101,16 @@ def test_a_save_waits_behind_nobodys_question_to_the_model(office):
         assert time.monotonic() - began < 20
     look = client.post("/lab/reward-score-look", json={"request": answers[0]["request"]}).json()
     assert look["done"] is False and look["worker"]
+
+
+def test_the_links_outlive_a_restart_and_are_changed_on_request(tmp_path):
+    options = Options(tmp_path, host="0.0.0.0", mode="workshop")
+    first = words(options, tmp_path)
+    assert all(len(word) == 16 for word in first) and first[0] != first[1]
+    assert words(options, tmp_path) == first and stat.S_IMODE((tmp_path / "links.json").stat().st_mode) == 0o600
+    assert words(Options(tmp_path), tmp_path) == ("", "") and words(options, tmp_path) == first
+    again = words(replace(options, new_links=True), tmp_path)
+    assert not set(again) & set(first) and words(options, tmp_path) == again
+    for damaged in ('{"key": "", "host": ""}', "[]", "{"):
+        (tmp_path / "links.json").write_text(damaged)
+        assert all(len(word) == 16 for word in words(options, tmp_path))

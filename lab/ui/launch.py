@@ -17,7 +17,7 @@ from typing import Any
 from lab.errors import Busy, LabError
 from lab.ui.roles import SHARED_MODES
 
-PORT, TRIES = 7860, 20
+PORT, TRIES, SHORTEST = 7860, 20, 16
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MODES = ("solo", "workshop", "demo")
 
@@ -32,6 +32,7 @@ class Options:
     mode: str = "solo"
     share: bool = False
     inline: bool = False
+    new_links: bool = False
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,6 +60,11 @@ def parse(arguments: list[str] | None) -> Options:
     parser.add_argument("--mode", choices=MODES, default=usual.mode, help="for one person, a workshop or a public demo")
     parser.add_argument("--share", action="store_true", help="also open a public link through Gradio's tunnel")
     parser.add_argument("--inline", action="store_true", help="run the model in this process, not in one of its own")
+    parser.add_argument(
+        "--new-links",
+        action="store_true",
+        help="change the words in the guests' and the host's link, which locks out all",
+    )
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -74,12 +80,12 @@ def serve(options: Options, *, block: bool) -> Any:
     with ExitStack() as ending:
         ending.callback(only_one(root, url).release)
         # The office makes the database, which the worker only reads; Gradio is imported while the model loads.
-        host_key = secrets.token_urlsafe(12) if options.mode in SHARED_MODES else ""
+        key, host_key = words(options, root)
         worker = Supervisor(root, inline=options.inline)
         office = Office(root, mode=options.mode, host_key=host_key, worker=worker)
         ending.callback(office.close)
         office.worker.start()
-        demo = _open(office, options, port)
+        demo = _open(office, options, port, key)
         if block:
             demo.block_thread()
         else:
@@ -88,12 +94,26 @@ def serve(options: Options, *, block: bool) -> Any:
     return demo
 
 
-def _open(office: Any, options: Options, port: int) -> Any:
+def words(options: Options, root: Path) -> tuple[str, str]:
+    """The words in the guests' link and in the host's, '' where there is no such link.
+
+    They are kept in the workspace, for its owner's eyes: after a restart, open pages go on with what they have.
+    """
+    from lab.journal import read_json, replace_json
+
+    kept = (not options.new_links and read_json(root / "links.json")) or {}
+    found = {name: kept.get(name) for name in ("key", "host")}
+    if not all(isinstance(word, str) and len(word) >= SHORTEST for word in found.values()):
+        found = {name: secrets.token_urlsafe(12) for name in found}
+        replace_json(root / "links.json", found, mode=0o600)
+    return found["key"] if needs_key(options) else "", found["host"] if options.mode in SHARED_MODES else ""
+
+
+def _open(office: Any, options: Options, port: int, key: str) -> Any:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
     from lab.ui.server import start
 
-    key = secrets.token_urlsafe(12) if needs_key(options) else ""
     demo = start(office, options, port, key)
     url = address(options, port)
     if office.store.recovered:

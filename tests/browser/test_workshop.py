@@ -100,3 +100,18 @@ def test_a_second_app_on_the_workspace_ends_with_one_line_that_names_the_first(w
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert found.returncode == 2 and found.stderr.count("\n") == 1
     assert f"E_BUSY: This workspace is open already, at {app.url}/" in found.stderr
+
+
+def test_open_pages_of_guests_and_host_go_on_after_a_restart(tmp_path):
+    links = []
+    for _ in range(2):
+        app = start(tmp_path / "workspace", "--mode", "workshop")
+        try:
+            log, deadline = tmp_path / f"app-{urlsplit(app.url).port}.log", time.monotonic() + 60
+            while "?host=" not in log.read_text() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            links.append(re.search(r"\?host=(\S+)", log.read_text()).group(1))
+            assert post(app, "/lab/state", {}, f"lab_host={links[0]}")[1]["host"] is True
+        finally:
+            stop(app)
+    assert links[0] == links[1]
