@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -179,11 +179,11 @@ def offers(query: dict[str, list[str]], name: str, key: str) -> bool:
 
 
 def has_cookie(headers: Headers, name: str, key: str) -> bool:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return False
-    return found is not None and hmac.compare_digest(found.value.encode(), key.encode())
+    """Whether the browser brings this cookie. Others of the same machine come with it, whatever their form."""
+    brought = {}
+    for line in headers.getlist("cookie"):
+        brought.update(cookie_parser(line))
+    return hmac.compare_digest(brought.get(name, "").encode(), key.encode())
 
 
 def problem(status: int, code: str, message: str) -> JSONResponse:

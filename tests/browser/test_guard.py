@@ -128,6 +128,15 @@ def test_with_a_key_nobody_passes_without_it_and_the_link_sets_the_cookie():
     assert client.get("/").text == "hello"
 
 
+@pytest.mark.parametrize(
+    "cookie", ['prefs={"a":1}; lab_key=secret', "a b=c; =; x; lab_key=secret", "lab_key=secret; é"]
+)
+def test_cookies_of_other_programs_on_the_machine_lock_nobody_out(cookie):
+    client = guarded(key="secret")
+    assert client.get("/", headers={"cookie": cookie.encode()}).text == "hello"
+    assert client.get("/", headers={"cookie": cookie.replace("secret", "wrong").encode()}).status_code == 401
+
+
 def test_the_hosts_link_opens_the_app_and_makes_the_host_and_the_guests_link_does_not():
     client = guarded(key="secret", host_key="mine")
     assert client.get("/?host=wrong").status_code == 401
