@@ -22,6 +22,9 @@ CLOSED = (
     "/monitoring",
     "/gradio_api/deep_link",
     "/gradio_api/vibe",
+    # Both take what anybody sends, and the first leaves a file behind even where it refuses it.
+    "/gradio_api/process_recording",
+    "/gradio_api/stream",
     "/openapi.json",
     "/docs",
     "/redoc",

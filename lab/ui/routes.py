@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -32,6 +33,9 @@ STATUS = MappingProxyType(
         "E_BAD_JSON": 400,
     }
 )
+
+
+DIGITS = 18
 
 
 class Unreadable(LabError):
@@ -91,9 +95,9 @@ async def body(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise NotJson("The request must be application/json.")
     try:
-        found = json.loads(await request.body(), parse_constant=_no_constant)
+        found = json.loads(await request.body(), parse_constant=_no_constant, parse_int=_whole, parse_float=_fraction)
     except (ValueError, RecursionError):
-        raise Unreadable("The request is not JSON.") from None
+        raise Unreadable("The request is not JSON, or holds a number beyond all measure.") from None
     if not isinstance(found, dict):
         raise Unreadable("The request must be one JSON object.")
     return found
@@ -106,3 +110,16 @@ def refusal(code: str, message: str) -> JSONResponse:
 
 def _no_constant(name: str) -> float:
     raise ValueError(name)
+
+
+def _whole(digits: str) -> int:
+    """A whole number that the database can hold; no page sends a larger one."""
+    if len(digits) > DIGITS:
+        raise ValueError(digits[:DIGITS])
+    return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    if not math.isfinite(float(digits)):
+        raise ValueError(digits[:DIGITS])
+    return float(digits)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import tempfile
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -73,6 +75,9 @@ def test_a_body_over_two_megabytes_is_refused_with_and_without_its_length(app):
         "/monitoring/summary",
         "/gradio_api/deep_link?session_hash=x",
         "/gradio_api/vibe-edit",
+        "/gradio_api/stream/x",
+        "/gradio_api/process_recording",
+        "/gradio_api/process_recording/",
     ],
 )
 def test_pages_of_gradio_that_nobody_needs_are_closed(app, path):
@@ -87,12 +92,39 @@ def test_pages_of_gradio_that_nobody_needs_are_closed(app, path):
         (b"[1]", "application/json", 400, "E_BAD_JSON"),
         (b"[" * 100_000, "application/json", 400, "E_BAD_JSON"),
         (b'{"x": NaN}', "application/json", 400, "E_BAD_JSON"),
+        (b'{"x": 1e999}', "application/json", 400, "E_BAD_JSON"),
+        (b'{"x": [-' + b"9" * 19 + b"]}", "application/json", 400, "E_BAD_JSON"),
+        (b'{"x": ' + b"9" * 9999 + b"}", "application/json", 400, "E_BAD_JSON"),
         (b"{}", "text/plain", 415, "E_CONTENT_TYPE"),
     ],
 )
 def test_what_is_no_json_object_is_refused(app, body, kind, status, expected):
     found, _, said = ask(app, "POST", "/lab/state", body, Content_Type=kind)
     assert (found, code(said)) == (status, expected)
+
+
+def test_a_refused_recording_leaves_no_file(app):
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="lab-guard-recording.webm"\r\n\r\n'
+    kind = {"Content_Type": "multipart/form-data; boundary=x"}
+    before = set(Path(tempfile.gettempdir()).glob("tmp*"))
+    status, _, _ = ask(app, "POST", "/gradio_api/process_recording", part + b"a" * 1_000_000 + b"\r\n--x--\r\n", **kind)
+    left = set(Path(tempfile.gettempdir()).glob("tmp*")) - before
+    assert status == 404 and not any(each.is_file() and each.stat().st_size == 1_000_000 for each in left)
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("board-undo", {"seq": 10**30}),
+        ("curves", {"stage": "ppo", "window": [1e308, 10**400]}),
+        ("curves", {"stage": "ppo", "window": [0, 10**17]}),
+        ("board-undo", {"seq": 10**17}),
+    ],
+)
+def test_a_number_beyond_all_measure_is_no_fault_of_the_server(app, action, body):
+    said = json.dumps({"tab": "a" * 32, "pool": {}} | body)
+    status, _, _ = ask(app, "POST", f"/lab/{action}", said.encode(), Content_Type="application/json")
+    assert status < 500
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "../lab.db"])
