@@ -14,7 +14,7 @@ memory. 3.1 F is the 91 h that ALGORITHMS.md section 2 gives for layers in Qwen2
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ LIBRARIES = round(0.3 * GIB)  # of a process that has imported them and holds no
 SPARE = 1.08  # of what a GPU's allocator holds beyond what is asked for
 NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
 ROWS, COLUMNS = 2, 32  # of the batch that counts what is kept
+SCALED = 64  # answers that the reward stage samples together for its scale, whatever it learns from at a time
 COPIES, CAPPED, COMPARED = 4, 5, 7  # of logits that are held whole: to learn from, with a softcap, and to score
 
 
@@ -207,7 +208,8 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
         Row("optimizer", _moments(knobs) * adapter * trained, "always", "gradient and two moments for what is trained"),
     ]
     width = 4 if device == "cpu" and not knobs.quantised and arithmetic.fastest() == torch.float32 else 2
-    rows += _rollout(facts, knobs, lean, width) if stage in ("reward", "ppo") else []
+    answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
+    rows += _rollout(facts, answered, lean, width) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, width) if stage == "ppo" else []
     rows += _update(facts, stage, knobs, lean, width, device)
     if device != "cpu":

@@ -15,6 +15,7 @@ from lab.evaluate import Scored, accuracy_of, evaluate
 from lab.events import Event, Finished, Progress, Started, Step, Warned
 from lab.generate import sample
 from lab.losses import Groups, bt_accuracy, pairs_of, plackett_luce_loss, ranking_loss
+from lab.memory import SCALED
 from lab.models import Roles
 from lab.probe import first_head, learning_curve
 from lab.rollout import Scale
@@ -215,11 +216,9 @@ def measure_scale(
     """
     asked = [prompts[i % len(prompts)].ids for i in range(config.normalise_over)]
     responses = []
-    for start in range(0, len(asked), 64):
-        seed = step_seed(config.seed, start)
-        responses += sample(
-            roles, reference, asked[start : start + 64], tokens=config.tokens, temperature=config.temperature, seed=seed
-        )
+    for start in range(0, len(asked), SCALED):
+        some, seed = asked[start : start + SCALED], step_seed(config.seed, start)
+        responses += sample(roles, reference, some, tokens=config.tokens, temperature=config.temperature, seed=seed)
     raw = raw_scores(roles, role, asked, responses)
     deviation = raw.std(correction=0).item()
     if deviation < 1e-3:

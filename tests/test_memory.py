@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate
 
 import pytest
 import torch
 
-from lab import calibrate, logprobs, material
+from lab import calibrate, logprobs, material, reward
 from lab.bench.isolated import job
 from lab.bench.shapes import llama, save
-from lab.config import Ppo, Sft
-from lab.errors import BadInput, ModelIncomplete
+from lab.config import Ppo, Reward, Sft
+from lab.errors import BadInput, FlatReward, ModelIncomplete
 from lab.events import Warned
 from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
@@ -309,6 +310,17 @@ def test_a_ranking_of_many_long_answers_is_foretold_with_all_of_them():
         for n in (4, 6)
     )
     assert six == pytest.approx(1.5 * four)
+
+
+def test_the_reward_stage_is_foretold_with_the_answers_that_it_samples_for_its_scale(monkeypatch):
+    roles, config, sampled = load("tiny", device="cpu"), Reward(normalise_over=80, tokens=4), []
+    roles.add("reward", like="sft")
+    roles.head("reward")
+    monkeypatch.setattr(reward, "sample", lambda _, __, some, **___: sampled.append(len(some)) or [[5, 2]] * len(some))
+    with suppress(FlatReward):
+        reward.measure_scale(roles, roles.text.asked(["Why?"], room=4), config)
+    cache = next(row for row in foretell(facts_of("tiny"), "reward", knobs_of(config)) if row.role == "cache")
+    assert cache.why == f"keys and values of {max(sampled)} answers of 68 tokens"
 
 
 def roles_with_reward():
