@@ -12,10 +12,11 @@ from lab.events import Event, Warned
 from lab.fit import Turn, fit, knobs_of, turned
 from lab.memory import GIB, Facts, Knobs, facts_from, foretell, room_of, total
 from lab.models import Roles
-from lab.shortage import with_smaller_microbatches
+from lab.shortage import ran_out, with_smaller_microbatches
 
 LIKE = MappingProxyType({"sft": "sft", "reward": "reward", "dpo": "dpo", "ppo": "ppo", "rloo": "ppo", "grpo": "ppo"})
 WORTH_IT = 1 / 8  # of the free memory: a run that takes less cannot run out of it, whatever the forecast is worth
+ANEW = "Stop, press Make it fit on the Model page, start anew."
 OFF, LEAST = 0.15, 64 * 2**20  # what counts as another number than the one foretold
 
 
@@ -62,21 +63,33 @@ def check(roles: Roles, role: str, stage: str, config: Any, lengths: dict[str, i
     if foretold < WORTH_IT * limit:
         return
     if foretold > limit:
-        yield Warned(
-            0, "W_MEMORY_SHORT", _short(foretold, limit), "Stop, press Make it fit on the Model page, start anew."
-        )
+        yield Warned(0, "W_MEMORY_SHORT", _short(foretold, limit), ANEW)
     if LIKE[stage] != "ppo":
         return
     phases = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in ("rollout", "score", "update")}
-    measured, size = with_smaller_microbatches(
-        lambda size: peak.rehearse(roles, role, replace(knobs, microbatch=size)), knobs.microbatch
-    )
+    measured, size = _tried(roles, role, knobs)
     if size < knobs.microbatch:
-        yield Warned(0, "W_MEMORY_SHORT", _too_large(knobs.microbatch, size), f"Start again with microbatch {size}.")
+        remedy = f"Start again with microbatch {size}." if size else ANEW
+        yield Warned(0, "W_MEMORY_SHORT", _too_large(knobs.microbatch, size), remedy)
         return
-    apart = [phase for phase in phases if _differs(measured[phase], phases[phase], device)]
+    if "rollout" not in measured:
+        text = f"Memory ran out in a trial of {knobs.batch} answers at a time: fewer will be sampled together."
+        yield Warned(0, "W_MEMORY_SHORT", text, "A smaller batch saves the failed attempt.")
+    apart = [phase for phase in measured if _differs(measured[phase], phases[phase], device)]
     if apart:
         yield Warned(0, "W_FORECAST", _off(apart, measured, phases), "Leave some room to the forecast for this model.")
+
+
+def _tried(roles: Roles, role: str, knobs: Knobs) -> tuple[dict[str, int], int]:
+    """The measured bytes of each phase, and the micro-batch that memory was enough for: 0 if not even for one."""
+    try:
+        return with_smaller_microbatches(
+            lambda size: peak.rehearse(roles, role, replace(knobs, microbatch=size)), knobs.microbatch
+        )
+    except RuntimeError as problem:
+        if not ran_out(problem):
+            raise
+        return {}, 0
 
 
 def _differs(measured: int, foretold: int, device: str) -> bool:
@@ -91,6 +104,8 @@ def _short(foretold: int, limit: int) -> str:
 
 
 def _too_large(microbatch: int, fitted: int) -> str:
+    if not fitted:
+        return "Memory ran out in a trial with a single response: this run may break off."
     return f"Memory ran out in a trial with {microbatch} responses at a time, and was enough for {fitted}."
 
 

@@ -14,6 +14,7 @@ from lab import logprobs
 from lab.generate import stream
 from lab.memory import Knobs
 from lab.models import Roles
+from lab.shortage import ran_out
 from lab.text import batch_of
 
 
@@ -70,18 +71,23 @@ class _Sampler(threading.Thread):
 def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
     """Measured bytes of each phase with one micro-batch of random tokens at the longest: what foretell only reckons.
 
-    Nothing is learned, and no random number is drawn that a run would draw.
+    Nothing is learned, and no random number is drawn that a run would draw. A rollout that memory does not suffice for
+    is left out: a run cuts it in smaller ones.
     """
     device, rng = roles.device.type, Random(0)
     prompts = [[rng.randrange(8, 500) for _ in range(knobs.prompt)] for _ in range(max(knobs.batch, knobs.microbatch))]
     answers = [[rng.randrange(8, 500) for _ in range(knobs.tokens)] for _ in range(knobs.microbatch)]
     batch = batch_of(prompts[: knobs.microbatch], answers, roles.text.pad_id).to(roles.device)
     found = {}
-    with measured(device) as peak:
-        speaking = stream(roles, role, prompts[: knobs.batch], tokens=knobs.tokens)
-        next(speaking), next(speaking)
-        del speaking
-    found["rollout"] = peak.bytes
+    try:
+        with measured(device) as peak:
+            speaking = stream(roles, role, prompts[: knobs.batch], tokens=knobs.tokens)
+            next(speaking), next(speaking, None)  # every answer may be over after its first token
+            del speaking
+        found["rollout"] = peak.bytes
+    except RuntimeError as problem:
+        if not ran_out(problem):
+            raise
     with measured(device) as peak, torch.no_grad():
         states = roles.hidden(role, batch)[:, :-1]
         logprobs.read(roles, states, roles.hidden(role, batch)[:, :-1], batch.responses, batch.mask)

@@ -10,7 +10,7 @@ from itertools import accumulate
 import pytest
 import torch
 
-from lab import calibrate, logprobs, material, reward
+from lab import calibrate, generate, logprobs, material, reward
 from lab.bench.isolated import job
 from lab.bench.shapes import llama, save
 from lab.config import Ppo, Reward, Sft
@@ -19,6 +19,7 @@ from lab.events import Warned
 from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
 from lab.memory import COMPARED, GIB, Knobs, Row, facts_from, facts_of, foretell, total
+from lab.models import Roles
 from lab.peak import measured, rehearse
 from lab.rollout import cut, parts_of
 from lab.shortage import with_smaller_microbatches
@@ -363,6 +364,23 @@ def test_a_rehearsal_that_runs_out_of_memory_names_the_micro_batch_that_fits(mon
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**9)
     (event,) = calibrate.check(roles_with_reward(), "sft", "ppo", Ppo(), {"prompt": 64})
     assert event.code == "W_MEMORY_SHORT" and event.remedy == "Start again with microbatch 4."
+
+
+@pytest.mark.parametrize("what, word", [("_speaker", "a trial of 64 answers"), ("hidden", "a single response")])
+def test_a_rehearsal_that_does_not_fit_at_all_is_a_warning_and_no_end(what, word, monkeypatch):
+    def none_left(*_, **__):
+        raise torch.OutOfMemoryError("no room")
+
+    roles = roles_with_reward()
+    monkeypatch.setattr(*((Roles, what) if what == "hidden" else (generate, what)), none_left)
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**9)
+    codes = {event.code: event.message for event in calibrate.check(roles, "sft", "ppo", Ppo(), {"prompt": 64})}
+    assert word in codes["W_MEMORY_SHORT"]
+
+
+def test_a_rehearsal_of_answers_of_one_token_is_measured_too():
+    found = rehearse(roles_with_reward(), "sft", Knobs(batch=2, minibatch=2, microbatch=2, prompt=8, tokens=1))
+    assert set(found) == {"rollout", "score", "update"}
 
 
 def test_a_rehearsal_leaves_weights_flags_and_chance_as_they_were():
