@@ -12,6 +12,13 @@ ASKED = (
     "Memory ran out. Nothing that was saved is lost. Ask for less at a time, with fewer or shorter answers, or close "
     "what else takes memory, and try again."
 )
+# Of a CPU, of Apple's MPS, of a CUDA library that finds no room for itself, and of CUDA outside PyTorch's allocator.
+WORDS = (
+    "can't allocate memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -48,5 +55,6 @@ def in_parts(work: Callable[[Sequence[T]], R], rows: Sequence[T], size: int) -> 
 
 
 def ran_out(problem: BaseException) -> bool:
-    """Whether an error says that memory ran out: PyTorch has a class for GPUs, for a CPU only words."""
-    return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
+    """Whether an error says that memory ran out: PyTorch has a class for GPUs, and else only words."""
+    words = str(problem)
+    return isinstance(problem, torch.OutOfMemoryError) or any(each in words for each in WORDS)

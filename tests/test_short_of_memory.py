@@ -14,6 +14,7 @@ from lab.models import Roles
 from lab.reward import Ranked
 from lab.rollout import Cast
 from lab.runner import drive
+from lab.shortage import with_smaller_microbatches
 from lab.studio import Studio
 from lab.text import Asked
 from lab.worker import Worker
@@ -151,6 +152,24 @@ def test_fewer_answers_are_sampled_at_a_time_and_they_are_the_same(stage, monkey
     if stage is not of_reward:
         (warned,) = (each for each in found if isinstance(each, Warned) and each.code == "W_MEMORY")
         assert f"answered {ROOM} at a time" in warned.message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+        "MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1.00 GB, max allowed: 9.07 GB)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: out of memory",
+    ],
+)
+def test_every_device_says_in_its_own_words_that_memory_ran_out(words):
+    def work(size):
+        if size > 2:
+            raise RuntimeError(words)
+        return size
+
+    assert with_smaller_microbatches(work, 8) == (2, 2)
 
 
 def test_pairs_of_a_ranking_are_read_one_by_one_where_no_more_fit(monkeypatch, in_float32):
