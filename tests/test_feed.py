@@ -121,3 +121,63 @@ def test_own_prompts_come_before_what_was_made_ahead_and_after_what_was_put_back
     made_ahead(feed, pool, 2)
     following = feed.advance("tabone000", pool)
     assert following.prompt == "Mine, please?" if choice != "built-in" else following is ready[0]
+
+
+def asked_under(office, pool) -> set[str]:
+    """What the tab has in hand and what is made ahead for it."""
+    held = office.feed.hold("tabone000", pool)
+    return {held.prompt} | {item.prompt for item in made_ahead(office.feed, pool, 2)}
+
+
+def test_own_prompts_that_were_waiting_are_asked_under_the_settings_that_a_person_changes_to(office):
+    mine = {"Mine, one?", "Mine, two?", "Mine, three?"}
+    office.store.add_prompts(sorted(mine), "own:mine.txt")
+    pools = [read_pool({"temperature": 0.5 + 0.1 * number}) for number in range(5)]
+    for pool in pools:
+        assert asked_under(office, pool) == mine
+    assert not mine & asked_under(office, read_pool({"prompts": "built-in"}))
+    assert asked_under(office, read_pool({"prompts": "own"})) == mine
+    assert list(office.feed._ready) == [read_pool({"prompts": "own"})]
+
+
+def test_own_prompts_outlast_settings_that_change_faster_than_anything_is_made_ahead(office):
+    mine = {f"Mine, number {number}?" for number in range(4)}
+    office.store.add_prompts(sorted(mine), "own:mine.txt")
+    for number in range(20):
+        office.feed.hold("tabone000", read_pool({"temperature": 0.5 + 0.01 * number}))
+    pool, seen = read_pool({"temperature": 0.69}), set()
+    for _ in range(4):
+        seen.add(office.feed.hold("tabone000", pool).prompt)
+        office.feed.advance("tabone000", pool)
+        made_ahead(office.feed, pool, 2)
+    assert seen == mine
+
+
+def test_own_prompts_stay_where_another_tab_still_has_the_settings(office):
+    feed, pool = office.feed, read_pool({})
+    office.store.add_prompts(["Mine, one?", "Mine, two?", "Mine, three?"], "own:mine.txt")
+    feed.advance("tabtwo000", pool)
+    waiting = made_ahead(feed, pool, 2)
+    feed.advance("tabone000", read_pool({"temperature": 0.5}))
+    feed.advance("tabone000", read_pool({"temperature": 0.6}))
+    assert made_ahead(feed, pool, 2) == waiting and feed.hold("tabtwo000", pool).prompt == "Mine, one?"
+
+
+def test_a_typed_prompt_is_asked_anew_under_other_settings_but_not_once_it_is_ranked(office):
+    desk, other = Desk(office), {"temperature": 0.5}
+    first = desk.own({"tab": "tabone000", "prompt": "Mine?"}, "ana")
+    again = desk.next({"tab": "tabone000", "pool": other}, "ana")
+    assert again["prompt"] == "Mine?" and again["item"] != first["item"]
+    answer(office, office.feed.item(again["item"]).request)
+    time.sleep(2 * LOOK_EVERY)
+    shown = desk.look({"item": again["item"]}, "ana")
+    body = {"tab": "tabone000", "pool": {}, "key": "k" * 20, "comparison": shown["comparison"], "order": [[0, 1, 2, 3]]}
+    assert desk.submit(body, "ana")["next"]["prompt"] != "Mine?"
+
+
+def test_an_imported_file_brings_no_own_prompts_whatever_it_is_called(office):
+    office.store.add_prompts(["Theirs?"], "own-rankings.jsonl")
+    office.store.add_prompts(["Mine?"], "own:mine.txt")
+    assert [office.feed.prompts.next("own")[0] for _ in range(2)] == ["Mine?", "Mine?"]
+    office.store.add_prompts(["Mine too?"], "own")
+    assert office.feed.prompts.next("both") == ("Mine too?", "own")

@@ -65,6 +65,10 @@ class Store:
         question = "SELECT id, text, source FROM prompt WHERE ?1 IS NULL OR source = ?1 ORDER BY seq"
         return self._read(question, source)
 
+    def prompts_after(self, seq: int) -> list[tuple[int, str, str]]:
+        """(seq, text, source) of all later ones, oldest first."""
+        return self._read("SELECT seq, text, source FROM prompt WHERE seq > ? ORDER BY seq", seq)
+
     def add_comparison(self, prompt_id: str, candidates: Sequence[Candidate], pool: str = "rank") -> str:
         """Stores what a person is about to see, and returns its id; raises NotFound for an unknown prompt."""
         if pool not in POOLS:

@@ -14,7 +14,7 @@ from lab.config import TUNING
 from lab.errors import BadInput, LabError, NotFound
 from lab.store import Candidate
 from lab.ui.pool import Pool, deal
-from lab.ui.prompts import BUILT_IN, Prompts
+from lab.ui.prompts import BUILT_IN, Prompts, is_own
 from lab.ui.refusal import refuse
 
 if TYPE_CHECKING:
@@ -62,17 +62,32 @@ class Feed:
         self._items: OrderedDict[str, Item] = OrderedDict()
 
     def hold(self, tab: str, pool: Pool) -> Item:
-        """What this tab has in hand, if it is of the same kind, so that a reload shows the same prompt."""
+        """What this tab has in hand, if it is of the same kind, so that a reload shows the same prompt.
+
+        Under other settings one's own prompt is asked anew; where they want none, its turn comes later.
+        """
+        held = self.in_hand(tab)
+        if held is None or held.pool == pool:
+            return held or self.advance(tab, pool)
+        if is_own(held.source) and pool.sampling.prompts != BUILT_IN:
+            return self._deal(tab, self.make(pool, held.prompt, held.source))
+        item = self.advance(tab, pool)
+        if is_own(held.source):
+            self.prompts.back(held.prompt, held.source)
+        return item
+
+    def in_hand(self, tab: str) -> Item | None:
         with self._lock:
-            held = self._hands.get(tab)
-        return held if held is not None and held.pool == pool else self.advance(tab, pool)
+            return self._hands.get(tab)
 
     def advance(self, tab: str, pool: Pool) -> Item:
         with self._lock:
             item = self._aside[tab].pop() if self.waits(tab, pool) else None
-        item = item or self._take(pool)
-        with self._lock:
-            _remember(self._hands, tab, item, TABS)
+        return self._deal(tab, item or self._take(pool))
+
+    def _deal(self, tab: str, item: Item) -> Item:
+        self.give(tab, item)
+        self.warm(item.pool)
         return item
 
     def waits(self, tab: str, pool: Pool) -> bool:
@@ -84,7 +99,19 @@ class Feed:
     def give(self, tab: str, item: Item) -> None:
         """Put this one in a tab's hand, in place of what has been ranked there."""
         with self._lock:
+            before = self._hands.get(tab)
             _remember(self._hands, tab, item, TABS)
+            if before is not None:
+                self._clear(before.pool)
+
+    def _used(self, pool: Pool) -> bool:
+        return any(held.pool == pool for held in self._hands.values())
+
+    def _clear(self, pool: Pool) -> None:
+        """Where nobody has these settings any more, what was made ahead goes; own prompts are asked in another pool."""
+        for item in () if self._used(pool) else self._ready.pop(pool, ()):
+            if is_own(item.source):
+                self.prompts.back(item.prompt, item.source)
 
     def put(self, tab: str, item: Item) -> None:
         """Give a tab this one now; what it had in hand is kept for the next turn, of this tab or of whoever comes."""
@@ -95,7 +122,7 @@ class Feed:
                     _remember(self._aside, tab, [*self._aside.get(tab, []), held], TABS)
                 else:
                     self._ready.setdefault(held.pool, deque()).appendleft(held)
-            _remember(self._hands, tab, item, TABS)
+            self.give(tab, item)
 
     def own_came(self) -> None:
         """Somebody's own prompts are next: what was made ahead of other ones goes, but not what a tab has put back."""
@@ -206,17 +233,14 @@ class Feed:
             item = waiting.popleft() if waiting else None
             while item is not None and (self._refused(item) or (waiting and self._all_the_same(item))):
                 item = waiting.popleft() if waiting else None
-        item = item or self.make(pool, *self.prompts.next(pool.sampling.prompts))
-        self.warm(pool)
-        return item
+        return item or self.make(pool, *self.prompts.next(pool.sampling.prompts))
 
     def _top_up(self, pool: Pool) -> None:
         """One after the other, so that they wait in the order of their prompts; asking is a commit to disk."""
         while True:
             with self._filling:
                 with self._lock:
-                    waiting = self._ready.setdefault(pool, deque())
-                    if len(waiting) >= AHEAD:
+                    if len(self._ready.get(pool, ())) >= AHEAD or not self._used(pool):
                         return
                 try:
                     item = self.make(pool, *self.prompts.next(pool.sampling.prompts))
@@ -224,7 +248,8 @@ class Feed:
                     # Whoever asks for this pool next meets the same refusal and is told.
                     return
                 with self._lock:
-                    waiting.append(item)
+                    self._ready.setdefault(pool, deque()).append(item)
+                    self._clear(pool)
 
     def _refused(self, item: Item) -> bool:
         """What was refused when it was made ahead is asked anew, since the reason may be gone."""

@@ -25,16 +25,18 @@ class Prompts:
         self._store = store
         self._lock = threading.Lock()
         self._built_in: list[str] = []
+        self._own: dict[str, str] = {}  # text: source, oldest first
+        self._seen = 0
         self._asked: Counter[str] = Counter()
 
     def next(self, choice: str) -> tuple[str, str]:
         """A text and where it came from. With `own` and none given, the built-in ones serve."""
         with self._lock:
             self._begin()
-            known = self._own() if choice != BUILT_IN else []
+            known = self._known() if choice != BUILT_IN else []
             if choice != OWN or not known:
                 known += [(text, BUILT_IN) for text in self._built_in]
-            found = min(known, key=lambda each: self._asked[each[0]])
+            found = min(known, key=lambda each: self._asked.get(each[0], 0))
             self._asked[found[0]] += 1
             return found
 
@@ -44,9 +46,23 @@ class Prompts:
             self._begin()
             self._asked[text] += 1
 
-    def _own(self) -> list[tuple[str, str]]:
-        """What people typed or uploaded; an import of rankings brings prompts too, which nobody asked to see again."""
-        return [(text, source) for _, text, source in self._store.prompts() if source.startswith(OWN)]
+    def back(self, text: str, source: str) -> None:
+        """Nobody will answer this where it was asked, so it comes again as if it had not been."""
+        with self._lock:
+            self._asked[text] = max(0, self._asked[text] - 1)
+            if is_own(source):
+                self._own.setdefault(text, source)
+
+    def _known(self) -> list[tuple[str, str]]:
+        """What people typed or uploaded; an import of rankings brings prompts too, which nobody asked to see again.
+
+        Rows never change, so only what is new is read: of an import there may be tens of thousands.
+        """
+        for seq, text, source in self._store.prompts_after(self._seen):
+            self._seen = seq
+            if is_own(source):
+                self._own.setdefault(text, source)
+        return list(self._own.items())
 
     def _begin(self) -> None:
         """The built-in prompts on first use: importing the small world costs a tenth of a second."""
@@ -56,6 +72,12 @@ class Prompts:
 
         self._built_in = prompts(HOW_MANY, SEED)
         self._asked.update(each.comparison.prompt for each in self._store.rankings())
+
+
+def is_own(source: str) -> bool:
+    """Whether a person typed a prompt of this source, or gave it in a file of prompts; an imported file of rankings
+    may be called own.jsonl as well."""
+    return source == OWN or source.startswith(f"{OWN}:")
 
 
 def from_file(path: str | Path) -> list[str]:

@@ -46,8 +46,9 @@ class Desk:
         tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
         comparison = self.office.store.comparison(str(body.get("comparison")))
         seq, already = self._save(body, comparison, rater)
-        held = self.feed.hold(tab, pool)
-        item = self._after(tab, pool, rater) if held.comparison == comparison.id else held
+        held = self.feed.in_hand(tab)
+        ranked = held is not None and held.comparison == comparison.id
+        item = self._after(tab, pool, rater) if ranked else self.feed.hold(tab, pool)
         reveal = self._reveal(body, comparison, rater) | {"again": self.repeats.of(rater, seq)}
         return {"seq": seq, "already": already, "reveal": reveal, "next": self._view(item, rater)}
 
