@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 
 import pytest
 
+from lab.config import Ppo, Sft
 from lab.errors import BadFile, BadInput, BadName, BadNumber, NoRows, NotFound
+from lab.events import Event, Finished, Started, to_json
 from lab.store import Candidate, Comparison, Ranking
-from lab.ui.compare.tally import tally, wilson
+from lab.ui.compare.tally import speaker, tally, wilson
+from lab.ui.feed import Item, candidates
 from lab.ui.model import SUGGESTIONS
 from lab.ui.office import checked_name, rater_name
 from lab.ui.pool import deal, read_pool
 from lab.ui.prompts import MOST, from_file
 from lab.ui.rank.guess import agreement
+from lab.workspace import Run, Workspace, taken
 from lab.world.questions import recognise
 
 
 def duel(order, policies=("sft", "base"), rater="me") -> Ranking:
     compared = Comparison("c", "p", "Why?", tuple(Candidate("x", policy) for policy in policies), 0.0, "duel")
     return Ranking(1, "k", compared, order, (0, 1), rater, 1.0, "", (), None, 0.0, None, False)
+
+
+def write(run: Run, *events: Event) -> None:
+    (run.folder / "events.jsonl").write_text("".join(to_json(event, 1.0) + "\n" for event in events))
 
 
 def test_wilsons_interval_holds_its_known_values_and_never_leaves_zero_to_one():
@@ -42,10 +51,44 @@ def test_a_tie_counts_half_and_neither_skips_nor_simulated_raters_nor_other_pair
             duel(((0,), (1,)), rater="simulated:helpful"),
             duel(((0,), (1,)), ("sft", "0004-ppo")),
         ],
-        "sft",
-        "base",
+        ("sft", False),
+        ("base", False),
     )
     assert (found["wins"], found["losses"], found["ties"], found["rate"]) == (1, 1, 1, 0.5)
+
+
+def saved_duel(store, answer: dict, order) -> None:
+    """As the page saves it: asked of the policy in training and of SFT, and answered by whoever these were."""
+    item = Item("i", read_pool({"kind": "duel", "source": "policy", "against": "sft"}), "", "own", ("policy", "sft"), 0)
+    prompt, key = store.add_prompts([f"Question {store.last_request()}?"], "own")[0], store.ask("chat", {})
+    two = store.add_comparison(prompt, candidates(item, {"texts": ["a", "b"]} | answer), pool="duel")
+    store.rank(key, two, order, rater="ana")
+
+
+def test_duels_of_the_policy_in_training_and_of_sft_count_for_the_runs_that_spoke(tmp_path):
+    workspace = Workspace(tmp_path)
+    first, other = workspace.new_run("ppo", asdict(Ppo())), workspace.new_run("ppo", asdict(Ppo()))
+    sft = workspace.new_run("sft", asdict(Sft()))
+    with workspace.store() as store, taken(other.lock(), "The run"):
+        for names, steps, order in (
+            ([first.name, "sft"], [40, 0], [[0], [1]]),
+            ([other.name, "sft"], [40, 0], [[1], [0]]),
+            ([other.name, sft.name], [60, 0], [[0], [1]]),
+            ([other.name, sft.name], [0, 0], [[0, 1]]),
+            (["policy", "sft"], [40, 0], [[0], [1]]),  # as an older lab wrote it
+        ):
+            saved_duel(store, {"policies": names, "steps": steps}, order)
+
+        def counted(a: str, b: str) -> tuple[int, int, int]:
+            found = tally(store.rankings(pool="duel"), speaker(workspace, a), speaker(workspace, b))
+            return found["wins"], found["losses"], found["ties"]
+
+        write(other, Started("ppo", 60, asdict(Ppo())))
+        assert counted("policy", "sft") == (0, 1, 0), "before there was another SFT"
+        write(sft, Started("sft", 1, asdict(Sft())), Finished(1, "done", {}))
+        assert counted("policy", "sft") == (1, 0, 0)
+        assert counted(other.name, "sft") == (0, 0, 1), "once it is done"
+        assert counted(first.name, "sft") == (0, 0, 0)
 
 
 def test_agreement_is_all_or_nothing_for_equal_or_reversed_orders_and_half_for_equal_scores():

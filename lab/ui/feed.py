@@ -264,14 +264,15 @@ class Feed:
 
 
 def candidates(item: Item, answer: dict[str, Any]) -> list[Candidate]:
-    """The worker's answer as rows of the store."""
-    count = len(item.policies)
+    """The worker's answer as rows of the store, under the names of the runs that spoke: sft and policy, which may have
+    been asked for, are other ones later."""
+    count, policies = len(item.policies), answer.get("policies") or item.policies
     scores, steps = answer.get("scores") or [None] * count, answer.get("steps") or [0] * count
     ids, ended = answer.get("ids") or [()] * count, answer.get("ended") or [True] * count
     return [
         Candidate(
             text=answer["texts"][n],
-            policy=item.policies[n],
+            policy=policies[n],
             step=steps[n],
             ids=tuple(ids[n]),
             ended=ended[n],

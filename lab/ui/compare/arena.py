@@ -11,7 +11,7 @@ from lab.errors import BadInput
 from lab.events import Finished, Step
 from lab.ui.compare.export import adapter_file, formats, rankings_file
 from lab.ui.compare.second import opinion
-from lab.ui.compare.tally import tally
+from lab.ui.compare.tally import speaker, tally
 from lab.ui.desk import called, tracks_of
 from lab.ui.feed import known_policies
 from lab.ui.office import Office
@@ -57,7 +57,8 @@ class Arena:
 
     def tally(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         a, b = pair(body)
-        return tally(self.office.store.rankings(pool="duel"), a, b)
+        two = (speaker(self.office.workspace, each) for each in (a, b))
+        return tally(self.office.store.rankings(pool="duel"), *two)
 
     def judge(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Ask for a comparison by a judge; its result appears in `results`."""

@@ -6,9 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from lab.store import Ranking
+from lab.config import TUNING
+from lab.store import Candidate, Ranking
+from lab.ui.desk import LIVE
+from lab.workspace import Workspace
 
 Z95 = 1.959964
+Speaker = tuple[str, bool]
 
 
 def wilson(share: float, count: int, z: float = Z95) -> tuple[float, float]:
@@ -20,11 +24,26 @@ def wilson(share: float, count: int, z: float = Z95) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def tally(rankings: Iterable[Ranking], a: str, b: str) -> dict[str, Any]:
+def speaker(workspace: Workspace, policy: str) -> Speaker:
+    """Who speaks under this name now: a run, or base, sft or a checkpoint, and whether it is still in training."""
+    if policy == "policy":
+        names = (run.name for run in reversed(workspace.runs()) if run.stage in TUNING and run.status() in LIVE)
+        return next(names, policy), True
+    newest = workspace.newest("sft") if policy == "sft" else None
+    return newest.name if newest else policy, False
+
+
+def spoke(candidate: Candidate) -> Speaker:
+    """Who gave this answer: a run has a step of its own only while it is trained. Rows of an older lab have the name
+    that was asked for, which tells less."""
+    return candidate.policy, bool(candidate.step) and "@" not in candidate.policy
+
+
+def tally(rankings: Iterable[Ranking], a: Speaker, b: Speaker) -> dict[str, Any]:
     """Duels of people between these two: wins of `a`, of `b`, ties, and a's win rate, where a tie counts half."""
     wins = losses = ties = 0
     for each in rankings:
-        names = [candidate.policy for candidate in each.comparison.candidates]
+        names = [spoke(candidate) for candidate in each.comparison.candidates]
         if each.simulated or not each.order or sorted(names) != sorted((a, b)):
             continue
         ties += len(each.order) == 1
