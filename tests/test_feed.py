@@ -7,11 +7,13 @@ import time
 
 import pytest
 
+from lab.events import Finished, to_json
 from lab.journal import append_json
 from lab.ui.feed import LOST
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.pool import read_pool
 from lab.ui.rank.desk import Desk
+from lab.ui.state import AGE
 from lab.ui.supervisor import Supervisor
 from lab.workspace import MOST_ANSWERS
 
@@ -181,3 +183,15 @@ def test_an_imported_file_brings_no_own_prompts_whatever_it_is_called(office):
     assert [office.feed.prompts.next("own")[0] for _ in range(2)] == ["Mine?", "Mine?"]
     office.store.add_prompts(["Mine too?"], "own")
     assert office.feed.prompts.next("both") == ("Mine too?", "own")
+
+
+def test_many_boards_that_ask_who_can_answer_have_the_runs_looked_at_once(office, monkeypatch):
+    desk, looks, runs = Desk(office), [], office.workspace.runs
+    monkeypatch.setattr(office.workspace, "runs", lambda: looks.append(1) or runs())
+    names = [[each["value"] for each in desk.sources({}, "ana")["sources"]] for _ in range(20)]
+    assert names == [["base", "sft", "mix"]] * 20 and len(looks) == 1
+    run = office.workspace.new_run("ppo", {})
+    (run.folder / "events.jsonl").write_text(to_json(Finished(1, "done", {}), 1.0) + "\n")
+    run.adapter.mkdir()
+    time.sleep(AGE + 0.1)
+    assert run.name in [each["value"] for each in desk.sources({}, "ana")["sources"]]

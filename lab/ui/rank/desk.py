@@ -14,7 +14,7 @@ from lab.ui.pool import MIX, Pool, read_pool
 from lab.ui.prompts import OWN
 from lab.ui.rank.guess import Agreement, agreement
 from lab.ui.rank.repeats import REPEAT, Repeats, counts, known, reshuffled
-from lab.ui.state import ENOUGH
+from lab.ui.state import AGE, ENOUGH
 
 TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
 
@@ -103,8 +103,8 @@ class Desk:
         return self._view(item, rater)
 
     def sources(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
-        """Who can answer now, with a name for people."""
-        known = known_policies(self.office)
+        """Who can answer now, with a name for people. Every open board asks each second, and each run is looked at."""
+        known = self.office.remembered("sources", AGE, lambda: known_policies(self.office))
         named = [{"value": each, "label": label(each)} for each in known]
         return {"sources": [*named, {"value": MIX, "label": "A mixture of all"}]}
 
