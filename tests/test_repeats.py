@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import uuid
 
 import pytest
@@ -13,7 +14,7 @@ from lab.store import Candidate
 from lab.ui.office import Office
 from lab.ui.pool import read_pool
 from lab.ui.rank.desk import Desk
-from lab.ui.rank.repeats import FEWEST, FRESH, Repeats, reshuffled
+from lab.ui.rank.repeats import FEWEST, FRESH, Known, Repeats, reshuffled
 from lab.ui.supervisor import Supervisor
 
 TAB, RATER = "tabofthetest", "ana"
@@ -175,3 +176,20 @@ def test_a_repeat_that_was_put_aside_comes_before_another_one_is_made(desk, offi
     following = rank_new(desk, 60)["next"]
     assert following["item"] == view["item"]
     assert submit(desk, view["comparison"], as_before(desk, view))["next"]["comparison"] == ""
+
+
+def test_the_agreement_over_thousands_of_rankings_costs_a_save_next_to_nothing(office):
+    repeats, count = Repeats(office.store), 4000
+    for number in range(count):
+        texts = tuple(f"answer {number} {letter} " + "word " * 40 for letter in "abcd")
+        first = Known("rank", f"first {number}", f"prompt {number}", texts, ORDER)
+        repeats.add(RATER, 2 * number, first)
+        if number % 10 == 0:
+            order = [[3 - index] for [index] in ORDER]
+            repeats.add(RATER, 2 * number + 1, Known("repeat", f"again {number}", first.prompt, texts[::-1], order))
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert repeats.total(RATER) == (6 * count / 10, 6 * count // 10)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.1, took

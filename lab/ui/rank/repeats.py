@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.store import Candidate, Comparison, Store
 from lab.store.records import REPEAT
@@ -18,18 +18,20 @@ Kind = tuple[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One ranking of a person: the answers in their order of display, and how they were put in order."""
+    """One ranking of a person: the answers in their order of display, and how they were put in order.
+
+    `kind` is what a repeat has in common with its first ranking.
+    """
 
     pool: str
     comparison: str
     prompt: str
     texts: tuple[str, ...]
     order: Order
+    kind: Kind = field(init=False)
 
-    @property
-    def kind(self) -> Kind:
-        """What a repeat has in common with its first ranking."""
-        return self.prompt, tuple(sorted(self.texts))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", (self.prompt, tuple(sorted(self.texts))))
 
 
 class Repeats:
@@ -64,7 +66,8 @@ class Repeats:
         """(pairs ordered as the first time, pairs) over all repeats of a rater."""
         with self._lock:
             mine = list(self._book().get(rater, {}).values())
-        found = [_same(each, mine) for each in mine if each.pool == REPEAT]
+        first = _firsts(mine)
+        found = [_same(each, first.get(each.kind)) for each in mine if each.pool == REPEAT]
         return sum(agreed for agreed, _ in found), sum(pairs for _, pairs in found)
 
     def of(self, rater: str, seq: int) -> tuple[float, int]:
@@ -72,7 +75,9 @@ class Repeats:
         with self._lock:
             mine = dict(self._book().get(rater, {}))
         asked = mine.get(seq)
-        return _same(asked, list(mine.values())) if asked and asked.pool == REPEAT else (0.0, 0)
+        if asked is None or asked.pool != REPEAT:
+            return 0.0, 0
+        return _same(asked, _firsts(list(mine.values())).get(asked.kind))
 
     def _book(self) -> dict[str, dict[int, Known]]:
         if self._known is None:
@@ -106,9 +111,13 @@ def _tells_something(each: Known) -> bool:
     return len(each.order) > 1 and len(set(each.texts)) == len(each.texts)
 
 
-def _same(repeat: Known, mine: Sequence[Known]) -> tuple[float, int]:
+def _firsts(mine: Sequence[Known]) -> dict[Kind, Known]:
+    """The first ranking of each kind, in one walk: a search for each repeat would grow with the square."""
+    return {each.kind: each for each in reversed(mine) if each.pool != REPEAT}
+
+
+def _same(repeat: Known, first: Known | None) -> tuple[float, int]:
     """(pairs that the repeat orders as the first ranking did, pairs of that); a tie now counts half."""
-    first = next((each for each in mine if each.pool != REPEAT and each.kind == repeat.kind), None)
     if first is None or not repeat.order:
         return 0.0, 0
     places = {repeat.texts[index]: -place for place, group in enumerate(repeat.order) for index in group}
