@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -335,3 +336,17 @@ def test_after_a_run_of_ppo_that_was_stopped_the_header_leads_to_compare(office)
         write(run, Started(stage, 9, {}), Step(1, {}), Finished(1, why, result))
     found = snapshot(office)
     assert found["newest"]["ppo"] == "0002-ppo" and found["next"]["tab"] == "compare" and not found["next"]["start"]
+
+
+def test_what_a_reward_model_doubts_is_found_without_reading_every_ranking(office):
+    rows = [(f"Question {number}?", ["good", "bad", "worse"], [[0], [1], [2]], "") for number in range(3000)]
+    office.store.add_rankings(rows, "ana", "file.jsonl")
+    office.store.withdraw("undo", 7)
+    asked = [{"seq": seq, "better": 0, "worse": 2, "margin": seq / 10} for seq in (1, 2, 7, 5000)]
+    took = {"all": time.perf_counter()}
+    assert len(office.store.rankings(ids=False)) == 2999
+    took = {"all": time.perf_counter() - took["all"], "doubted": time.perf_counter()}
+    found = reward.disagreements(office, asked)
+    took["doubted"] = time.perf_counter() - took["doubted"]
+    assert [(each["seq"], each["prompt"]) for each in found] == [(2, "Question 1?"), (1, "Question 0?")]
+    assert took["doubted"] < took["all"] / 3, took

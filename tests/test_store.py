@@ -72,6 +72,16 @@ def test_everything_about_a_ranking_is_read_back_as_it_was_given(store, shown):
     assert found.comparison.at <= found.at
 
 
+def test_one_ranking_is_read_by_its_number_as_it_stands_among_all(store, shown):
+    for number, comparison in enumerate([shown, show(store, "Why not?"), show(store, "And now?")]):
+        store.rank(f"k{number}", comparison, [[1, 0], [3], [2]], rater="ana", guess=[0.1, -2.0, 0.3, 4.0])
+    store.exclude(2)
+    store.withdraw("w", 3)
+    assert [store.ranking(seq) for seq in (1, 2)] == store.rankings()
+    assert store.ranking(2).excluded and not store.ranking(1).excluded
+    assert [store.ranking(seq) for seq in (3, 4, 0, -1, 1 << 70)] == [None] * 5
+
+
 def test_a_second_store_on_the_same_file_reads_the_same(store, shown, tmp_path):
     store.rank("a", shown, [[0], [1], [2], [3]], rater="ana")
     with Store(tmp_path / "lab.db", read_only=True) as reader:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab.errors import BadInput, BadNumber, LabError, NotFound
 from lab.store import backups, imports, writing
-from lab.store.reading import Counter, comparison, rankings_from
+from lab.store.reading import Counter, comparison, ranking_at, rankings_from
 from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
 from lab.store.recovery import Recovered, prepare
 from lab.store.schema import check_version, connect, refusal
@@ -133,6 +133,11 @@ class Store:
         """
         found = self._with(lambda link: rankings_from(link, after, pool, ids))
         return [each for each in found if (withdrawn or each.withdrawn_at is None) and (excluded or not each.excluded)]
+
+    def ranking(self, seq: int) -> Ranking | None:
+        """The one with this number; None where there is none, or it was withdrawn."""
+        found = self._with(lambda link: ranking_at(link, seq)) if abs(seq) <= writing.LARGEST else None
+        return found if found and found.withdrawn_at is None else None
 
     def counts(self) -> dict:
         """rankings (skips apart), pairs, skips, raters, simulated, by_person, without what is withdrawn or excluded.

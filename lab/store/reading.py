@@ -11,11 +11,13 @@ from contextlib import contextmanager
 
 from lab.store.records import SIMULATED, Comparison, Ranking, Turns, unpack
 
-RANKINGS = """SELECT seq, key, comparison_id, "order", shown, tags, guess, rater, seconds, note, at FROM ranking
+RANKING = 'SELECT seq, key, comparison_id, "order", shown, tags, guess, rater, seconds, note, at FROM ranking'
+RANKINGS = f"""{RANKING}
               WHERE seq > ? AND (? = '' OR comparison_id IN (SELECT id FROM comparison WHERE pool = ?)) ORDER BY seq"""
 COMPARISONS = """SELECT id, prompt_id, at, pool, candidates, CASE WHEN ? THEN ids END FROM comparison
                  WHERE (? = 0 OR id IN (SELECT comparison_id FROM ranking WHERE seq > ?)) AND ? IN ('', pool)"""
 ONE = "SELECT id, prompt_id, at, pool, candidates, ids FROM comparison WHERE id = ?"
+CHANGES = "SELECT ranking_seq, kind, at FROM change"
 PROMPTS = "SELECT id, text, turns FROM prompt WHERE id IN (SELECT prompt_id FROM comparison)"
 
 
@@ -32,10 +34,20 @@ def rankings_from(link: sqlite3.Connection, after: int, pool: str | None, ids: b
     rows = link.execute(RANKINGS, (after, pool, pool)).fetchall()
     compared = link.execute(COMPARISONS, (ids, after, after, pool)).fetchall()
     prompts = link.execute(PROMPTS).fetchall()
-    changes = link.execute("SELECT ranking_seq, kind, at FROM change ORDER BY seq").fetchall()
+    changes = link.execute(f"{CHANGES} ORDER BY seq").fetchall()
     link.execute("ROLLBACK")
     with _no_collector():
         return _rankings(rows, _comparisons(compared, prompts), *marks(changes))
+
+
+def ranking_at(link: sqlite3.Connection, seq: int) -> Ranking | None:
+    """One ranking, marks included, which costs the same however many there are."""
+    link.execute("BEGIN")
+    rows = link.execute(f"{RANKING} WHERE seq = ?", (seq,)).fetchall()
+    changes = link.execute(f"{CHANGES} WHERE ranking_seq = ? ORDER BY seq", (seq,)).fetchall()
+    compared = {id: comparison(link, id) for _, _, id, *_ in rows}
+    link.execute("ROLLBACK")
+    return next(iter(_rankings(rows, compared, *marks(changes))), None)
 
 
 @contextmanager

@@ -93,10 +93,7 @@ def found(office: Office, track: Track) -> dict[str, Any]:
 def disagreements(office: Office, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rankings that the reward model sees otherwise, with both texts; withdrawn ones are left out."""
     margins = {row["seq"]: row for row in rows if isinstance(row, dict) and type(row.get("seq")) is int}
-    if not margins:
-        return []
-    rankings = office.store.rankings(after=min(margins) - 1, ids=False)
-    known = [each for each in rankings if each.seq in margins and each.order]
+    known = [each for seq in sorted(margins) if (each := office.store.ranking(seq)) and each.order]
     made = [_disagreement(each, margins[each.seq]) for each in known]
     return sorted((each for each in made if each), key=lambda row: -row["margin"])
 
@@ -123,7 +120,7 @@ def exclude(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     seq, excluded = body.get("seq"), body.get("excluded")
     if type(seq) is not int or type(excluded) is not bool:
         raise BadInput("Which ranking is meant? Reload the page and try again.")
-    if not any(each.seq == seq for each in office.store.rankings(after=seq - 1, ids=False)[:1]):
+    if office.store.ranking(seq) is None:
         raise NotFound("That ranking is no longer there. Reload the page.")
     office.store.exclude(seq, excluded)
     return {"said": "Left out of the next training." if excluded else "Taken in again.", "key": uuid.uuid4().hex}

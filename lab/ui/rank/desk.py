@@ -83,7 +83,7 @@ class Desk:
         seq = body.get("seq")
         if type(seq) is not int:
             raise BadInput("There is nothing to undo.")
-        found = next((each for each in self.office.store.rankings(after=seq - 1) if each.seq == seq), None)
+        found = self.office.store.ranking(seq)
         if found is None:
             raise NotFound("That ranking has been taken back already.")
         return found
