@@ -11,7 +11,7 @@ from typing import Any
 
 from lab import checkpoint
 from lab.errors import BadNumber, LabError, OutOfMemory
-from lab.events import Changed, Event, Failed, Finished, Sample, Started, Step
+from lab.events import Changed, Event, Failed, Finished, Progress, Sample, Started, Step
 from lab.folders import mend
 from lab.journal import Journal
 from lab.shortage import ran_out
@@ -64,7 +64,7 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     """Every event of the job, each written before it is passed on; `between` runs after each, with the model at rest.
 
     A refusal of the lab ends the run with a Failed event, and so does memory that runs out. Stop and pause take effect
-    at the next Step.
+    at the next Step; a run without a state, a comparison, has no steps and stops at the next Progress.
     """
     lock = taken(job.run.lock(), f"Run {job.run.name}")
     mend(_folder(job.run))
@@ -89,7 +89,14 @@ def _driven(job: Job, writer: Writer, between: Callable[[], None]) -> Iterator[E
             event = replace(event, result=job.finish(event.result))
         yield writer.write(event)
         between()
-        if not isinstance(event, Step) or job.state is None:
+        if job.state is None:
+            # Nothing to keep and no step at which to pause, but whoever waits behind it must be able to end it.
+            if isinstance(event, Progress) and _order(job.run, writer.step) == "stop":
+                job.events.close()
+                yield writer.write(Finished(writer.step, "stopped", job.finish({})))
+                return
+            continue
+        if not isinstance(event, Step):
             continue
         order = _order(job.run, event.step)
         if order != "run" or monotonic() - saved > CHECKPOINT_SECONDS or event.step % MILESTONE == 0:

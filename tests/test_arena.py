@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from lab.errors import Busy
+from lab.errors import Busy, NotFound
+from lab.events import Started, to_json
 from lab.exchange import import_file
 from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
 from lab.ui import model
-from lab.ui.compare.arena import Arena
+from lab.ui.compare.arena import JUDGES, Arena
 from lab.ui.compare.export import PREFERENCES, rankings_file
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
+from lab.workspace import taken
 
 TWO = [Candidate("yes", "sft", ids=(4, 5)), Candidate("no", "sft")]
 
@@ -64,3 +66,25 @@ def reply_within(office, said):
     follow = office.follow
     office.follow = lambda request: follow(request, 0.1)
     return model.reply(office, said, "sft", 0.8)
+
+
+def comparison(office, *events):
+    """A comparison whose lock is held, as a worker holds it; ended where Finished is among the events."""
+    run = office.workspace.new_run("compare", {}, inputs={"a": "0003-ppo", "b": "sft", "judge": JUDGES[0]})
+    lines = [to_json(event, 1.0) + "\n" for event in (Started("compare", 8, {}), *events)]
+    (run.folder / "events.jsonl").write_text("".join(lines))
+    (run.folder / "lock").touch()
+    return run
+
+
+def test_a_comparison_that_is_going_on_is_stopped_and_no_other_run(office):
+    arena, run = Arena(office), comparison(office)
+    lock = taken(run.lock(), "The run")
+    assert arena.results({}, "ana")["results"][0]["status"] == "running"
+    assert run.name in arena.stop({"run": run.name}, "ana")["said"]
+    assert run.control()["order"] == "stop" and run.control()["by"] == "ana"
+    lock.release()
+    with pytest.raises(Busy):
+        arena.stop({"run": run.name}, "ana")
+    with pytest.raises(NotFound):
+        arena.stop({"run": office.workspace.new_run("ppo", {}).name}, "ana")

@@ -32,7 +32,7 @@ HOST_ONLY = {
         "runs-restore",
         "restart",
     ),
-    *("model-load", "model-foretell", "sft-data", "compare-judge", "compare-second"),
+    *("model-load", "model-foretell", "sft-data", "compare-judge", "compare-second", "compare-stop"),
 }
 
 

@@ -99,6 +99,18 @@ def test_a_run_killed_at_any_step_and_resumed_ends_bitwise_like_one_that_never_s
         assert same(final(whole.run), final(job.run))
 
 
+def test_a_comparison_stops_when_told_and_can_be_made_again(studio):
+    job, seen = studio.start("compare", {"count": 100, "tokens": 4}, {"a": "sft", "b": "base"}), []
+    for event in drive(job):
+        seen.append(event)
+        if isinstance(event, Progress):
+            job.run.set_control(order="stop")
+    assert sum(isinstance(event, Progress) for event in seen) == 1 and seen[-1].reason == "stopped"
+    assert job.run.status() == "stopped" and "win_rate" not in seen[-1].result
+    again = list(drive(studio.resume(job.run.name)))
+    assert job.run.status() == "done" and 0 <= again[-1].result["win_rate"] <= 1
+
+
 def test_going_back_to_a_checkpoint_starts_from_its_step(rewarded):
     job = rewarded.start("ppo", PPO | {"steps": 12}, {"prompts": ["Hi"]})
     list(drive(job))

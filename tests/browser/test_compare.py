@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+from lab.events import Finished
+
+from .made import made
+
 DUEL = "#duel-board"
 
 
@@ -98,6 +102,17 @@ def test_a_second_reward_model_gives_its_opinion_of_a_run_that_followed_another(
     part.get_by_text("the model that PPO followed moved these answers by").wait_for()
     assert "an independent judge" in part.inner_text()
     part.locator(".legendtext", has_text="0003-ppo by 0002-reward").wait_for()
+
+
+def test_a_comparison_that_is_going_on_has_a_button_that_stops_it(app, visit):
+    with made(app.workspace, "compare", 200) as run:
+        page = visit("compare")
+        page.get_by_role("button", name=f"Stop {run.run.name}").click()
+        page.get_by_text("stops after the answers that it is drawing now").wait_for()
+        assert run.run.control()["order"] == "stop"
+        run.write(Finished(0, "stopped", {}))
+        page.locator(".arena tbody tr", has_text="stopped").wait_for()
+        assert not page.get_by_role("button", name=f"Stop {run.run.name}").count()
 
 
 def test_the_rankings_are_downloaded_in_the_chosen_format(visit):

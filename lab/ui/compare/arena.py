@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from lab.config import TUNING, Compare
-from lab.errors import BadInput
+from lab.errors import BadInput, Busy, NotFound
 from lab.events import Finished, Step
 from lab.ui.compare.export import adapter_file, formats, rankings_file
 from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import speaker, tally
-from lab.ui.desk import called, tracks_of
+from lab.ui.desk import LIVE, called, tracks_of
 from lab.ui.feed import known_policies
 from lab.ui.office import Office
 from lab.ui.pool import POLICY
@@ -34,7 +34,7 @@ class Arena:
 
     def open(self) -> None:
         names = ("choices", "tally", "judge", "results", "side", "side_look", "frontier", "chat", "chat_look")
-        for name in (*names, "second"):
+        for name in (*names, "second", "stop"):
             self.office.action(f"compare-{name.replace('_', '-')}", getattr(self, name))
         self.office.download("rankings", lambda query, folder: rankings_file(self.office, query, folder))
         self.office.download("adapter", lambda query, folder: adapter_file(self.office, query, folder))
@@ -79,6 +79,16 @@ class Arena:
             refuse(asked)
         runs = [run for run in self.office.workspace.runs() if run.stage == "compare"][-SHOWN:]
         return {"results": [row(run) for run in reversed(runs)]}
+
+    def stop(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """End a comparison that is going on; what it has drawn so far decides nothing."""
+        run = self.office.workspace.run(body.get("run"))
+        if run.stage != "compare":
+            raise NotFound(f"{run.name} is no comparison.")
+        if run.status() not in LIVE:
+            raise Busy(f"{run.name} is not going on now, so there is nothing to stop.")
+        run.set_control(order="stop", until=None, by=rater)
+        return {"said": f"{run.name} stops after the answers that it is drawing now."}
 
     def side(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Both policies answer one prompt, each under its name."""

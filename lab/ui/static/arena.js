@@ -92,8 +92,24 @@ function line(row) {
     finished ? `${short(row.kl_a)} against ${short(row.kl_b)}` : "–",
   ];
   const node = lab.make("tr");
-  node.append(...cells.map((cell, index) => lab.make(index ? "td" : "th", "", String(cell ?? "–"))));
+  node.append(...cells.map((cell, index) => lab.make(index ? "td" : "th", "", String(cell ?? "–"))), lab.make("td"));
+  if (row.status === "running") node.lastChild.append(stopping(row.run));
   return node;
+}
+
+function stopping(run) {
+  const button = lab.make("button", "board-button host-only", "Stop");
+  button.type = "button";
+  button.setAttribute("aria-label", `Stop ${run}`);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      said.textContent = (await lab.post("compare-stop", { run })).said;
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  });
+  return button;
 }
 
 // ---- exports ----------------------------------------------------------------------------------------------------
