@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import Busy, NotFound
-from lab.events import Started, to_json
+from lab.events import Finished, Started, to_json
 from lab.exchange import import_file
 from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
@@ -88,3 +88,12 @@ def test_a_comparison_that_is_going_on_is_stopped_and_no_other_run(office):
         arena.stop({"run": run.name}, "ana")
     with pytest.raises(NotFound):
         arena.stop({"run": office.workspace.new_run("ppo", {}).name}, "ana")
+
+
+@pytest.mark.parametrize("config", [b"", b"{", b"\xff", b"[]"])
+def test_a_damaged_comparison_is_listed_as_that_and_hides_no_other(office, config):
+    good, bad = comparison(office, Finished(8, "done", {"win_rate": 0.5})), comparison(office)
+    (bad.folder / "config.json").write_bytes(config)
+    first, second = Arena(office).results({}, "ana")["results"]
+    assert (first["run"], first["status"], first["a"]) == (bad.name, "damaged", None)
+    assert (second["run"], second["status"], second["win_rate"]) == (good.name, "done", 0.5)

@@ -183,7 +183,7 @@ def judge_label(judge: str) -> str:
 
 def row(run: Run) -> dict[str, Any]:
     """One comparison by a judge: who met, how far it is, and its result."""
-    inputs = run.facts().get("inputs") or {}
+    inputs = facts_of(run).get("inputs") or {}
     events = [event for event, _ in run.events().events]
     result = next((event.result for event in reversed(events) if isinstance(event, Finished)), {})
     done = next((event.step for event in reversed(events) if isinstance(event, Step)), 0)

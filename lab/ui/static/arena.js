@@ -84,7 +84,7 @@ function line(row) {
   const finished = typeof row.win_rate === "number";
   const cells = [
     row.run,
-    `${row.a} against ${row.b}`,
+    row.a && `${row.a} against ${row.b}`,
     row.judge,
     finished ? percent(row.win_rate) : row.status,
     finished ? `${percent(row.low)} to ${percent(row.high)}` : "–",
