@@ -11,12 +11,12 @@ from lab.errors import Damaged, NoRows, PromptTooLong
 from lab.journal import read_json, replace_json
 from lab.reward import Ranked
 from lab.store import Candidate, Ranking
+from lab.store.raters import ALL, PERSON, is_meant, meant
 from lab.text import Prompt, Text
 from lab.workspace import Run
 from lab.world import corpus
 
 SFT_PAIRS, SFT_HELD_OUT, PPO_PROMPTS = 4000, 160, 512
-PERSON, ALL = "person", "all"
 SCALE_PROMPTS, COMPARE_SEED = 256, 7
 LONGEST = 64  # texts
 
@@ -75,7 +75,7 @@ def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: in
     half: all, or only the first or the second half of the prompts. Prompts that are longer than the model reads are cut
     at their beginning, responses at their end; `cut` counts the rankings.
     """
-    chosen = [each for each in rankings if each.order and not each.excluded and _wanted(each, raters)]
+    chosen = [each for each in rankings if each.order and not each.excluded and is_meant(each.rater, raters)]
     if not chosen:
         raise NoRows(
             f"There are no rankings by {_named(raters)} to learn from; this workspace has {len(rankings)} in all. "
@@ -110,19 +110,9 @@ def _named(raters: str) -> str:
     return {PERSON: "a person", ALL: "anybody"}.get(raters, raters)
 
 
-def _wanted(each: Ranking, raters: str) -> bool:
-    if raters == ALL:
-        return True
-    return not each.simulated if raters == PERSON else each.rater == raters
-
-
 def raters_of(rankings: Sequence[Ranking], asked: str) -> str:
-    """Whose rankings are meant when nobody said: the people's where there are any, else the only simulated rater's."""
-    if asked:
-        return asked
-    useful = [each for each in rankings if each.order and not each.excluded]
-    names = {each.rater for each in useful}
-    return next(iter(names)) if len(names) == 1 else PERSON
+    """Whose rankings are meant, by those that can be learned from."""
+    return meant({each.rater for each in rankings if each.order and not each.excluded}, asked)
 
 
 def _ranked(text: Text, each: Ranking, longest: int) -> tuple[list[Any], bool]:

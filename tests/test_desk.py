@@ -13,6 +13,7 @@ from lab.config import Group, Ppo, Reward
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
 from lab.events import Finished, Sample, Started, Step, Warned, to_json
 from lab.store import Candidate
+from lab.store.raters import ALL, PERSON
 from lab.ui import desk, ppo, remedies, reward, runs, sft, timeline
 from lab.ui.desk import ORDERS
 from lab.ui.office import Office
@@ -318,6 +319,35 @@ def test_the_list_of_runs_says_what_each_came_to(office):
 
 def test_the_reward_model_says_how_much_is_missing(office):
     assert "8 more prompts" in reward.hindrance(office)
+
+
+def test_page_and_worker_count_the_same_rankings(office):
+    """Twenty by a simulated rater are enough, until one person has ranked: from then on the people's are meant."""
+    from lab.material import raters_of
+    from lab.ui.state import _look
+
+    def ranked(count, rater):
+        for number in range(count):
+            [prompt] = office.store.add_prompts([f"Why {rater} {number}?"], "own")
+            four = office.store.add_comparison(prompt, [Candidate(f"{each}", "sft") for each in range(4)])
+            office.store.rank(f"{rater} {number}", four, [[0], [1], [2], [3]], rater=rater)
+
+    def start(**more):
+        return desk.start(office, reward.stage_of(office), {"stage": "reward", **more}, "ana")
+
+    ranked(20, "simulated:helpful")
+    assert reward.hindrance(office) == "" and _look(office)["next"]["start"] == "reward"
+    ranked(1, "ana")
+    stands = _look(office)
+    assert (stands["rankings"], stands["pairs"], stands["next"]["tab"]) == (1, 6, "rank")
+    assert raters_of(office.store.rankings(), "") == PERSON
+    for whose in ("", PERSON, "ana"):
+        with pytest.raises(BadInput, match="your one ranking gives 6 .20 of other raters are left out.. Rank 7 more"):
+            start(raters=whose)
+    for whose in (ALL, "simulated:helpful"):
+        assert "Asked for" in start(raters=whose)["said"]
+    lacking = reward.more(office, None)["lacking"]
+    assert [whose for whose, why in lacking.items() if not why] == [ALL, "simulated:helpful"]
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "", 3, "a\0b"])

@@ -23,6 +23,7 @@ from lab.errors import (
     NotFound,
 )
 from lab.store import Candidate, Store
+from lab.store.records import pairs_in
 
 ROOT = Path(__file__).parent.parent
 FOUR = [
@@ -292,9 +293,10 @@ def counted(store):
         for worse in lower
     ]
     simulated = sum(each.simulated for each in ranked)
+    pairs_of = {name: sum(pairs_in(each.order) for each in ranked if each.rater == name) for name in raters}
     return {
         "rankings": len(ranked), "pairs": len(pairs), "skips": len(kept) - len(ranked), "raters": raters,
-        "simulated": simulated, "by_person": len(ranked) - simulated,
+        "pairs_of": pairs_of, "simulated": simulated, "by_person": len(ranked) - simulated,
     }  # fmt: skip
 
 

@@ -140,7 +140,9 @@ class Store:
         return found if found and found.withdrawn_at is None else None
 
     def counts(self) -> dict:
-        """rankings (skips apart), pairs, skips, raters, simulated, by_person, without what is withdrawn or excluded.
+        """rankings (skips apart), pairs, skips, simulated, by_person, without what is withdrawn or excluded.
+
+        `raters` and `pairs_of` have the rankings and the pairs of each rater.
 
         Reads only what is new since the last call.
         """

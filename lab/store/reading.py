@@ -123,7 +123,7 @@ class Counter:
     def __init__(self):
         self._seen, self._seen_change = 0, 0
         self._out: dict[int, set[str]] = {}
-        self._rankings, self._pairs, self._skips = Tally(), 0, 0
+        self._rankings, self._pairs, self._skips = Tally(), Tally(), 0
 
     def refresh(self, link: sqlite3.Connection) -> None:
         link.execute("BEGIN")
@@ -155,7 +155,7 @@ class Counter:
 
     def _add(self, rater: str, rankings: int, pairs: int, skips: int) -> None:
         self._rankings[rater] += rankings
-        self._pairs += pairs
+        self._pairs[rater] += pairs
         self._skips += skips
 
     def facts(self) -> dict:
@@ -164,9 +164,10 @@ class Counter:
         simulated = sum(count for rater, count in raters.items() if rater.startswith(SIMULATED))
         return {
             "rankings": total,
-            "pairs": self._pairs,
+            "pairs": self._pairs.total(),
             "skips": self._skips,
             "raters": raters,
+            "pairs_of": {rater: self._pairs[rater] for rater in raters},
             "simulated": simulated,
             "by_person": total - simulated,
         }

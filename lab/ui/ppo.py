@@ -8,6 +8,7 @@ from typing import Any
 
 from lab import trust
 from lab.errors import BadInput
+from lab.store.raters import learnable
 from lab.ui import desk, remedies, timeline
 from lab.ui.curves import Curves
 from lab.ui.curves import serve as serve_curves
@@ -55,7 +56,8 @@ def page(office: Office) -> None:
 def hindrance(office: Office, kind: str) -> str:
     """Why a method cannot start: nothing tells it what is good."""
     if kind == "dpo":
-        return "" if office.store.counts()["pairs"] else "DPO learns from rankings, and there are none yet. Rank some."
+        _, pairs = learnable(office.store.counts())
+        return "" if pairs else "DPO learns from rankings, and there are none by a person yet. Rank some."
     if office.workspace.newest("reward"):
         return ""
     return f"{kind.upper()} needs a reward model to follow, and there is none yet. Rank some answers, then train one."

@@ -7,6 +7,7 @@ from typing import Any
 
 from lab.errors import BadInput, BadText, NotFound
 from lab.store import Ranking
+from lab.store.raters import ALL, PERSON, learnable
 from lab.ui import bringing, desk, remedies
 from lab.ui.curves import PLOTLY, Curves
 from lab.ui.curves import serve as serve_curves
@@ -24,9 +25,7 @@ LONGEST = 20_000
 def page(office: Office) -> None:
     """Called inside the page's tab."""
     tracks = desk.tracks_of(office)
-    stage = desk.Stage(
-        "reward", lambda _: hindrance(office), lambda body, _: inputs(office, body), lambda track: more(office, track)
-    )
+    stage = stage_of(office)
     desk.serve(office, stage)
     remedies.serve(office, stage)
     serve_curves(office, tracks)
@@ -43,24 +42,38 @@ def page(office: Office) -> None:
     Live(("plot.js", "verdict.js"), plotly=str(PLOTLY), elem_id="reward-verdict")
 
 
-def hindrance(office: Office) -> str:
-    """Why it cannot be trained yet, with how much is missing."""
+def stage_of(office: Office) -> desk.Stage:
+    """Its desk refuses what no choice of raters could start; what the chosen ones lack is told beside the choice."""
+    return desk.Stage(
+        "reward",
+        lambda _: hindrance(office, ALL),
+        lambda body, _: inputs(office, body),
+        lambda track: more(office, track),
+    )
+
+
+def hindrance(office: Office, raters: str = "") -> str:
+    """Why it cannot be trained yet on the rankings of these raters, with how much is missing."""
     counts = office.store.counts()
-    pairs = counts["pairs"]
+    rankings, pairs = learnable(counts, raters)
     if pairs >= FEWEST:
         return ""
-    prompts = -(-(FEWEST - pairs) // PAIRS)
+    prompts, others = -(-(FEWEST - pairs) // PAIRS), counts["rankings"] - rankings
+    given = f"{rankings} rankings give" if rankings != 1 else "one ranking gives"
+    left_out = f" ({others} of other raters are left out)" if others else ""
     return (
-        f"It needs about {FEWEST} pairs to learn from and to be tested on; your {counts['rankings']} rankings give "
-        f"{pairs}. Rank {prompts} more {'prompt' if prompts == 1 else 'prompts'} with four answers each."
+        f"It needs about {FEWEST} pairs to learn from and to be tested on; your {given} {pairs}"
+        f"{left_out}. Rank {prompts} more {'prompt' if prompts == 1 else 'prompts'} with four answers each."
     )
 
 
 def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     """Whose rankings: people's, everybody's or one rater's; '' lets the worker choose people's where there are any."""
     raters = str(body.get("raters") or "")
-    if raters not in ("", "person", "all", *office.store.counts()["raters"]):
+    if raters not in ("", PERSON, ALL, *office.store.counts()["raters"]):
         raise BadInput(f"Nobody called {raters[:64]!r} has ranked anything here. Choose somebody from the list.")
+    if why := hindrance(office, raters):
+        raise BadInput(why)
     return {"raters": raters} if raters else {}
 
 
@@ -74,6 +87,7 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
         "rankings": counts["rankings"],
         "pairs": counts["pairs"],
         "raters": dict(counts["raters"]),
+        "lacking": {whose: hindrance(office, whose) for whose in ("", PERSON, ALL, *counts["raters"])},
     }
 
 

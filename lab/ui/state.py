@@ -7,6 +7,7 @@ from typing import Any
 
 from lab import trust
 from lab.journal import read_json
+from lab.store.raters import learnable
 from lab.ui.office import Office
 from lab.ui.pages import page_of, stages_of
 from lab.workspace import Run
@@ -27,7 +28,7 @@ def _look(office: Office) -> dict[str, Any]:
     facts = read_json(office.workspace.root / "worker.json") or {}
     ready = facts.get("pid") == worker.pid and bool(facts.get("ready"))
     busy = facts.get("busy") if ready else None
-    counts = office.store.counts()
+    rankings, pairs = learnable(office.store.counts())
     runs = office.workspace.runs()
     newest = {page: _newest(runs, page) for page in ("sft", "reward", "ppo")}
     state = {
@@ -40,8 +41,8 @@ def _look(office: Office) -> dict[str, Any]:
         "context": facts.get("context"),
         "busy": busy,
         "interrupted": runs[-1].name if runs and runs[-1].status() == "interrupted" and not busy else None,
-        "rankings": counts["rankings"],
-        "pairs": counts["pairs"],
+        "rankings": rankings,
+        "pairs": pairs,
         "enough": ENOUGH,
         "newest": newest,
         "doubt": bool(newest["reward"] and trust.doubt(office.workspace.run(newest["reward"]))),

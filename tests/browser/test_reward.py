@@ -93,6 +93,25 @@ def test_an_empty_text_is_not_scored_and_says_why(trained, visit):
     page.get_by_text("The prompt is empty. Write something.").wait_for()
 
 
+def test_the_button_waits_for_the_rankings_of_those_who_were_chosen(visit_tuned, tuned):
+    with Store(tuned.workspace / "lab.db") as store:
+        prompt = store.add_prompts(["Why is it so?"], "made")[0]
+        shown = store.add_comparison(prompt, [Candidate("a", "sft"), Candidate("b", "sft")])
+        seq, _ = store.rank("few", shown, [[0], [1]], rater="few")
+        page = visit_tuned("reward")
+        page.get_by_text("Start a new run").click()
+        start = page.get_by_role("button", name="Train the reward model")
+        start.wait_for()
+        assert start.is_enabled()
+        page.get_by_text("Rankings to learn from", exact=True).click()
+        page.get_by_label("Whose rankings").select_option("few")
+        page.get_by_text("your one ranking gives 1 (25 of other raters are left out)").wait_for()
+        assert start.is_disabled()
+        page.get_by_label("Whose rankings").select_option("me")
+        page.wait_for_function("() => !document.querySelector('#reward-desk .desk-new .lab-main').disabled")
+        store.withdraw("undo few", seq)
+
+
 def test_a_text_is_scored_by_the_reward_model_and_a_refusal_is_shown(trained, visit, visit_tuned):
     page = visit_tuned("reward")
     page.get_by_label("Prompt", exact=True).fill("Why?")

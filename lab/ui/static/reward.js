@@ -11,13 +11,16 @@ fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought
 extra.append(make("summary", "", "Rankings to learn from"), holder, bring);
 offer(null);
 
-desk({
+const tools = desk({
   stage: "reward", start: "Train the reward model", extra,
   lead: "It learns from your rankings in about a minute, then is tested on prompts that were kept aside.",
   elsewhere: { tab: "rank", words: "Rank answers" },
   inputs: () => ({ raters: raters.value }),
   more: show,
 });
+const lacking = make("p", "desk-hindrance");
+tools.startRow.before(lacking);
+raters.addEventListener("change", tools.round);
 verdict.setAttribute("aria-live", "polite");
 root.insertBefore(verdict, root.children[1]);
 
@@ -55,6 +58,11 @@ function show(found) {
     fill(raters, choices.map(([value, words]) => new Option(words, value)));
     raters.value = kept;
   }
+  // What everybody's rankings lack is said already.
+  const why = found.hindrance.reward ? "" : found.lacking[raters.value];
+  write(lacking, why);
+  lacking.hidden = !why;
+  if (why) tools.startButton.disabled = true;
   const now = JSON.stringify([found.run?.name, found.run?.status, found.verdict]);
   if (verdict.dataset.key === now) return;
   verdict.dataset.key = now;
