@@ -154,6 +154,10 @@ def test_a_name_comes_from_the_cookie_and_a_forged_one_counts_as_none():
     assert rater_name({"lab_rater": "Ana%20Mar%C3%ADa"}) == "Ana María"
     assert rater_name({"lab_rater": "simulated%3Ahelpful"}) == "me"
     assert rater_name({}) == "me"
+    assert rater_name({"lab_guest": "482913"}) == "me"
+    assert rater_name({"lab_guest": "482913"}, guest=True) == "guest 482913"
+    assert rater_name({"lab_guest": "<b>", "lab_rater": " "}, guest=True) == "me"
+    assert rater_name({"lab_guest": "482913", "lab_rater": "Ana"}, guest=True) == "Ana"
 
 
 def test_prompts_are_read_from_text_and_tables_each_once(tmp_path):

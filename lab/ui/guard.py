@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.ui.roles import COOKIE as HOST
-from lab.ui.roles import UPLOADS
+from lab.ui.roles import GUEST, UPLOADS
 
 BODY, UPLOAD = 2_000_000, 52_000_000
 CLOSED = (
@@ -115,15 +116,24 @@ class Guard:
 
         async def noted(message: Message) -> None:
             nonlocal begun
+            if new_guest and not begun:
+                MutableHeaders(scope=message).append("set-cookie", new_guest)
             begun = True
             await strict(message)
 
-        strict = self._strict(send)
+        strict, new_guest = self._strict(send), self._new_guest(scope, headers)
         try:
             await self.app(scope, counted, noted)
         except TooLarge:
             if not begun:
                 await problem(413, "E_BODY_TOO_LARGE", "The request is too large.")(scope, receive, strict)
+
+    def _new_guest(self, scope: Scope, headers: Headers) -> str:
+        """A number for a browser that opens a shared page for the first time: until they type a name, it tells the
+        guests apart."""
+        if not self.rules.host_key or scope["path"] != "/" or cookies(headers).get(GUEST):
+            return ""
+        return f"{GUEST}={secrets.randbelow(900_000) + 100_000}; Path=/; Max-Age=31536000; HttpOnly; SameSite=lax"
 
     def _strict(self, send: Send) -> Send:
         policy = csp(self.rules.frames)
@@ -182,11 +192,12 @@ def offers(query: dict[str, list[str]], name: str, key: str) -> bool:
 
 
 def has_cookie(headers: Headers, name: str, key: str) -> bool:
-    """Whether the browser brings this cookie. Others of the same machine come with it, whatever their form."""
-    brought = {}
-    for line in headers.getlist("cookie"):
-        brought.update(cookie_parser(line))
-    return hmac.compare_digest(brought.get(name, "").encode(), key.encode())
+    return hmac.compare_digest(cookies(headers).get(name, "").encode(), key.encode())
+
+
+def cookies(headers: Headers) -> dict[str, str]:
+    """What the browser brings. Cookies of other programs on the same machine come too, whatever their form."""
+    return {name: value for line in headers.getlist("cookie") for name, value in cookie_parser(line).items()}
 
 
 def problem(status: int, code: str, message: str) -> JSONResponse:

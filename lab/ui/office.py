@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +14,14 @@ from lab.errors import BadName, Busy
 from lab.store import Store
 from lab.ui.feed import Feed
 from lab.ui.refusal import refuse
-from lab.ui.roles import is_host
+from lab.ui.roles import GUEST, SHARED_MODES, is_host
 from lab.ui.supervisor import Supervisor
 from lab.workspace import Served, Workspace
 
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
 TURNS = 64
+NUMBER = re.compile("[0-9]{6}")
 Action = Callable[[dict[str, Any], str], Any]
 Download = Callable[[dict[str, str], Path], Path]
 
@@ -100,13 +102,16 @@ class Office:
         return is_host(self.mode, self.host_key, dict(getattr(request, "cookies", None) or {}))
 
     def rater(self, request: Any) -> str:
-        """The name under which this browser ranks: its cookie, else one for the whole app. `request` has `cookies`."""
-        return rater_name(dict(getattr(request, "cookies", None) or {}))
+        """The name under which this browser ranks: the one that was typed; else me, or a guest's number."""
+        guest = self.mode in SHARED_MODES and not self.is_host(request)
+        return rater_name(dict(getattr(request, "cookies", None) or {}), guest)
 
 
-def rater_name(cookies: Mapping[str, str]) -> str:
-    name = unquote(cookies.get("lab_rater", "")).strip()
-    return name if is_name(name) else "me"
+def rater_name(cookies: Mapping[str, str], guest: bool = False) -> str:
+    name, number = unquote(cookies.get("lab_rater", "")).strip(), cookies.get(GUEST, "")
+    if is_name(name):
+        return name
+    return f"guest {number}" if guest and NUMBER.fullmatch(number) else "me"
 
 
 def is_name(name: str) -> bool:

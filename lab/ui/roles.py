@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from lab.errors import Forbidden
 
-COOKIE = "lab_host"
+COOKIE, GUEST = "lab_host", "lab_guest"
 SHARED_MODES = ("workshop", "demo")
 # What everybody may ask for; any other action, and whatever is added later without a thought, is the host's.
 EVERYBODY = frozenset(

@@ -94,6 +94,21 @@ def test_a_guest_ranks_and_sees_no_button_that_would_be_refused_and_the_host_see
     assert not faults
 
 
+def test_guests_without_a_name_are_told_apart_and_keep_their_number(workshop, chromium):
+    app, host = workshop
+    names = []
+    for first in ("", "", f"?host={host}"):
+        browser = chromium.new_context()
+        page = browser.new_page()
+        for _ in range(2):
+            page.goto(f"{app.url}/{first}")
+            page.wait_for_function("() => document.querySelector('.lab-name input')?.value")
+            names.append(page.input_value(".lab-name input"))
+        browser.close()
+    assert all(re.fullmatch("guest [0-9]{6}", name) for name in names[:4]) and names[4:] == ["me", "me"]
+    assert names[0] == names[1] != names[2] == names[3]
+
+
 def test_a_second_app_on_the_workspace_ends_with_one_line_that_names_the_first(workshop):
     app, _ = workshop
     command = [sys.executable, "app.py", "--workspace", str(app.workspace)]
