@@ -127,16 +127,23 @@ class Folded:
         return _wide(self.head.dtype)
 
 
-def suits(model: Any, role: str, largest: int = LARGEST) -> bool:
-    """Whether this loop computes what the model does: its shape, plain LoRA, no quantised layer, not too large."""
-    config, causal = model.config, model.base_model.model
+def shaped(causal: Any) -> bool:
+    """Whether this loop computes what layers of a causal LM's shape do, whatever these are kept in."""
+    config = causal.config
     if config.model_type not in SHAPES or config.hidden_act != "silu" or getattr(config, "sliding_window", None):
         return False
     if config.rope_parameters["rope_type"] not in ROPES or type(causal.model.embed_tokens) is not nn.Embedding:
         return False
-    linears = [layer.get_submodule(name) for layer in causal.model.layers for name in LINEARS]
-    if any(_bias(layer.get_submodule(name)) is not None for layer in causal.model.layers for name in LINEARS[3:]):
+    unbiased = (layer.get_submodule(name) for layer in causal.model.layers for name in LINEARS[3:])
+    return all(_bias(linear) is None for linear in unbiased)
+
+
+def suits(model: Any, role: str, largest: int = LARGEST) -> bool:
+    """Whether this loop computes what the model does: its shape, plain LoRA, no quantised layer, not too large."""
+    causal = model.base_model.model
+    if not shaped(causal):
         return False
+    linears = [layer.get_submodule(name) for layer in causal.model.layers for name in LINEARS]
     if not all(_plain(linear, role) for linear in [*linears, causal.lm_head]):
         return False
     return sum(getattr(linear, "base_layer", linear).weight.numel() for linear in linears) <= largest

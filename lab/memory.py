@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from lab import arithmetic
-from lab.decode import LARGEST, READ_AT_ONCE, SHAPES, packs
+from lab.decode import LARGEST, READ_AT_ONCE, packs, shaped
 from lab.logprobs import CHUNK
 
 GIB = 2**30
@@ -41,10 +41,10 @@ class Facts:
 
     `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
     `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
+    `lean` says whether it has the shape of the lean pass.
     """
 
     name: str
-    kind: str
     parameters: int
     linear: int
     lora: int
@@ -59,10 +59,7 @@ class Facts:
     flat: float
     square: float
     copies: int
-
-    @property
-    def lean(self) -> bool:
-        return self.kind in SHAPES
+    lean: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,6 @@ def facts_from(config: Any, name: str = "") -> Facts:
     flat, square = _kept(model, adapted, config)
     return Facts(
         name=name,
-        kind=kind,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         linear=sum(layer.weight.numel() for layer in adapted),
         lora=sum(sum(layer.weight.shape) for layer in adapted),
@@ -147,14 +143,22 @@ def facts_from(config: Any, name: str = "") -> Facts:
         inner=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
         layers=config.num_hidden_layers,
         heads=heads,
-        groups=getattr(config, "num_key_value_heads", None) or heads,
+        groups=_groups(config),
         size=getattr(config, "head_dim", None) or config.hidden_size // heads,
         vocabulary=config.vocab_size,
         adapted=len(adapted),
         flat=flat,
         square=square,
         copies=_copies(output, model.config),
+        lean=shaped(model),
     )
+
+
+def _groups(config: Any) -> int:
+    """Heads of keys and values that are cached: of Falcon's first kind one, of its second as many as of queries."""
+    if getattr(config, "multi_query", False) and not getattr(config, "new_decoder_architecture", False):
+        return 1
+    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
 
 
 def _is_linear(module: nn.Module) -> bool:

@@ -1,0 +1,49 @@
+"""What a config alone says of a shape, held against the model itself: cached heads and the lean pass."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from folders import GROUPED, SMALL, put, tokenizer
+from transformers import FalconConfig, LlamaConfig, MistralConfig
+
+from lab.generate import Plain
+from lab.loading import load
+from lab.memory import facts_from
+
+ENDS = {"vocab_size": len(tokenizer()), "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+FALCON = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4} | ENDS
+LLAMA = GROUPED | ENDS
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"multi_query": True, "new_decoder_architecture": False},
+        {"multi_query": False, "new_decoder_architecture": False},
+        {"num_kv_heads": 2, "new_decoder_architecture": True},
+    ],
+)
+def test_as_many_heads_are_foretold_in_the_cache_as_the_model_keeps(shape, tmp_path):
+    config = FalconConfig(**FALCON, **shape)
+    roles = load(str(put(tmp_path / "falcon", config)), device="cpu")
+    speaker = Plain(roles, "sft", [[5, 6, 7]])
+    with torch.no_grad():
+        speaker.start()
+    assert facts_from(config).groups == speaker.cache.layers[0].keys.shape[1]
+
+
+@pytest.mark.parametrize(
+    "config, lean",
+    [
+        (LlamaConfig(**LLAMA), True),
+        (MistralConfig(**LLAMA, sliding_window=None), True),
+        (MistralConfig(**LLAMA, sliding_window=16), False),
+        (LlamaConfig(**LLAMA, rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}), False),
+        (LlamaConfig(**LLAMA, attention_bias=True), False),
+        (LlamaConfig(**SMALL | ENDS, hidden_act="gelu"), False),
+    ],
+)
+def test_the_lean_pass_is_foretold_where_it_serves(config, lean, tmp_path):
+    roles = load(str(put(tmp_path / "model", config)), device="cpu")
+    assert facts_from(roles.model.config).lean is roles.lean("sft") is lean
