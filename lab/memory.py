@@ -5,7 +5,7 @@ Bytes per token and per layer, from the tensors that the passes keep:
     lean pass (lab/trunk.py)   16 h + 4 K D + 6 f + 6 H S    h hidden, f intermediate, H heads, K groups of D, S columns
       with float32 products    24 h + 8 K D + 12 f + 4 H S
     the library's pass         4 (F + Q S), or 4 h and one layer's 4 (F + Q S) with gradient checkpointing
-      with bfloat16 products   3.1 F + 6 Q S on a CPU, 3.1 F elsewhere, where no scores are kept
+      with bfloat16 products   3.1 F + (2 Q + 4 H) S, as softmax is in float32; where sdpa reads, without scores, 3.1 F
 
 What the library's layers keep differs from one architecture to the next, so F and Q are counted on a model without
 memory. 3.1 F is the 91 h that ALGORITHMS.md section 2 gives for layers in Qwen2's shape.
@@ -41,7 +41,7 @@ class Facts:
 
     `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
     `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
-    `lean` says whether it has the shape of the lean pass.
+    `lean` says whether it has the shape of the lean pass, `sdpa` whether the library reads it without keeping scores.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Facts:
     square: float
     copies: int
     lean: bool
+    sdpa: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def facts_from(config: Any, name: str = "") -> Facts:
         square=square,
         copies=_copies(output, model.config),
         lean=shaped(model),
+        sdpa=model._supports_sdpa,
     )
 
 
@@ -321,7 +323,8 @@ def _learned_from(facts: Facts, logits: int, width: int) -> int:
 def per_layer(facts: Facts, columns: int, lean: bool, width: int = 2, device: str = "cpu") -> float:
     """Bytes per token that a layer keeps for the backward pass, products being `width` bytes a number."""
     if not lean:
-        scores = 0 if device != "cpu" else (4 if width == 4 else 6) * facts.square * columns
+        scores = 4 * facts.square if width == 4 else 2 * facts.square + 4 * facts.heads
+        scores = 0 if device != "cpu" and facts.sdpa else scores * columns
         return (4 if width == 4 else 3.1) * facts.flat + scores
     weighed = (4 if width == 4 else 6) * facts.heads * columns
     asked = 2 * width * facts.heads * facts.size

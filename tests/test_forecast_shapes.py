@@ -1,19 +1,42 @@
-"""What a config alone says of a shape, held against the model itself: cached heads and the lean pass."""
+"""What a config alone says of a shape, held against the model itself: scores, cached heads, and the lean pass."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from folders import GROUPED, SMALL, put, tokenizer
+from folders import GROUPED, SMALL, configs, put, tokenizer
+from test_memory import kept
 from transformers import FalconConfig, LlamaConfig, MistralConfig
 
 from lab.generate import Plain
 from lab.loading import load
-from lab.memory import facts_from
+from lab.memory import Knobs, facts_from, foretell
+from lab.text import batch_of
 
 ENDS = {"vocab_size": len(tokenizer()), "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 FALCON = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4} | ENDS
 LLAMA = GROUPED | ENDS
+
+
+def row(facts, role, knobs, device):
+    return next(each.bytes for each in foretell(facts, "sft", knobs, device) if each.role == role)
+
+
+@pytest.mark.parametrize("columns", [64, 192])
+def test_a_shape_without_sdpa_keeps_its_scores_on_a_gpu_too(columns, tmp_path):
+    config = configs(len(tokenizer()))["gemma2"]
+    roles = load(str(put(tmp_path / "gemma2", config)), device="cpu", precision="bfloat16")
+    roles.add("policy")
+    roles.trainable("policy")
+    batch = batch_of([[5] * (columns // 2)] * 16, [[6] * (columns // 2)] * 16, 0)
+    foretold = row(facts_from(config), "activations", Knobs(prompt=columns // 2, read=columns // 2), "cuda")
+    assert foretold == pytest.approx(kept(roles.model, lambda: roles.hidden("policy", batch)), rel=0.15)
+
+
+def test_a_shape_with_sdpa_keeps_none_there():
+    facts = facts_from(configs(len(tokenizer()))["gemma"])
+    short, long = (row(facts, "activations", Knobs(prompt=each, read=each), "cuda") for each in (50, 100))
+    assert long == pytest.approx(2 * short)
 
 
 @pytest.mark.parametrize(
