@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lab.bench import gpu
 from lab.bench.shapes import llama
 from lab.fit import table
 from lab.memory import CONTEXT, GIB, Knobs, facts_from, held_here, room_of
@@ -42,7 +43,24 @@ def test_a_base_that_this_process_holds_is_not_counted_against_itself(card):
     assert found[0] == found[1] and found[0]["fits"] and found[0]["room"] == CARD
 
 
-def test_on_a_cpu_what_this_process_holds_grows_with_its_tensors():
+def test_the_bench_gives_back_what_pytorch_keeps_before_it_fills_the_card(monkeypatch):
+    class Filling(Exception):
+        pass
+
+    def asked():
+        done.append("asked")
+        raise Filling
+
+    done = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("given back"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", asked)
+    with pytest.raises(Filling):
+        gpu._recovers(None)
+    assert done == ["given back", "asked"]
+
+
+def test_on_a_cpu_what_this_process_holds_grows_with_its_tensors(monkeypatch):
+    monkeypatch.setattr("lab.memory.LIBRARIES", 0)
     before = held_here("cpu")
     block = torch.ones(150_000_000)
     assert held_here("cpu") - before == pytest.approx(block.nbytes, rel=0.05)

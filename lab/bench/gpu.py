@@ -137,7 +137,11 @@ def _bandwidth() -> float:
 
 
 def _recovers(roles: Roles) -> int:
-    """Fills the card but for 1 GiB and reads a large batch: the micro-batch at which it goes on."""
+    """Fills the card but for 1 GiB and reads a large batch: the micro-batch at which it goes on.
+
+    What PyTorch keeps of the measurements before goes back first, or it would be room beside that GiB.
+    """
+    torch.cuda.empty_cache()
     free = torch.cuda.mem_get_info()[0] - 2**30
     filler = torch.empty(max(1, free), dtype=torch.uint8, device="cuda")
     ids = torch.randint(8, 4000, (64, 384), device="cuda")
