@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import torch
 from lab import logprobs, losses
 from lab.config import Compare
 from lab.errors import NoRows
+from lab.evaluate import interval
 from lab.events import Event, Finished, Progress, Sample, Started
 from lab.generate import sample
 from lab.models import Roles
@@ -101,7 +101,11 @@ def _read(roles: Roles, cast: Cast, role: str, rows: Sequence, config: Compare) 
 
 
 def win_rate(ours: Answers, theirs: Answers, prompts: Sequence[Asked], judge: Judge | None = None) -> dict[str, float]:
-    """Share of prompts on which the judge prefers ours, ties a half, with a 95 % normal interval of the mean."""
+    """Share of prompts on which the judge prefers ours, ties a half, with its 95 % interval.
+
+    The interval is evaluate's, as for a reward model's accuracy: a bootstrap over prompts, among which one won and one
+    lost stand, so that twenty of twenty still leave a doubt.
+    """
     won = []
     for row, prompt in enumerate(prompts):
         if judge:
@@ -109,6 +113,5 @@ def win_rate(ours: Answers, theirs: Answers, prompts: Sequence[Asked], judge: Ju
         else:
             a, b = ours.scores[row].item(), theirs.scores[row].item()
         won.append(0.5 if a == b else float(a > b))
-    mean = sum(won) / len(won)
-    spread = math.sqrt(sum((each - mean) ** 2 for each in won) / max(1, len(won) - 1) / len(won))
-    return {"win_rate": mean, "low": max(0.0, mean - 1.96 * spread), "high": min(1.0, mean + 1.96 * spread)}
+    low, high = interval(list(torch.tensor(won).sub(0.5).split(1)))
+    return {"win_rate": sum(won) / len(won), "low": low, "high": high}

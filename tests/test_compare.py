@@ -13,7 +13,7 @@ from lab.generate import sample
 from lab.loading import load
 from lab.models import Roles
 from lab.rollout import Cast, Scale
-from lab.text import batch_of
+from lab.text import Asked, batch_of
 
 CAST = Cast(scale=Scale(2.0, -1.0))
 CONFIG = Compare(count=8, tokens=24)
@@ -74,3 +74,28 @@ def test_memory_that_runs_out_leaves_the_figures_as_they_are(roles, monkeypatch)
     ids, *found = compare._answer(roles, CAST, "policy", prompts, CONFIG, seed=3)
     assert ids == expected[0]
     assert all(torch.allclose(a, b, rtol=1e-2, atol=2e-2) for a, b in zip(found, expected[1:], strict=True))
+
+
+def said(scores):
+    texts = [""] * len(scores)
+    return compare.Answers([[]] * len(scores), texts, [True] * len(scores), torch.tensor(scores), 0.0)
+
+
+def rate(wins, losses, ties=0):
+    ours, theirs = [1.0] * wins + [0.0] * (losses + ties), [0.0] * wins + [1.0] * losses + [0.0] * ties
+    return compare.win_rate(said(ours), said(theirs), [Asked("Why?", (5,))] * len(ours))
+
+
+def test_a_unanimous_comparison_leaves_a_doubt_that_shrinks_with_its_size():
+    few, many = rate(20, 0), rate(200, 0)
+    assert few["win_rate"] == few["high"] == 1.0 and 0.75 < few["low"] < 0.95 < many["low"] < 1.0
+    none = rate(0, 20)
+    assert none["win_rate"] == none["low"] == 0.0 and 0.05 < none["high"] < 0.25
+
+
+def test_the_interval_of_a_divided_comparison_is_the_usual_one_and_ties_are_halves():
+    found = rate(120, 60, 20)
+    assert found["win_rate"] == pytest.approx(0.65)
+    values = torch.tensor([1.0] * 120 + [0.0] * 60 + [0.5] * 20)
+    half = 1.96 * float(values.std()) / len(values) ** 0.5
+    assert (found["low"], found["high"]) == pytest.approx((0.65 - half, 0.65 + half), abs=0.015)
