@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from time import monotonic
@@ -12,14 +12,14 @@ import torch
 from lab import logprobs, losses
 from lab.config import Dpo
 from lab.errors import TooFewRankings
-from lab.events import Event, Finished, Progress, Started, Step
+from lab.events import Event, Finished, Started, Step
 from lab.models import Roles
 from lab.reward import Ranked
 from lab.rollout import Cast
 from lab.samples import in_words
 from lab.shortage import in_parts
 from lab.state import State, new_state
-from lab.steps import as_dict, changes, finite
+from lab.steps import as_dict, changes, finite, part_by_part
 from lab.text import batch_of
 
 
@@ -61,8 +61,7 @@ def dpo(
     count = sum(len(ranked.pairs) for ranked in rankings)
     total = config.epochs * -(-count // config.batch)
     yield Started("dpo", total, as_dict(config), state.step)
-    yield Progress("reference", 0, 1)
-    pairs = pairs_of(state.roles, cast, rankings)
+    pairs = yield from pairs_of(state.roles, cast, rankings)
     if state.step == 0:
         yield from in_words(state, pinned)
     while state.step < total:
@@ -78,9 +77,9 @@ def dpo(
     yield Finished(total, "done", {})
 
 
-def pairs_of(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> list[Pair]:
+def pairs_of(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> Generator[Event, None, list[Pair]]:
     """Every pair of every ranking; the reference reads each response once."""
-    return [pair for ranked in rankings for pair in _pairs(roles, cast, ranked)]
+    return (yield from part_by_part("reference", lambda some: _pairs(roles, cast, *some), rankings, 1))
 
 
 @torch.no_grad()

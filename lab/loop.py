@@ -20,7 +20,7 @@ from lab.rater import MARK, Rater, rater
 from lab.reward import Ranked, score_all
 from lab.rollout import Cast
 from lab.runner import drive
-from lab.steps import peak_bytes, step_seed
+from lab.steps import peak_bytes, result_of, step_seed
 from lab.store import Candidate
 from lab.studio import Studio
 from lab.text import Asked
@@ -115,7 +115,8 @@ def pair_accuracy(studio: Studio, judge: Rater, plan: Plan) -> float:
         values = sorted(set(worth), reverse=True)
         groups = tuple(tuple(i for i, w in enumerate(worth) if w == value) for value in values)
         ranked.append(Ranked(prompt.ids, tuple(each.ids for each in found), groups))
-    scored = score_all(studio.roles, [each for each in ranked if pairs_of(each.groups)], cast.reward)
+    useful = [each for each in ranked if pairs_of(each.groups)]
+    scored = result_of(score_all(studio.roles, useful, cast.reward))
     deltas = [delta for each in scored for delta in each.deltas.tolist()]
     return sum(0.5 if delta == 0 else float(delta > 0) for delta in deltas) / len(deltas)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from random import Random
 
 import torch
 
 from lab.evaluate import Scored, interval
+from lab.events import Event, Progress
 from lab.losses import Groups, bt_accuracy, pair_logprob
 from lab.models import Roles
-from lab.shortage import in_parts
+from lab.steps import part_by_part
 from lab.text import batch_of
 
 # Each part of the rankings is drawn anew DRAWS times, since a dozen rankings are luck; all of them are there only once.
@@ -18,11 +19,14 @@ SHARES, DRAWS = (0.25, 0.5, 0.75, 1.0), 4
 FEWEST, MOST, TOGETHER = 12, 2000, 8
 # The pull towards 0 of a weight on a state of deviation 1, against a sum over pairs.
 RIDGE, ROUNDS = 100.0, 60
+CURVE = "learning curve"
 Point = dict[str, float]
 Read = tuple[torch.Tensor, Groups]
 
 
-def learning_curve(roles: Roles, role: str, train: Sequence, test: Sequence, seed: int = 0) -> list[Point]:
+def learning_curve(
+    roles: Roles, role: str, train: Sequence, test: Sequence, seed: int = 0
+) -> Generator[Event, None, list[Point]]:
     """Accuracy on all test pairs with a 95 % interval, after learning from each share of the training rankings.
 
     `role` must not have learned from these rankings itself; [] where there are too few. `train` and `test` are
@@ -31,19 +35,24 @@ def learning_curve(roles: Roles, role: str, train: Sequence, test: Sequence, see
     if len(train) < FEWEST or not test:
         return []
     chosen = Random(f"probe {seed}").sample(list(train), min(len(train), MOST))
-    known, unseen = read(roles, role, chosen), read(roles, role, test)
+    known = yield from read(roles, role, chosen, CURVE)
+    unseen = yield from read(roles, role, test, CURVE)
     spread = _spread(known)
     known, unseen = ([(states / spread, groups) for states, groups in part] for part in (known, unseen))
-    return [_point(known, unseen, round(share * len(known)), seed) for share in SHARES]
+    points = []
+    for share in SHARES:
+        points.append((yield from _point(known, unseen, round(share * len(known)), seed)))
+    return points
 
 
-def first_head(roles: Roles, role: str, train: Sequence, seed: int = 0) -> torch.Tensor:
+def first_head(roles: Roles, role: str, train: Sequence, seed: int = 0) -> Generator[Event, None, torch.Tensor]:
     """The weights [h] of a reward head that orders the rankings as well as frozen states allow.
 
     Fitting the head before the adapter moves keeps a few rankings from bending states that serve all prompts (LP-FT,
     Kumar et al. 2022).
     """
-    known = read(roles, role, Random(f"head {seed}").sample(list(train), min(len(train), MOST)))
+    chosen = Random(f"head {seed}").sample(list(train), min(len(train), MOST))
+    known = yield from read(roles, role, chosen, "first head")
     spread = _spread(known)
     return fit([(states / spread, groups) for states, groups in known]) / spread
 
@@ -53,10 +62,9 @@ def _spread(known: Sequence[Read]) -> torch.Tensor:
     return torch.cat([states for states, _ in known]).std(0) + 1e-4
 
 
-def read(roles: Roles, role: str, rankings: Sequence) -> list[Read]:
+def read(roles: Roles, role: str, rankings: Sequence, what: str) -> Generator[Event, None, list[Read]]:
     """The states [K, h] at each response's last token, where the reward head stands, and the person's groups."""
-    parts, _ = in_parts(lambda some: _read(roles, role, some), rankings, TOGETHER)
-    return [each for part in parts for each in part]
+    return (yield from part_by_part(what, lambda some: _read(roles, role, some), rankings, TOGETHER))
 
 
 @torch.no_grad()
@@ -69,9 +77,12 @@ def _read(roles: Roles, role: str, rankings: Sequence) -> list[Read]:
     return [(part, ranked.groups) for part, ranked in zip(parts, rankings, strict=True)]
 
 
-def _point(known: Sequence[Read], unseen: Sequence[Read], count: int, seed: int) -> Point:
+def _point(known: Sequence[Read], unseen: Sequence[Read], count: int, seed: int) -> Generator[Event, None, Point]:
     draws = DRAWS if count < len(known) else 1
-    heads = [fit(Random(f"{seed} {count} {draw}").sample(list(known), count)) for draw in range(draws)]
+    heads = []
+    for draw in range(draws):
+        heads.append(fit(Random(f"{seed} {count} {draw}").sample(list(known), count)))
+        yield Progress(CURVE, draw + 1, draws)
     deltas = [torch.cat([_deltas(head, states, groups) for head in heads]) for states, groups in unseen]
     low, high = interval(deltas)
     return {"rankings": count, "accuracy": float(bt_accuracy(torch.cat(deltas))), "low": low, "high": high}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from time import monotonic
@@ -19,9 +19,8 @@ from lab.memory import SCALED
 from lab.models import Roles
 from lab.probe import first_head, learning_curve
 from lab.rollout import Scale
-from lab.shortage import in_parts
 from lab.state import State, new_state
-from lab.steps import as_dict, changes, finite, step_seed
+from lab.steps import as_dict, changes, finite, part_by_part, result_of, step_seed
 from lab.text import Asked, batch_of
 
 FEWEST_PAIRS, FEWEST_TEST_PAIRS = 30, 10
@@ -67,8 +66,9 @@ def reward(
     total = epochs * per_epoch
     yield Started("reward", total, as_dict(config), state.step)
     if state.step == 0 and config.head == "fitted":
-        yield Progress("first head", 0, 1)
-        _place_head(state.roles, role, train, config)
+        weights = yield from first_head(state.roles, role, train, config.seed)
+        with torch.no_grad():
+            state.roles.heads[role].weight.copy_(weights[None])
     while state.step < total:
         before, config = config, live()
         yield from changes(state.step, before, config)
@@ -76,15 +76,12 @@ def reward(
         yield from state.told_of_memory()
         state.step += 1
         if test and (state.step % per_epoch == 0):
-            yield Progress("held-out accuracy", state.step // per_epoch, epochs)
-            metrics["pairs/accuracy"] = accuracy_of(score_all(state.roles, test, role))
+            metrics["pairs/accuracy"] = accuracy_of((yield from score_all(state.roles, test, role)))
         yield Step(state.step, metrics)
     state.roles.freeze()
-    yield Progress("scale", 0, 1)
-    scale, quantiles = measure_scale(state.roles, prompts, config, role, reference)
-    result = evaluate(score_all(state.roles, test, role), scale) if test else {}
-    yield Progress("learning curve", 0, 1)
-    result["learning_curve"] = learning_curve(state.roles, reference, train, test, config.seed)
+    scale, quantiles = yield from measure_scale(state.roles, prompts, config, role, reference)
+    result = evaluate((yield from score_all(state.roles, test, role)), scale) if test else {}
+    result["learning_curve"] = yield from learning_curve(state.roles, reference, train, test, config.seed)
     if test and result["pairs/accuracy_low"] <= 0.5:
         yield _no_better_than_chance(total, result)
     yield Finished(
@@ -115,13 +112,6 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
             f"or import some: python -m lab import FILE{'' if whole else '. Or learn from all of them'}"
         )
     return train, test
-
-
-@torch.no_grad()
-def _place_head(roles: Roles, role: str, train: Sequence[Ranked], config: Reward) -> None:
-    with torch.enable_grad():
-        weights = first_head(roles, role, train, config.seed)
-    roles.heads[role].weight.copy_(weights[None])
 
 
 def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) -> dict[str, float | None]:
@@ -175,10 +165,9 @@ def score_rankings(roles: Roles, chosen: Sequence[Ranked], role: str = "reward")
     return list(raw.split([len(ranked.responses) for ranked in chosen]))
 
 
-def score_all(roles: Roles, rankings: Sequence[Ranked], role: str = "reward") -> list[Scored]:
+def score_all(roles: Roles, rankings: Sequence[Ranked], role: str = "reward") -> Generator[Event, None, list[Scored]]:
     """Every ranking with its raw scores and lengths."""
-    parts, _ = in_parts(lambda some: _scored(roles, some, role), rankings, 8)
-    return [each for part in parts for each in part]
+    return (yield from part_by_part("held-out accuracy", lambda some: _scored(roles, some, role), rankings, 8))
 
 
 @torch.no_grad()
@@ -192,24 +181,29 @@ def _scored(roles: Roles, rankings: Sequence[Ranked], role: str) -> list[Scored]
 
 def raw_scores(roles: Roles, role: str, prompts: Sequence, responses: Sequence) -> torch.Tensor:
     """Raw scores [N] of responses as ids, in batches of alike lengths."""
+    return result_of(_raw_scores(roles, role, prompts, responses))
+
+
+def _raw_scores(
+    roles: Roles, role: str, prompts: Sequence, responses: Sequence
+) -> Generator[Event, None, torch.Tensor]:
     order = sorted(range(len(responses)), key=lambda i: len(prompts[i]) + len(responses[i]))
     rows = [(prompts[i], responses[i]) for i in order]
-    parts, _ = in_parts(lambda some: _raw(roles, some, role), rows, 32)
+    found = yield from part_by_part("scores", lambda some: _raw(roles, some, role), rows, 32)
     raw = torch.zeros(len(responses))
-    raw[order] = torch.cat([raw[:0], *parts])
+    raw[order] = torch.tensor(found)
     return raw
 
 
 @torch.no_grad()
-def _raw(roles: Roles, rows: Sequence[tuple[Sequence[int], Sequence[int]]], role: str) -> torch.Tensor:
+def _raw(roles: Roles, rows: Sequence[tuple[Sequence[int], Sequence[int]]], role: str) -> list[float]:
     batch = batch_of(*zip(*rows, strict=True), roles.text.pad_id)
-    return roles.raw_scores(batch.to(roles.device), role).cpu()
+    return roles.raw_scores(batch.to(roles.device), role).tolist()
 
 
-@torch.no_grad()
 def measure_scale(
     roles: Roles, prompts: Sequence[Asked], config: Reward, role: str = "reward", reference: str = "sft"
-) -> tuple[Scale, list[float]]:
+) -> Generator[Event, None, tuple[Scale, list[float]]]:
     """The gain and bias that give the reference's responses mean 0 and deviation 1, and 21 quantiles of their scores.
 
     Raises FlatReward when all score alike.
@@ -217,9 +211,10 @@ def measure_scale(
     asked = [prompts[i % len(prompts)].ids for i in range(config.normalise_over)]
     responses = []
     for start in range(0, len(asked), SCALED):
+        yield Progress("scale", start, len(asked))
         some, seed = asked[start : start + SCALED], step_seed(config.seed, start)
         responses += sample(roles, reference, some, tokens=config.tokens, temperature=config.temperature, seed=seed)
-    raw = raw_scores(roles, role, asked, responses)
+    raw = yield from _raw_scores(roles, role, asked, responses)
     deviation = raw.std(correction=0).item()
     if deviation < 1e-3:
         raise FlatReward(

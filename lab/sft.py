@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from random import Random
 from time import monotonic
 
@@ -11,12 +11,11 @@ import torch
 from lab import logprobs
 from lab.config import Sft
 from lab.errors import NoRows
-from lab.events import Event, Finished, Progress, Started, Step
+from lab.events import Event, Finished, Started, Step
 from lab.models import Roles
 from lab.samples import in_words
-from lab.shortage import in_parts
 from lab.state import State, new_state
-from lab.steps import as_dict, changes, finite
+from lab.steps import as_dict, changes, finite, part_by_part
 from lab.text import Batch, batch_of
 
 Pairs = Sequence[tuple[str, str]]
@@ -59,8 +58,7 @@ def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned:
         yield from state.told_of_memory()
         state.step += 1
         if held_out and (state.step % max(1, config.steps // 6) == 0 or state.step == config.steps):
-            yield Progress("held-out loss", 0, 1)
-            metrics["loss/held_out"] = held_out_loss(state.roles, held_out, state.adapters[0])
+            metrics["loss/held_out"] = yield from held_out_loss(state.roles, held_out, state.adapters[0])
         yield Step(state.step, metrics)
     state.roles.freeze()
     yield from in_words(state, pinned)
@@ -119,10 +117,10 @@ def response_loss(roles: Roles, batch: Batch, role: str = "sft", count: int | No
     return -logp.sum() / (batch.mask.sum() if count is None else count)
 
 
-def held_out_loss(roles: Roles, pairs: Pairs, role: str = "sft") -> float:
+def held_out_loss(roles: Roles, pairs: Pairs, role: str = "sft") -> Generator[Event, None, float]:
     """Mean nats a response token over pairs that were not trained on."""
     encoded = sorted((encode(roles, pair) for pair in pairs), key=lambda pair: len(pair[0]) + len(pair[1]))
-    parts, _ = in_parts(lambda some: _summed_loss(roles, some, role), encoded, 16)
+    parts = yield from part_by_part("held-out loss", lambda some: [_summed_loss(roles, some, role)], encoded, 16)
     return sum(loss for loss, _ in parts) / sum(tokens for _, tokens in parts)
 
 

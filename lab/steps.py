@@ -1,17 +1,22 @@
-"""Small things that every stage's step needs: finite numbers, settings as a dictionary, moved knobs, seeds, memory."""
+"""Small things that every stage needs: finite numbers, settings as a dictionary, moved knobs, seeds, long readings."""
 
 from __future__ import annotations
 
 import math
 import resource
 import sys
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from lab.errors import NotFinite
-from lab.events import Changed
+from lab.events import Changed, Progress
+from lab.shortage import in_parts
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def finite(value: torch.Tensor | float, what: str) -> float:
@@ -48,3 +53,28 @@ def peak_bytes() -> int:
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def part_by_part(
+    what: str, work: Callable[[Sequence[T]], list[R]], rows: Sequence[T], size: int
+) -> Generator[Progress, None, list[R]]:
+    """What work gives for all rows, `size` at a time or fewer where memory runs out, with a Progress after each.
+
+    On a large base that takes minutes, and between two events those are served who rank meanwhile.
+    """
+    found, fitting = [], size
+    yield Progress(what, 0, len(rows))
+    for start in range(0, len(rows), size):
+        parts, fitting = in_parts(work, rows[start : start + size], fitting)
+        found += [each for part in parts for each in part]
+        yield Progress(what, min(start + size, len(rows)), len(rows))
+    return found
+
+
+def result_of(work: Generator[Any, None, T]) -> T:
+    """What a generator returns, its events unseen."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value

@@ -16,6 +16,7 @@ from lab.loading import load
 from lab.reward import Ranked
 from lab.rloo_grpo import Group
 from lab.rollout import Cast
+from lab.steps import result_of
 from lab.text import Asked
 
 TEXTS = ("What does a penguin eat?", "Say hello.", "Name a fruit.", "Why is the sky blue?")
@@ -153,7 +154,7 @@ def test_dpo_starts_at_the_log_of_two_and_its_loss_falls(roles):
 def test_all_pairs_of_a_ranking_weigh_as_much_as_one_that_stands_alone(roles):
     answers = tuple(tuple(roles.text.response_ids(text)) for text in ("A penguin.", "No.", "Yes, it does."))
     rankings = [Ranked((5, 6), answers, ((0,), (1,), (2,))), Ranked((5, 7), answers[:2], ((0,), (1,)))]
-    pairs = dpo.pairs_of(roles, Cast(), rankings)
+    pairs = result_of(dpo.pairs_of(roles, Cast(), rankings))
     assert [pair.weight for pair in pairs] == [1 / 3, 1 / 3, 1 / 3, 1]
 
 

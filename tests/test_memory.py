@@ -23,6 +23,7 @@ from lab.models import Roles
 from lab.peak import measured, rehearse
 from lab.rollout import cut, parts_of
 from lab.shortage import with_smaller_microbatches
+from lab.steps import result_of
 from lab.studio import Studio
 from lab.text import batch_of
 from lab.workspace import Workspace
@@ -319,7 +320,7 @@ def test_the_reward_stage_is_foretold_with_the_answers_that_it_samples_for_its_s
     roles.head("reward")
     monkeypatch.setattr(reward, "sample", lambda _, __, some, **___: sampled.append(len(some)) or [[5, 2]] * len(some))
     with suppress(FlatReward):
-        reward.measure_scale(roles, roles.text.asked(["Why?"], room=4), config)
+        result_of(reward.measure_scale(roles, roles.text.asked(["Why?"], room=4), config))
     cache = next(row for row in foretell(facts_of("tiny"), "reward", knobs_of(config)) if row.role == "cache")
     assert cache.why == f"keys and values of {max(sampled)} answers of 68 tokens"
 

@@ -16,6 +16,7 @@ from lab.loading import load
 from lab.models import BASE
 from lab.probe import FEWEST, SHARES, fit, learning_curve
 from lab.reward import Ranked
+from lab.steps import result_of
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +35,31 @@ def rankings(roles, count: int, start: int, taste: bool) -> list[Ranked]:
     return found
 
 
+def curve(*known):
+    return result_of(learning_curve(*known))
+
+
 def test_a_taste_that_shows_in_the_last_state_is_learned_from_few_rankings(roles):
-    points = learning_curve(roles, BASE, rankings(roles, 40, 0, True), rankings(roles, 20, 100, True))
+    points = curve(roles, BASE, rankings(roles, 40, 0, True), rankings(roles, 20, 100, True))
     assert [point["rankings"] for point in points] == [round(40 * share) for share in SHARES]
     assert points[-1]["accuracy"] > 0.9
     assert all(point["low"] <= point["accuracy"] <= point["high"] for point in points)
 
 
 def test_rankings_by_luck_teach_nothing_however_many_there_are(roles):
-    points = learning_curve(roles, BASE, rankings(roles, 80, 0, False), rankings(roles, 80, 200, False))
+    points = curve(roles, BASE, rankings(roles, 80, 0, False), rankings(roles, 80, 200, False))
     assert all(0.3 < point["accuracy"] < 0.7 for point in points)
 
 
 def test_too_few_rankings_or_none_to_test_on_give_no_curve(roles):
     enough = rankings(roles, FEWEST, 0, True)
-    assert learning_curve(roles, BASE, enough[1:], enough) == []
-    assert learning_curve(roles, BASE, enough, []) == []
+    assert curve(roles, BASE, enough[1:], enough) == []
+    assert curve(roles, BASE, enough, []) == []
 
 
 def test_the_model_is_left_as_it_was(roles):
     before = {name: weight.clone() for name, weight in roles.model.named_parameters()}
-    learning_curve(roles, BASE, rankings(roles, FEWEST, 0, True), rankings(roles, 4, 50, True))
+    curve(roles, BASE, rankings(roles, FEWEST, 0, True), rankings(roles, 4, 50, True))
     assert all(torch.equal(weight, before[name]) for name, weight in roles.model.named_parameters())
 
 

@@ -15,6 +15,7 @@ from lab.reward import Ranked
 from lab.rollout import Cast
 from lab.runner import drive
 from lab.shortage import with_smaller_microbatches
+from lab.steps import result_of
 from lab.studio import Studio
 from lab.text import Asked
 from lab.worker import Worker
@@ -174,7 +175,7 @@ def test_every_device_says_in_its_own_words_that_memory_ran_out(words):
 
 def test_pairs_of_a_ranking_are_read_one_by_one_where_no_more_fit(monkeypatch, in_float32):
     roles, real = load("tiny", device="cpu"), Roles.hidden
-    expected = dpo.pairs_of(roles, Cast(), rankings(roles)[:2])
+    expected = result_of(dpo.pairs_of(roles, Cast(), rankings(roles)[:2]))
 
     def short(self, role, batch, only=None):
         if len(batch.ids) > 1:
@@ -182,7 +183,8 @@ def test_pairs_of_a_ranking_are_read_one_by_one_where_no_more_fit(monkeypatch, i
         return real(self, role, batch, only)
 
     monkeypatch.setattr(Roles, "hidden", short)
-    for mine, theirs in zip(dpo.pairs_of(roles, Cast(), rankings(roles)[:2]), expected, strict=True):
+    found = result_of(dpo.pairs_of(roles, Cast(), rankings(roles)[:2]))
+    for mine, theirs in zip(found, expected, strict=True):
         assert mine.ref_chosen == pytest.approx(theirs.ref_chosen, rel=1e-3)
 
 

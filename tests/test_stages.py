@@ -21,6 +21,7 @@ from lab.models import BASE
 from lab.rater import Rater
 from lab.reward import Ranked, measure_scale, raw_scores
 from lab.rollout import Cast, Scale, measure, parts_of
+from lab.steps import result_of
 from lab.text import batch_of
 
 SHORT = Ppo(steps=2, batch=8, minibatch=4, microbatch=2, tokens=12, beta=0.1)
@@ -277,7 +278,7 @@ def test_a_reward_model_that_scores_everything_alike_is_refused(ready):
     with torch.no_grad():
         ready.heads["reward"].weight.zero_()
     with pytest.raises(FlatReward, match="nearly the same score"):
-        measure_scale(ready, asked(ready), Reward(normalise_over=8, tokens=8))
+        result_of(measure_scale(ready, asked(ready), Reward(normalise_over=8, tokens=8)))
 
 
 def test_three_rollouts_that_all_score_alike_end_the_run_with_a_reason(ready):
