@@ -213,7 +213,7 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
         Row("adapters", 4 * adapter * held, "always", f"{held} adapters of {adapter:,} numbers in float32"),
         Row("optimizer", _moments(knobs) * adapter * trained, "always", "gradient and two moments for what is trained"),
     ]
-    width = 4 if device == "cpu" and not knobs.quantised and arithmetic.fastest() == torch.float32 else 2
+    width = _width(knobs, device)
     answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
     rows += _rollout(facts, answered, lean, width) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, width) if stage == "ppo" else []
@@ -221,6 +221,12 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     if device != "cpu":
         rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
     return rows
+
+
+def _width(knobs: Knobs, device: str) -> int:
+    """Bytes of a number in a product, as loading.py settles it."""
+    wide = arithmetic.fastest() == torch.float32 if device == "cpu" else knobs.precision == "float32"
+    return 4 if wide and not knobs.quantised else 2
 
 
 def is_lean(facts: Facts, knobs: Knobs, device: str) -> bool:

@@ -300,6 +300,14 @@ def test_a_long_row_makes_the_forecast_grow_and_is_made_to_fit(tmp_path, monkeyp
     assert first == 16 > second and next(iter(jobs[1].events)).code == "W_FIT"
 
 
+def test_on_a_gpu_a_float32_base_is_computed_in_float32_and_any_other_in_bfloat16():
+    facts, kept = facts_of("tiny"), {}
+    for precision in ("auto", "float16", "float32"):
+        rows = foretell(facts, "ppo", Knobs(precision=precision), "cuda")
+        kept[precision] = next(row.bytes for row in rows if row.role == "activations")
+    assert kept["auto"] == kept["float16"] < kept["float32"]
+
+
 def test_a_ranking_of_many_long_answers_is_foretold_with_all_of_them():
     rows = [
         [[5] * 9, [[6] * 4, [6] * 30, [6] * 8], [[0], [1], [2]], "", 1],
