@@ -39,7 +39,7 @@ class Recovered:
             helped = f" and of the backup {self.backup.name}" if self.backup else ""
             return (
                 f"{found} A new one was made of its good rows{helped}, with {self.rankings} rankings; "
-                f"{self.lost} damaged rows stayed behind."
+                f"{self.lost} damaged {'row' if self.lost == 1 else 'rows'} stayed behind."
             )
         if not self.backup:
             return f"{found} There was no good backup, so an empty one was begun."
