@@ -119,20 +119,22 @@ _ASKED, _ANSWERED = "lab-question", "lab-answer"
 
 
 def _lead(tokenizer: Any) -> str:
-    """What stands between a question and its answer in the model's template."""
-    return _rendered(tokenizer, [{"role": "user", "content": _ASKED}]).rpartition(_ASKED)[2]
+    """What stands between a question and its answer in the model's template; '' where it does not show the question."""
+    _, found, behind = _rendered(tokenizer, [{"role": "user", "content": _ASKED}]).rpartition(_ASKED)
+    return behind if found else ""
 
 
 def _ending(tokenizer: Any) -> tuple[int, ...]:
-    """The special token that the template puts behind an answer; none where it puts none, or takes no such turns."""
+    """The special token that the template puts behind an answer; none where it puts none, or shows no such turns."""
     turns = [{"role": "user", "content": _ASKED}, {"role": "assistant", "content": _ANSWERED}]
     try:
         said = tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False)
     except TemplateError:
         return ()
-    behind = tokenizer(said.rpartition(_ANSWERED)[2], add_special_tokens=False, verbose=False)["input_ids"]
+    _, found, behind = said.rpartition(_ANSWERED)
+    ids = tokenizer(behind if found else "", add_special_tokens=False, verbose=False)["input_ids"]
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return tuple(i for i in behind if i in special)[:1]
+    return tuple(i for i in ids if i in special)[:1]
 
 
 def _check_table(tokenizer: Any, rows: int) -> None:

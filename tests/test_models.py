@@ -420,8 +420,14 @@ def test_a_response_is_cut_in_tokens_as_it_is_behind_a_prompt():
     assert words("So.", add_special_tokens=False)["input_ids"] + [text.eos_ids[0]] != text.response_ids("So.")
 
 
-def test_a_template_that_refuses_the_turns_leaves_the_tokenizers_end_token():
-    template = "{% if messages | length > 1 %}{{ raise_exception('one turn') }}{% endif %}{{ messages[0].content }}:"
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% if messages | length > 1 %}{{ raise_exception('one turn') }}{% endif %}{{ messages[0].content }}:",
+        "<begin>{{ messages | length }} turns<end>",
+    ],
+)
+def test_a_template_that_refuses_or_does_not_show_the_turns_leaves_the_tokenizers_end_token(template):
     words = tokenizer(template=template)
     text = Text.of(words, configs(len(words))["llama"])
     assert text.eos_ids == (words.eos_token_id,) and text.response_ids("a")[-1] == words.eos_token_id
