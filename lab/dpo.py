@@ -17,7 +17,6 @@ from lab.models import Roles
 from lab.reward import Ranked
 from lab.rollout import Cast
 from lab.samples import in_words
-from lab.shortage import in_parts
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, part_by_part
 from lab.text import batch_of
@@ -79,27 +78,20 @@ def dpo(
 
 def pairs_of(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> Generator[Event, None, list[Pair]]:
     """Every pair of every ranking; the reference reads each response once."""
-    return (yield from part_by_part("reference", lambda some: _pairs(roles, cast, *some), rankings, 1))
+    return (yield from part_by_part("reference", lambda some: _pairs(roles, cast, some), rankings, 8))
 
 
 @torch.no_grad()
-def _pairs(roles: Roles, cast: Cast, ranked: Ranked) -> list[Pair]:
-    def read(some: Sequence) -> list[float]:
-        return summed(roles, cast.reference, [ranked.prompt] * len(some), some).tolist()
-
-    parts, _ = in_parts(read, ranked.responses, len(ranked.responses))
-    told = [each for part in parts for each in part]
-    return [
-        Pair(
-            ranked.prompt,
-            ranked.responses[better],
-            ranked.responses[worse],
-            told[better],
-            told[worse],
-            1 / len(ranked.pairs),
-        )
-        for better, worse in ranked.pairs
-    ]
+def _pairs(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> list[Pair]:
+    prompts = [ranked.prompt for ranked in rankings for _ in ranked.responses]
+    responses = [response for ranked in rankings for response in ranked.responses]
+    told = iter(summed(roles, cast.reference, prompts, responses).tolist())
+    found = []
+    for ranked in rankings:
+        sides = [(response, next(told)) for response in ranked.responses]
+        for (better, high), (worse, low) in ((sides[i], sides[j]) for i, j in ranked.pairs):
+            found.append(Pair(ranked.prompt, better, worse, high, low, 1 / len(ranked.pairs)))
+    return found
 
 
 def summed(roles: Roles, role: str, prompts: Sequence, responses: Sequence) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,17 @@ from lab.rollout import Scale
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A ranking as the reward model scores it: raw scores [K], the person's groups, lengths in tokens."""
+    """A ranking as the reward model scores it: raw scores [K], the person's groups, lengths in tokens.
+
+    `about` is what its prompt has in common with others of the same question.
+    """
 
     raw: torch.Tensor
     groups: Groups
     lengths: tuple[int, ...]
     rater: str = ""
     seq: int = 0
+    about: Hashable = None
 
     @property
     def deltas(self) -> torch.Tensor:
@@ -38,7 +42,7 @@ def evaluate(test: Sequence[Scored], scale: Scale) -> dict[str, Any]:
     """Everything that the Reward page shows; intervals are 95 %, by bootstrap over prompts."""
     deltas = [each.deltas for each in test]
     every = torch.cat(deltas)
-    low, high = interval(deltas)
+    low, high = interval(by_question(deltas, [each.about for each in test]))
     fit = calibration(every)
     return {
         "pairs/accuracy": float(bt_accuracy(every)),
@@ -57,6 +61,14 @@ def evaluate(test: Sequence[Scored], scale: Scale) -> dict[str, Any]:
 
 def _raters(test: Sequence[Scored]) -> list[str]:
     return sorted({each.rater for each in test})
+
+
+def by_question(deltas: Sequence[torch.Tensor], about: Sequence[Hashable]) -> list[torch.Tensor]:
+    """The pairs of all rankings of a question together: they are alike, so that they are no independent witnesses."""
+    found: dict[Hashable, list[torch.Tensor]] = {}
+    for place, (delta, question) in enumerate(zip(deltas, about, strict=True)):
+        found.setdefault(place if question is None else question, []).append(delta)
+    return [torch.cat(each) for each in found.values()]
 
 
 def interval(deltas: Sequence[torch.Tensor], draws: int = 1000) -> tuple[float, float]:
@@ -103,9 +115,8 @@ def length_correlation(test: Sequence[Scored]) -> float | None:
 
 def _ranks(x: torch.Tensor) -> torch.Tensor:
     """Ranks from 0, equal values share their mean rank."""
-    below = (x[:, None] > x[None, :]).sum(1)
-    equal = (x[:, None] == x[None, :]).sum(1)
-    return below + (equal - 1) / 2
+    _, which, count = x.unique(return_inverse=True, return_counts=True)
+    return (count.cumsum(0) - (count + 1) / 2)[which]
 
 
 def disagreements(test: Sequence[Scored], scale: Scale, most: int = 20) -> list[dict[str, float]]:

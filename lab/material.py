@@ -101,9 +101,13 @@ def half_of(each: Ranking) -> str:
     Two reward models, one on each half, have no prompt in common, so the one can judge what PPO made of the other. A
     conversation goes where its first question goes.
     """
+    return ("first", "second")[sha256(f"half {opening(each)}".encode()).digest()[0] % 2]
+
+
+def opening(each: Ranking) -> str:
+    """The first question of a ranking's conversation, however it is spelled: what it has in common with others."""
     said = (content for role, content in each.comparison.turns if role == "user")
-    opening = " ".join(next(said, each.comparison.prompt).casefold().split())
-    return ("first", "second")[sha256(f"half {opening}".encode()).digest()[0] % 2]
+    return " ".join(next(said, each.comparison.prompt).casefold().split())
 
 
 def _named(raters: str) -> str:
@@ -123,7 +127,7 @@ def _ranked(text: Text, each: Ranking, longest: int) -> tuple[list[Any], bool]:
         cut |= len(ids) > room // 2
         answers.append(ids[: room // 2])
     ids, shortened = fitted(text, messages_of(each), room - max(map(len, answers)))
-    return [ids, answers, each.order, each.rater, each.seq], cut or shortened
+    return [ids, answers, each.order, each.rater, each.seq, opening(each)], cut or shortened
 
 
 def _ids_of(text: Text, candidate: Candidate) -> list[int]:
@@ -176,10 +180,10 @@ def lengths(text: Text, material: dict[str, Any]) -> dict[str, int]:
 
 
 def rankings_in(material: dict[str, Any]) -> list[Ranked]:
-    """The reward stage's rankings."""
+    """The reward stage's rankings. Those of a run that an older lab began do not say what they are about."""
     return [
-        Ranked(tuple(prompt), tuple(map(tuple, answers)), tuple(map(tuple, order)), rater, seq)
-        for prompt, answers, order, rater, seq in material["rankings"]
+        Ranked(tuple(prompt), tuple(map(tuple, answers)), tuple(map(tuple, order)), *more)
+        for prompt, answers, order, *more in material["rankings"]
     ]
 
 

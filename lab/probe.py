@@ -7,7 +7,7 @@ from random import Random
 
 import torch
 
-from lab.evaluate import Scored, interval
+from lab.evaluate import Scored, by_question, interval
 from lab.events import Event, Progress
 from lab.losses import Groups, bt_accuracy, pair_logprob
 from lab.models import Roles
@@ -39,9 +39,9 @@ def learning_curve(
     unseen = yield from read(roles, role, test, CURVE)
     spread = _spread(known)
     known, unseen = ([(states / spread, groups) for states, groups in part] for part in (known, unseen))
-    points = []
+    about, points = [ranked.question for ranked in test], []
     for share in SHARES:
-        points.append((yield from _point(known, unseen, round(share * len(known)), seed)))
+        points.append((yield from _point(known, unseen, about, round(share * len(known)), seed)))
     return points
 
 
@@ -77,14 +77,16 @@ def _read(roles: Roles, role: str, rankings: Sequence) -> list[Read]:
     return [(part, ranked.groups) for part, ranked in zip(parts, rankings, strict=True)]
 
 
-def _point(known: Sequence[Read], unseen: Sequence[Read], count: int, seed: int) -> Generator[Event, None, Point]:
+def _point(
+    known: Sequence[Read], unseen: Sequence[Read], about: Sequence, count: int, seed: int
+) -> Generator[Event, None, Point]:
     draws = DRAWS if count < len(known) else 1
     heads = []
     for draw in range(draws):
         heads.append(fit(Random(f"{seed} {count} {draw}").sample(list(known), count)))
         yield Progress(CURVE, draw + 1, draws)
     deltas = [torch.cat([_deltas(head, states, groups) for head in heads]) for states, groups in unseen]
-    low, high = interval(deltas)
+    low, high = interval(by_question(deltas, about))
     return {"rankings": count, "accuracy": float(bt_accuracy(torch.cat(deltas))), "low": low, "high": high}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from time import monotonic
+from typing import Any
 
 import torch
 
@@ -31,7 +32,8 @@ Live = Callable[[], Reward]
 class Ranked:
     """Responses to one prompt as token ids, and indices into them in groups, best first; ties share a group.
 
-    `seq` is the ranking's number in the workspace, 0 outside one.
+    `seq` is the ranking's number in the workspace, 0 outside one; `about` the first question of its conversation in
+    plain words, '' where nobody knows it.
     """
 
     prompt: tuple[int, ...]
@@ -39,6 +41,12 @@ class Ranked:
     groups: Groups
     rater: str = ""
     seq: int = 0
+    about: str = ""
+
+    @property
+    def question(self) -> str | tuple[int, ...]:
+        """What rankings of one question have in common, however it is spelled and wherever the conversation goes."""
+        return self.about or self.prompt
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -95,13 +103,16 @@ def epochs_for(count: int) -> int:
 
 
 def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], list[Ranked]]:
-    """Rankings for training and for testing, parted by prompt; TooFewRankings when either is too small."""
+    """Rankings for training and for testing, parted by question; TooFewRankings when either is too small."""
     useful = [ranked for ranked in rankings if ranked.pairs]
-    prompts = sorted({ranked.prompt for ranked in useful})
-    Random(f"split {config.seed}").shuffle(prompts)
-    kept = frozenset(prompts[: round(len(prompts) * config.held_out)])
-    train = [ranked for ranked in useful if ranked.prompt not in kept]
-    test = [ranked for ranked in useful if ranked.prompt in kept]
+    first: dict[Any, tuple[int, ...]] = {}
+    for ranked in useful:
+        first[ranked.question] = min(first.get(ranked.question, ranked.prompt), ranked.prompt)
+    questions = sorted(first, key=first.__getitem__)
+    Random(f"split {config.seed}").shuffle(questions)
+    kept = frozenset(questions[: round(len(questions) * config.held_out)])
+    train = [ranked for ranked in useful if ranked.question not in kept]
+    test = [ranked for ranked in useful if ranked.question in kept]
     found = sum(len(ranked.pairs) for ranked in train), sum(len(ranked.pairs) for ranked in test)
     if found[0] < FEWEST_PAIRS or (config.held_out and found[1] < FEWEST_TEST_PAIRS):
         whole = config.half == "all"
@@ -173,10 +184,11 @@ def score_all(roles: Roles, rankings: Sequence[Ranked], role: str = "reward") ->
 @torch.no_grad()
 def _scored(roles: Roles, rankings: Sequence[Ranked], role: str) -> list[Scored]:
     raw = score_rankings(roles, rankings, role)
-    return [
-        Scored(scores.cpu(), ranked.groups, tuple(map(len, ranked.responses)), ranked.rater, ranked.seq)
-        for ranked, scores in zip(rankings, raw, strict=True)
-    ]
+    found = []
+    for ranked, scores in zip(rankings, raw, strict=True):
+        lengths = tuple(map(len, ranked.responses))
+        found.append(Scored(scores.cpu(), ranked.groups, lengths, ranked.rater, ranked.seq, ranked.question))
+    return found
 
 
 def raw_scores(roles: Roles, role: str, prompts: Sequence, responses: Sequence) -> torch.Tensor:

@@ -19,6 +19,7 @@ from lab.state import State
 from lab.workspace import Run, taken
 
 CHECKPOINT_SECONDS, MILESTONE = 10.0, 10
+IN_STEP = ("rollout", "scored", "update")  # what a step of a policy's training says how far it is with
 
 
 @dataclass
@@ -64,7 +65,7 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     """Every event of the job, each written before it is passed on; `between` runs after each, with the model at rest.
 
     A refusal of the lab ends the run with a Failed event, and so does memory that runs out. Stop and pause take effect
-    at the next Step; a run without a state, a comparison, has no steps and stops at the next Progress.
+    at the next Step; a reading before the first or after the last, and a comparison, stop at the next Progress.
     """
     lock = taken(job.run.lock(), f"Run {job.run.name}")
     mend(_folder(job.run))
@@ -83,21 +84,19 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
 
 
 def _driven(job: Job, writer: Writer, between: Callable[[], None]) -> Iterator[Event]:
-    saved = monotonic()
+    saved, updates = monotonic(), 0
     for event in job.events:
         if isinstance(event, Finished):
             event = replace(event, result=job.finish(event.result))
         yield writer.write(event)
         between()
-        if job.state is None:
-            # Nothing to keep and no step at which to pause, but whoever waits behind it must be able to end it.
-            if isinstance(event, Progress) and _order(job.run, writer.step) == "stop":
-                job.events.close()
-                yield writer.write(Finished(writer.step, "stopped", job.finish({})))
-                return
+        if _between_steps(event, job.state, updates) and _order(job.run, writer.step) == "stop":
+            job.events.close()
+            yield writer.write(Finished(writer.step, "stopped", _kept_as_it_stands(job)))
+            return
+        if job.state is None or not isinstance(event, Step):
             continue
-        if not isinstance(event, Step):
-            continue
+        updates = job.state.updates
         order = _order(job.run, event.step)
         if order != "run" or monotonic() - saved > CHECKPOINT_SECONDS or event.step % MILESTONE == 0:
             keep(job)
@@ -107,6 +106,24 @@ def _driven(job: Job, writer: Writer, between: Callable[[], None]) -> Iterator[E
             job.events.close()
             yield writer.write(Finished(event.step, "stopped", job.finish({})))
             return
+
+
+def _between_steps(event: Event, state: State | None, updates: int) -> bool:
+    """Whether a run can end here, before its first step or after its last: a reading may take as long as all steps do.
+
+    A comparison has no steps. Otherwise the weights must be those of the last step, after so many updates.
+    """
+    reads = isinstance(event, Progress) and event.what not in IN_STEP
+    return reads and (state is None or state.updates == updates)
+
+
+def _kept_as_it_stands(job: Job) -> dict[str, Any]:
+    """What a run keeps that ends between steps; one that has learned nothing yet keeps nothing."""
+    if job.state and not job.state.step:
+        return {}
+    if job.state:
+        keep(job)
+    return job.finish({})
 
 
 def _short_of_memory(run: Run) -> str:

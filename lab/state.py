@@ -37,6 +37,7 @@ class State:
     microbatch: int = 0  # the largest that fitted, once memory has run out; 0 before that
     together: int = 0  # the same for prompts that are answered together
     told: tuple[int, int] = (0, 0)  # the two as they were last told
+    updates: int = 0  # of the weights, in this process
 
     def clip_gradients(self, largest: float) -> float:
         """Hold each group's gradient norm to `largest`; returns the first group's norm before that."""
@@ -47,6 +48,7 @@ class State:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
+        self.updates += 1
         self.optimizer.zero_grad(set_to_none=True)
 
     def fitting(self, work: Callable[[int], T], microbatch: int) -> T:

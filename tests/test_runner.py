@@ -428,3 +428,29 @@ def test_built_in_pairs_longer_than_a_short_context_are_left_out_and_the_run_say
     studio.roles.text = replace(studio.roles.text, context=8)
     with pytest.raises(PromptTooLong, match="None of the 4160 pairs fits"):
         studio.start("sft", {"steps": 1}, {})
+
+
+@pytest.mark.parametrize("stage", ["reward", "dpo"])
+def test_a_stop_is_obeyed_while_the_rankings_are_read_and_the_run_goes_on_from_there(studio, stage):
+    job = studio.start(stage, REWARD if stage == "reward" else {"batch": 8}, {})
+    events = []
+    for event in drive(job):
+        events.append(event)
+        if isinstance(event, Progress):
+            job.run.set_control(order="stop", until=None)
+    assert isinstance(events[-1], Finished) and (events[-1].step, events[-1].reason) == (0, "stopped")
+    assert not any(isinstance(event, Step) for event in events) and not job.run.adapter.is_dir()
+    events = list(drive(studio.resume(job.run.name)))
+    assert events[-1].reason == "done" and job.run.adapter.is_dir()
+
+
+def test_a_reward_run_stopped_in_its_last_reading_has_learned_all_and_is_finished_by_a_resumption(studio):
+    job, last = studio.start("reward", REWARD, {}), 0
+    for event in drive(job):
+        last = event.step if isinstance(event, Step) else last
+        if isinstance(event, Progress) and event.what == "scale":
+            job.run.set_control(order="stop", until=None)
+    assert job.run.status() == "stopped" and not job.run.adapter.is_dir() and last > 0
+    events = list(drive(studio.resume(job.run.name)))
+    assert not any(isinstance(event, Step) for event in events)
+    assert events[-1].reason == "done" and "gain" in events[-1].result and job.run.adapter.is_dir()

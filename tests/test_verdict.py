@@ -7,7 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.evaluate import interval
+from lab.config import Reward
+from lab.evaluate import Scored, _ranks, by_question, interval, length_correlation
+from lab.reward import Ranked, split
 from lab.ui import verdict
 from lab.ui.timeline import differences
 
@@ -64,3 +66,39 @@ def test_the_pieces_of_a_difference_add_up_to_both_texts(before, after):
 @given(texts)
 def test_equal_texts_have_no_difference(text):
     assert all(kind == "same" for side in differences(text, text) for kind, _ in side)
+
+
+def test_rankings_of_one_question_are_one_witness():
+    """Twelve questions with ten rankings each, alike within a question, are no surer than twelve rankings are."""
+    deltas = [torch.tensor([1.0 if question < 8 else -1.0]) for question in range(12) for _ in range(10)]
+    about = [question for question in range(12) for _ in range(10)]
+    together = by_question(deltas, about)
+    assert [len(each) for each in together] == [10] * 12
+    once = interval([torch.tensor([1.0 if question < 8 else -1.0]) for question in range(12)])
+    assert interval(together) == pytest.approx(once) and interval(deltas)[0] > once[0]
+    assert len(by_question(deltas, [None] * 120)) == 120
+
+
+def test_a_question_is_learned_from_or_tested_on_however_it_is_spelled_and_goes_on():
+    answers, order = ((5,), (6,), (7,), (8,)), ((0,), (1,), (2,), (3,))
+    rankings = [
+        Ranked((number, turn), answers, order, about=f"question {number}") for number in range(30) for turn in range(3)
+    ]
+    train, test = split(rankings, Reward())
+    assert len(train) + len(test) == 90 and len({each.about for each in test}) == 6
+    assert not {each.about for each in train} & {each.about for each in test}
+
+
+def test_scores_and_lengths_of_many_responses_are_ranked_without_holding_each_against_each():
+    raw, lengths = torch.randn(40_000).round(decimals=2), torch.arange(40_000) % 97
+    test = [Scored(raw, ((0,), (1,)), tuple(lengths.tolist()))]
+    assert abs(length_correlation(test)) < 0.05
+    alike = [Scored(lengths.float(), ((0,), (1,)), tuple(lengths.tolist()))]
+    assert length_correlation(alike) == pytest.approx(1.0, abs=1e-4)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12))
+def test_equal_values_share_their_mean_rank(values):
+    x = torch.tensor(values, dtype=torch.float)
+    below, equal = (x[:, None] > x).sum(1), (x[:, None] == x).sum(1)
+    assert torch.equal(_ranks(x), below + (equal - 1) / 2)
