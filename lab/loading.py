@@ -62,17 +62,19 @@ def quiet() -> Iterator[None]:
 
 
 def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], None] | None) -> Roles:
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
-    if precision in quantised.PRECISIONS:
-        quantised.needs_bitsandbytes(f"A base in {precision}", chosen)
     if chosen.type == "cpu":
         allocator.keep_freed()
         allocator.bound_compiled()
     where = folder_of(name, say)
     try:
+        config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
+        precision = _precision(name, precision, quantised.kept_in(config))
+        if precision in quantised.PRECISIONS:
+            quantised.needs_bitsandbytes(f"A base in {precision}", chosen)
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
-        model = _weights(where, chosen, precision)
+        model = _weights(where, config, chosen, precision)
         mark = fingerprint_of(where)
     except REFUSALS as problem:
         raise incomplete(name, problem) from problem
@@ -91,6 +93,16 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
         allocator.keep_freed(allocator.LARGEST_OF_LIBRARY)
     parity.check(roles)
     return roles
+
+
+def _precision(name: str, asked: str, kept: str) -> str:
+    """What the base is kept in: as it is in its files where those are quantised. Unsupported for any other wish."""
+    if kept and asked not in ("auto", kept):
+        raise Unsupported(
+            f"The files of {name} hold {kept} weights, which cannot be read in {asked}. Choose {kept} or auto, or the "
+            "base that they were made from."
+        )
+    return kept or asked
 
 
 def _drop_nothing(model: nn.Module) -> None:
@@ -162,17 +174,16 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
+def _weights(where: str | Path, config: Any, device: torch.device, precision: str) -> Any:
     """The causal LM in eager attention on CPU, where that is fastest, and in the library's choice elsewhere.
 
     It goes to the device as it is read, and what is quantised is quantised there. Raises ValueError where the files
     lack a weight: the library itself would draw it at random.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     chosen = torch.bfloat16 if precision in ("auto", *quantised.PRECISIONS) else getattr(torch, precision)
     options: dict[str, Any] = {"dtype": chosen, "local_files_only": True, "use_safetensors": True}
-    config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
     # With alibi transformers 5.23 adds Falcon's position bias twice in eager attention.
     if device.type == "cpu" and not getattr(config, "alibi", False):
         options["attn_implementation"] = "eager"
@@ -181,8 +192,9 @@ def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
     if precision == "8-bit":
         # It warns at every product that it rounds its input to float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    if precision == "8-bit" and not quantised.kept_in(config):
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
-    if precision == "4-bit":
+    if precision == "4-bit" and not quantised.kept_in(config):
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -199,6 +211,7 @@ def _weights(where: str | Path, device: torch.device, precision: str) -> Any:
         # bitsandbytes 0.50 repacks the weights of AVX512-BF16 machines in eval mode and then loses every gradient.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+            module.compute_dtype = torch.bfloat16
     return model
 
 

@@ -24,6 +24,7 @@ from torch import nn
 from lab import arithmetic
 from lab.decode import LARGEST, READ_AT_ONCE, packs, shaped
 from lab.logprobs import CHUNK
+from lab.quantised import kept_in
 
 GIB = 2**30
 CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
@@ -41,7 +42,8 @@ class Facts:
 
     `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
     `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
-    `lean` says whether it has the shape of the lean pass, `sdpa` whether the library reads it without keeping scores.
+    `lean` says whether it has the shape of the lean pass, `sdpa` whether the library reads it without keeping scores,
+    `kept` the precision that its files are quantised to already.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Facts:
     copies: int
     lean: bool
     sdpa: bool
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ def facts_from(config: Any, name: str = "") -> Facts:
 
     from lab.errors import Unsupported
 
+    kept = kept_in(config)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation="eager", dtype=torch.float32)
     output = model.get_output_embeddings()
@@ -153,6 +157,7 @@ def facts_from(config: Any, name: str = "") -> Facts:
         copies=_copies(output, model.config),
         lean=shaped(model),
         sdpa=model._supports_sdpa,
+        kept=kept,
     )
 
 
@@ -204,6 +209,7 @@ def _saved(model: nn.Module, columns: int) -> float:
 
 def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> list[Row]:
     """The table of a stage: sft, reward, dpo or ppo. device: cpu or cuda."""
+    knobs = replace(knobs, precision=facts.kept or knobs.precision)
     lean = is_lean(facts, knobs, device)
     trained = 2 if stage == "ppo" and knobs.value_model == "adapter" else 1
     held = {"sft": 1, "reward": 2, "dpo": 2, "ppo": 2 + trained}[stage]
@@ -231,7 +237,7 @@ def _width(knobs: Knobs, device: str) -> int:
 
 def is_lean(facts: Facts, knobs: Knobs, device: str) -> bool:
     """Whether the lean pass serves: Llama shapes on a CPU, in numbers that it can read."""
-    return facts.lean and device == "cpu" and not knobs.quantised
+    return facts.lean and device == "cpu" and not knobs.quantised and not facts.kept
 
 
 def _moments(knobs: Knobs) -> int:

@@ -15,6 +15,7 @@ from lab.errors import BadInput, DiskFull, Unsupported
 from lab.folders import whole
 from lab.loading import folder_of, quiet
 from lab.models import Roles
+from lab.quantised import kept_in
 
 FACTS = "lab.json"
 
@@ -49,9 +50,16 @@ def save_merged(roles: Roles, role: str, folder: Path, more: dict[str, Any] | No
 @torch.no_grad()
 def _whole(roles: Roles, role: str, head: nn.Linear | None) -> Any:
     """A fresh model of the base's files with the role's adapter added to its weights, and its head where it has one."""
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     kind = AutoModelForCausalLM if head is None else AutoModelForSequenceClassification
+    where = folder_of(roles.name)
+    kept = kept_in(AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False))
+    if kept:
+        raise Unsupported(
+            f"The files of {roles.name} hold {kept} weights, and an adapter can be added to whole ones only. The "
+            "adapter stands in its run's folder, for PEFT to load beside the base."
+        )
     options: dict[str, Any] = {"dtype": _read_as(roles.precision)}
     if head is not None:
         # The last token that is no pad is the one that is judged, so pads must be told from the end token.
@@ -59,7 +67,7 @@ def _whole(roles: Roles, role: str, head: nn.Linear | None) -> Any:
     try:
         with quiet():
             model = kind.from_pretrained(
-                folder_of(roles.name), use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
+                where, use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
             )
     except ValueError as problem:
         raise Unsupported(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 
@@ -11,6 +12,13 @@ from lab.errors import Unsupported
 
 PRECISIONS = ("8-bit", "4-bit")
 _NAME = "bitsandbytes"
+
+
+def kept_in(config: Any) -> str:
+    """The precision of a base whose files hold what bitsandbytes has quantised already; '' for any other."""
+    known = getattr(config, "quantization_config", None) or {}
+    known = known if isinstance(known, dict) else known.to_dict()
+    return next((f"{bits}-bit" for bits in (4, 8) if known.get(f"load_in_{bits}bit")), "")
 
 
 def needs_bitsandbytes(what: str, device: torch.device) -> None:

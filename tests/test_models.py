@@ -13,6 +13,7 @@ from tokenizers.normalizers import Prepend
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForCausalLM,
+    BitsAndBytesConfig,
     FalconConfig,
     Gemma3Config,
     GenerationConfig,
@@ -27,7 +28,7 @@ from lab.config import Ppo, Reward, Sft
 from lab.errors import BadInput, Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
 from lab.events import Finished, Step
 from lab.loading import EMBEDDED, former_fingerprint, load
-from lab.memory import facts_of
+from lab.memory import Knobs, facts_of, foretell
 from lab.merged import save_merged
 from lab.models import BASE
 from lab.rollout import Cast
@@ -173,9 +174,9 @@ def test_an_adapter_of_another_base_of_the_same_shape_is_refused(folders, tmp_pa
         load_adapter(load(str(other), device="cpu"), "x", tmp_path / "a")
 
 
-def stir(roles, role="sft"):
+def stir(roles, role="sft", deviation=1.0):
     for parameter in roles.weights(role).values():
-        torch.nn.init.normal_(parameter)
+        torch.nn.init.normal_(parameter, std=deviation)
 
 
 def test_an_adapter_of_a_base_is_refused_by_what_was_merged_from_it(folders, tmp_path):
@@ -284,7 +285,7 @@ def test_a_model_that_also_sees_is_counted_by_what_its_text_half_says(tmp_path):
     seeing = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     Gemma3Config(text_config=GROUPED | {"vocab_size": 260}, vision_config=seeing).save_pretrained(tmp_path)
     facts = facts_of(str(tmp_path))
-    assert (facts.kind, facts.hidden, facts.heads, facts.groups, facts.vocabulary) == ("gemma3", 64, 4, 2, 260)
+    assert (facts.hidden, facts.heads, facts.groups, facts.vocabulary) == (64, 4, 2, 260)
 
 
 def test_no_shape_drops_anything_out_even_where_a_layer_trains(tmp_path):
@@ -468,6 +469,40 @@ def test_a_base_goes_to_its_device_as_it_is_read_whatever_else_the_machine_has(f
     )
     load(str(folders["qwen2"]), device="cpu", precision=precision)
     assert given[0].get("device_map") == (None if precision == "auto" else {"": torch.device("cpu")})
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_base_whose_files_are_quantised_is_kept_so_and_learns_as_one_that_was_quantised_here(folders, tmp_path, bits):
+    options = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"} if bits == 4 else {"load_in_8bit": True}
+    config = BitsAndBytesConfig(**options)
+    model = AutoModelForCausalLM.from_pretrained(
+        folders["llama"], quantization_config=config, device_map={"": "cpu"}, dtype=torch.bfloat16
+    )
+    folder, kept = tmp_path / "kept", f"{bits}-bit"
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    gradients = []
+    for name, precision in ((folder, "auto"), (folder, kept), (folders["llama"], kept)):
+        roles = load(str(name), device="cpu", precision=precision)
+        assert roles.precision == kept
+        roles.hidden("sft", batch(roles))  # an evaluation first: it repacks weights on some processors
+        learning = roles.trainable("sft")
+        torch.manual_seed(0)
+        stir(roles, deviation=0.05)
+        states = roles.hidden("sft", batch(roles))
+        (states * torch.randn(states.shape)).sum().backward()
+        gradients.append(torch.cat([each.grad.flatten() for each in learning]))
+    for each in gradients[:2]:
+        assert torch.nn.functional.cosine_similarity(each, gradients[2], dim=0) > 0.999
+    for precision in {"4-bit", "8-bit", "bfloat16"} - {kept}:
+        with pytest.raises(Unsupported, match=f"hold {kept} weights, which cannot be read in {precision}"):
+            load(str(folder), device="cpu", precision=precision)
+    rows = {
+        precision: foretell(facts_of(str(folder)), "ppo", Knobs(precision=precision)) for precision in ("auto", kept)
+    }
+    assert rows["auto"] == rows[kept] and rows["auto"] != foretell(facts_of(str(folders["llama"])), "ppo", Knobs())
+    with pytest.raises(Unsupported, match=f"hold {kept} weights"):
+        save_merged(load(str(folder), device="cpu"), "sft", tmp_path / "out")
 
 
 def test_prompt_and_response_ids_are_those_of_the_whole_conversation(folders):
