@@ -87,7 +87,7 @@ def distinct(roles: Roles, role: str, prompts: Sequence[Asked], seed: int) -> fl
 
 
 def unseen(texts: Sequence[str]) -> float:
-    """Share of prompts whose text does not occur among the training prompts of the pages' and pairs' generator."""
+    """Share of prompts whose text is not among the first tenth of the training questions."""
     seen = {pair.prompt for pair in corpus.pairs(TRAINING_PROMPTS // 10, 0)}
     return mean(text not in seen for text in texts)
 
@@ -130,5 +130,6 @@ def table(found: dict[str, Any]) -> str:
     lines.append("answered with SFT, by kind: " + ", ".join(f"{name} {share:.0%}" for name, share in kinds))
     lines.append(f"held-out loss of the base: {found['loss_held_out']:.3f} nats a token")
     lines.append(f"distinct answers of 8: {found['distinct_of_8']:.1f}")
-    lines.append(f"prompts never met in training: {found['unseen_prompts']:.1%}")
+    count = TRAINING_PROMPTS // 10
+    lines.append(f"prompts that are not among {count:,} training questions: {found['unseen_prompts']:.1%}")
     return "\n".join(lines)
