@@ -21,6 +21,8 @@ from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, part_by_part
 from lab.text import batch_of
 
+TIE = 1e-4  # nats
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -132,5 +134,7 @@ def _backward(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo, size
         loss = loss * weights.sum() / whole
         loss.backward()
         margin = losses.k1(chosen, ref_chosen) - losses.k1(rejected, ref_rejected)
-        total, right = total + finite(loss, "dpo loss"), right + float((margin > 0).sum())
+        # A pair whose margin is nothing but rounding, as all are before the first update, is half right.
+        right += float((margin > TIE).sum() + 0.5 * (margin.abs() <= TIE).sum())
+        total += finite(loss, "dpo loss")
     return total, right

@@ -11,6 +11,7 @@ from lab.workspace import Run
 
 # RELIABILITY F7.
 FEWEST_PAIRS, LEAST_ACCURACY, LEAST_SPREAD = 10, 0.55, 1e-3
+CHANCE = 0.5
 
 
 def check(run: Run) -> None:
@@ -24,6 +25,12 @@ def doubt(run: Run) -> str:
     """The same as a sentence, for where a button starts it anyway; '' where there is no doubt."""
     _, words = _problem(_result(run))
     return f"{words}, or start anyway." if words else ""
+
+
+def may_be_luck(run: Run) -> bool:
+    """Whether its accuracy on unseen pairs may be that of a coin: no reason to refuse it, but to say so."""
+    low = _result(run).get("pairs/accuracy_low")
+    return isinstance(low, int | float) and low <= CHANCE
 
 
 def _result(run: Run) -> Mapping[str, Any]:

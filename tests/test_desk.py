@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
 from lab.workspace import taken
 
-PAGE = desk.Stage("ppo", lambda _: "", lambda body, _: ppo.inputs(body), lambda _: {})
+PAGE = desk.Stage("ppo", lambda _: "", lambda body, _: ppo.inputs(None, body), lambda _: {})
 
 
 @pytest.fixture
@@ -128,9 +128,14 @@ def test_starting_sends_checked_settings_inputs_and_the_name(office):
 def test_the_other_methods_start_from_the_same_page_with_settings_of_their_own(office, kind):
     name, value = ("batch", 4) if kind == "dpo" else ("group", 8)
     body = {"stage": kind, "config": {name: value}, "prompts": "own", "own": "One?", "pinned": "Two?"}
-    desk.start(office, PAGE, body, "ana")
+    page = replace(PAGE, inputs=lambda body, _: ppo.inputs(office, body))
+    desk.start(office, page, body | {"raters": "all"}, "ana")
     [(_, payload)] = asked(office)
     assert payload["stage"] == kind and payload["config"][name] == value
+    assert payload["inputs"].get("raters") == ("all" if kind == "dpo" else None)
+    if kind == "dpo":
+        with pytest.raises(BadInput, match="Nobody called 'bo'"):
+            desk.start(office, page, body | {"raters": "bo"}, "ana")
     assert payload["inputs"]["pinned"] == ["Two?"] and ("prompts" in payload["inputs"]) == (kind != "dpo")
 
 
@@ -152,7 +157,7 @@ def test_dpo_waits_for_a_ranking_and_not_for_a_reward_model(office):
 
 def test_a_run_of_another_method_is_shown_steered_and_led_to_on_the_page_of_ppo(office):
     from lab.ui.feed import known_policies
-    from lab.ui.state import next_step
+    from lab.ui.state import doing, next_step
 
     run = office.workspace.new_run("rloo", asdict(Group()))
     write(run, Started("rloo", 60, asdict(Group())), Step(1, {"reward/score": 0.5, "kl/reference": 1.0}))
@@ -163,7 +168,14 @@ def test_a_run_of_another_method_is_shown_steered_and_led_to_on_the_page_of_ppo(
     desk.move(office, PAGE, {"run": run.name, "key": "beta", "value": 0.3}, "ana")
     assert run.control()["live"] == {"beta": 0.3} and known_policies(office) == ["base", "sft", "policy"]
     lock.release()
-    stands = {"newest": dict.fromkeys(("sft", "reward", "ppo")), "rankings": 0, "interrupted": None}
+    stands = {
+        "newest": dict.fromkeys(("sft", "reward", "ppo")),
+        "rankings": 0,
+        "interrupted": None,
+        "doing": "is paused",
+    }
+    assert next_step(stands | {"busy": run.name})["sentence"] == f"{run.name} is paused."
+    assert doing(office, "0009-compare") == "is going on" and doing(office, "0009-dpo") == "is being trained now"
     assert next_step(stands | {"busy": run.name})["tab"] == "ppo"
     assert next_step(stands | {"busy": "0009-compare"})["tab"] == "compare"
     assert next_step(stands | {"busy": None, "interrupted": "0002-dpo"})["tab"] == "ppo"
@@ -176,9 +188,9 @@ def test_a_start_that_cannot_be_is_refused_before_the_worker_hears_of_it(office)
     with pytest.raises(BadInput):
         desk.start(office, hindered, {}, "ana")
     with pytest.raises(BadInput):
-        ppo.inputs({"prompts": "own", "own": " \n "})
+        ppo.inputs(None, {"prompts": "own", "own": " \n "})
     with pytest.raises(BadInput):
-        ppo.inputs({"pinned": "\n".join("abcdef")})
+        ppo.inputs(None, {"pinned": "\n".join("abcdef")})
     assert asked(office) == []
 
 

@@ -220,3 +220,13 @@ def test_what_cannot_be_exported_is_said_and_leaves_no_file(lived_in, other, tmp
         export_file(lived_in, tmp_path / "no folder" / "x.jsonl")
     with pytest.raises(NotFound):
         import_file(other, tmp_path / "nowhere.jsonl")
+
+
+def test_a_file_under_another_name_brings_nothing_new_and_a_row_that_stands_twice_in_it_counts_twice(store, tmp_path):
+    rows = [{"prompt": "Why?", "chosen": "Because.", "rejected": "No."}] * 2
+    rows.append({"prompt": "How?", "chosen": "So.", "rejected": "No."})
+    for name, accepted in (("trl.jsonl", 3), ("trl (1).jsonl", 0), ("trl.jsonl", 0)):
+        path = tmp_path / name
+        path.write_text("\n".join(map(json.dumps, rows)))
+        found = import_file(store, path)
+        assert (found.accepted, found.already) == (accepted, 3 - accepted)

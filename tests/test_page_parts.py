@@ -144,10 +144,17 @@ def test_what_a_browser_leaves_out_has_the_usual_value_and_a_duel_has_two_answer
     assert read_pool({"kind": "duel", "against": "base", "count": 8}).sampling.count == 2
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 65, "a\nb", "simulated:helpful", "Simulated:x"])
+@pytest.mark.parametrize("name", ["", "   ", "x" * 65, "a\nb", "simulated:helpful", "Simulated:x", "All", "person"])
 def test_nobody_is_called_nothing_or_like_a_simulated_rater(name):
     with pytest.raises(BadName):
         checked_name(name)
+
+
+def test_a_guest_is_not_called_as_the_host_is():
+    assert checked_name("me") == "me" and checked_name("Me2", host=False) == "Me2"
+    with pytest.raises(BadName, match="The host is called me"):
+        checked_name("Me", host=False)
+    assert rater_name({"lab_guest": "482913", "lab_rater": "me"}, guest=True) == "guest 482913"
 
 
 def test_a_name_comes_from_the_cookie_and_a_forged_one_counts_as_none():

@@ -32,7 +32,16 @@ HOST_ONLY = {
         "runs-restore",
         "restart",
     ),
-    *("model-load", "model-foretell", "sft-data", "compare-judge", "compare-second", "compare-stop"),
+    *(
+        "model-load",
+        "model-foretell",
+        "sft-data",
+        "compare-judge",
+        "compare-second",
+        "compare-stop",
+        "bring-look",
+        "bring-add",
+    ),
 }
 
 

@@ -53,4 +53,13 @@ def test_the_header_leads_to_the_page_and_starts_nothing_while_there_is_doubt():
     stands = {"newest": {"reward": "0001-reward", "ppo": None}, "rankings": 8, "busy": None, "interrupted": None}
     sure, unsure = (state.next_step(stands | {"doubt": doubt}) for doubt in (False, True))
     assert sure["start"] == "ppo" and unsure["start"] == "" and unsure["tab"] == "ppo"
-    assert "rank more" in unsure["sentence"] and "anyway" in unsure["sentence"]
+    assert "rank more" in unsure["sentence"] and "all the same" in unsure["sentence"]
+
+
+def test_an_accuracy_that_may_be_a_coins_is_doubted_in_the_header_and_not_refused(tmp_path):
+    for low, luck in ((0.33, True), (0.5, True), (0.51, False)):
+        result = {"pairs": 24, "pairs/accuracy": 0.62, "pairs/accuracy_low": low, "gain": 1.0}
+        run = ended(tmp_path / str(low), Finished(1, "done", result))
+        trust.check(run)
+        assert trust.may_be_luck(run) is luck
+    assert not trust.may_be_luck(ended(tmp_path / "untested", Finished(1, "done", {"gain": 1.0})))

@@ -102,3 +102,11 @@ def test_equal_values_share_their_mean_rank(values):
     x = torch.tensor(values, dtype=torch.float)
     below, equal = (x[:, None] > x).sum(1), (x[:, None] == x).sum(1)
     assert torch.equal(_ranks(x), below + (equal - 1) / 2)
+
+
+def test_a_reward_model_that_goes_against_one_of_its_raters_says_so_instead_of_praising_itself():
+    result = {"pairs/accuracy": 0.83, "pairs/accuracy_low": 0.75, "pairs/accuracy_high": 0.9, "pairs": 78}
+    found = verdict.facts(result | {"raters": {"imported": 1.0, "me": 0.278}})
+    assert found["advice"].startswith("It goes against me: right on 28 %") and not found["good"]
+    assert verdict.facts(result | {"raters": {"imported": 1.0, "me": 0.6}})["good"]
+    assert verdict.facts(result | {"raters": {"me": 0.4}})["good"], "its one rater is who was tested"

@@ -27,13 +27,13 @@ def read(path: str | Path, format: str = "auto") -> Imported:
     records: list[Record] = []
     sources: list[FileRow] = []
     rejected: list[Rejected] = []
-    bad = 0
+    bad: list[Rejected] = []
     for row in found:
         try:
             got = _records(row, chosen)
         except RowError as problem:
             rejected.append(Rejected(row.line, str(problem)))
-            bad += not isinstance(problem, Unusable)
+            bad += [] if isinstance(problem, Unusable) else rejected[-1:]
         else:
             records += got
             sources += [row] * len(got)
@@ -69,18 +69,18 @@ def _detected(found: Sequence[FileRow], name: str) -> Format:
 
 
 def _refuse_if_hopeless(
-    name: str, chosen: Format, records: list[Record], rejected: list[Rejected], bad: int, total: int
+    name: str, chosen: Format, records: list[Record], rejected: list[Rejected], bad: list[Rejected], total: int
 ) -> None:
     if not records:
         raise NoRows(
             f"None of the {total} rows of {name} can be used as {chosen.name}{_examples(rejected)}. "
-            "Nothing was imported. Check the file, or name another format."
+            "Nothing was imported. Check the file; in a shell, --format NAME reads it as another format."
         )
-    if bad > MOST_BAD * total:
+    if len(bad) > MOST_BAD * total:
         raise BadFile(
-            f"{bad} of the {total} rows of {name} do not fit the format {chosen.name}{_examples(rejected)}. Over "
+            f"{len(bad)} of the {total} rows of {name} do not fit the format {chosen.name}{_examples(bad)}. Over "
             f"{MOST_BAD:.0%} bad rows point to a wrong format or a damaged file, so nothing was imported. "
-            "Mend those rows, or name another format."
+            "Mend those rows; in a shell, --format NAME reads it as another format."
         )
 
 

@@ -32,9 +32,9 @@ from lab.store.writing import Given, comparison, prompt, ranking
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of an import, ready to store."""
+    """A row of an import, ready to store; where one of its keys is taken, it is there already."""
 
-    key: str
+    keys: tuple[str, str]
     text: str
     turns: Turns
     source: str
@@ -65,19 +65,24 @@ def _prepared(row: tuple, rater: str, source: str, seen: Counter) -> Row:
     text, turns = said(asked)
     order, note = checked_order(as_order(order), len(texts)), clean(note, "The note")
     packed = pack([Candidate(words, "import") for words in texts])
-    content = _json((source, by, text, turns, list(texts), order, note))
-    seen[content] += 1
-    key = "import:" + hashlib.sha256(f"{seen[content]} {content}".encode()).hexdigest()
-    return Row(key, text, turns, source, packed, len(texts), order, by, note)
+    content = by, text, turns, list(texts), order, note
+    seen[_json(content)] += 1
+    # The second key is that of an older lab, for which the same file under another name was another one.
+    keys = tuple(_key(seen[_json(content)], each) for each in (content, (source, *content)))
+    return Row(keys, text, turns, source, packed, len(texts), order, by, note)
+
+
+def _key(time: int, content: tuple) -> str:
+    return "import:" + hashlib.sha256(f"{time} {_json(content)}".encode()).hexdigest()
 
 
 def imported_row(link: sqlite3.Connection, row: Row) -> bool:
     """True when the row was new."""
-    if link.execute("SELECT 1 FROM ranking WHERE key = ?", (row.key,)).fetchone():
+    if link.execute("SELECT 1 FROM ranking WHERE key IN (?, ?)", row.keys).fetchone():
         return False
     prompt_id = prompt(link, row.text, row.turns, row.source)
     comparison_id = comparison(link, prompt_id, row.count, row.packed, "import")
-    ranking(link, Given(row.key, comparison_id, row.order, row.rater, 0.0, row.note, (), (), None))
+    ranking(link, Given(row.keys[0], comparison_id, row.order, row.rater, 0.0, row.note, (), (), None))
     return True
 
 

@@ -34,7 +34,8 @@ def add(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     readable(body)
     found = import_file(office.store, uploaded(body.get("file")), rater=RATER)
     here = f", {found.already} were here already" if found.already else ""
-    return {"said": f"{found.accepted} rankings were added{here}."}
+    added = "1 ranking was added" if found.accepted == 1 else f"{found.accepted} rankings were added"
+    return {"said": f"{added}{here}. They count among those of people."}
 
 
 def readable(body: dict[str, Any]) -> Imported:

@@ -39,7 +39,7 @@ def header(office: Office) -> None:
 
     office.action("state", lambda body, rater: seen_by(office, body["host"], rater))
     office.action("restart", restart)
-    office.action("name", lambda body, _: {"name": checked_name(str(body.get("name", "")))})
+    office.action("name", lambda body, _: {"name": checked_name(str(body.get("name", "")), bool(body["host"]))})
     Header(elem_id="header")
 
 

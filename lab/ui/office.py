@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from lab.errors import BadName, Busy
 from lab.store import Store
+from lab.store.raters import ALL, PERSON
 from lab.ui.feed import Feed
 from lab.ui.refusal import refuse
 from lab.ui.roles import GUEST, SHARED_MODES, is_host
@@ -21,6 +22,7 @@ from lab.workspace import Served, Workspace
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
 TURNS = 64
+HOST_NAME = "me"
 NUMBER = re.compile("[0-9]{6}")
 Action = Callable[[dict[str, Any], str], Any]
 Download = Callable[[dict[str, str], Path], Path]
@@ -109,20 +111,26 @@ class Office:
 
 def rater_name(cookies: Mapping[str, str], guest: bool = False) -> str:
     name, number = unquote(cookies.get("lab_rater", "")).strip(), cookies.get(GUEST, "")
-    if is_name(name):
+    if is_name(name) and not (guest and name.lower() == HOST_NAME):
         return name
-    return f"guest {number}" if guest and NUMBER.fullmatch(number) else "me"
+    return f"guest {number}" if guest and NUMBER.fullmatch(number) else HOST_NAME
 
 
 def is_name(name: str) -> bool:
-    """Whether a person may call themselves that: 1 to 64 printable characters, and not one of the simulated raters."""
-    return 0 < len(name) <= 64 and name.isprintable() and not name.lower().startswith("simulated:")
+    """Whether a person may call themselves that: 1 to 64 printable characters, and none that means others."""
+    if name.lower().startswith("simulated:") or name.lower() in (PERSON, ALL):
+        return False
+    return 0 < len(name) <= 64 and name.isprintable()
 
 
-def checked_name(name: str) -> str:
+def checked_name(name: str, host: bool = True) -> str:
+    """The name without spaces around it. Raises BadName; `me` is the host's own until they choose another."""
     name = name.strip()
     if not is_name(name):
         raise BadName(
-            f"A name has 1 to 64 printable characters and does not start with 'simulated:'; {name[:80]!r} is none."
+            "A name has 1 to 64 printable characters, does not start with 'simulated:' and is neither 'person' nor "
+            f"'all'; {name[:80]!r} is none."
         )
+    if name.lower() == HOST_NAME and not host:
+        raise BadName(f"The host is called {HOST_NAME} here. Choose another name, so that your rankings stay apart.")
     return name

@@ -17,6 +17,7 @@ from lab.ui.notes import lead
 from lab.ui.office import Office
 from lab.ui.pages import stages_of
 from lab.ui.tracks import Track
+from lab.ui.whose import asked_raters
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {
@@ -38,7 +39,10 @@ def page(office: Office) -> None:
     """Called inside the page's tab."""
     tracks = desk.tracks_of(office)
     stage = desk.Stage(
-        "ppo", lambda kind: hindrance(office, kind), lambda body, _: inputs(body), lambda track: more(office, track)
+        "ppo",
+        lambda kind: hindrance(office, kind),
+        lambda body, _: inputs(office, body),
+        lambda track: more(office, track),
     )
     desk.serve(office, stage)
     serve_curves(office, tracks)
@@ -63,12 +67,13 @@ def hindrance(office: Office, kind: str) -> str:
     return f"{kind.upper()} needs a reward model to follow, and there is none yet. Rank some answers, then train one."
 
 
-def inputs(body: dict[str, Any]) -> dict[str, Any]:
-    """What a run works on: up to five prompts to watch, and but for DPO which reward model and which prompts."""
+def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """What a run works on: up to five prompts to watch; for DPO whose rankings, else which reward model and prompts."""
     pinned = lines(body.get("pinned"), MOST_PINNED, "pinned prompts")
     watched = {"pinned": pinned} if pinned else {}
     if body.get("stage") == "dpo":
-        return watched
+        raters = asked_raters(office, body)
+        return watched | ({"raters": raters} if raters else {})
     prompts = body.get("prompts") or "built-in"
     if prompts not in PROMPTS:
         raise BadInput(f"Prompts are {', '.join(PROMPTS)}; {str(prompts)[:40]!r} is none of them.")
@@ -95,6 +100,7 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     rewards = [run for run in office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
     return {
         "warnings": remedies.cards(track),
+        "raters": dict(office.store.counts()["raters"]),
         "rewards": [
             {"name": run.name, "title": desk.called(run), "doubt": trust.doubt(run)} for run in reversed(rewards[-50:])
         ],

@@ -18,6 +18,7 @@ from lab.ui.refusal import refuse
 from lab.ui.state import FEWEST, PAIRS
 from lab.ui.tracks import Track
 from lab.ui.verdict import facts
+from lab.ui.whose import asked_raters
 
 LONGEST = 20_000
 
@@ -68,10 +69,8 @@ def hindrance(office: Office, raters: str = "") -> str:
 
 
 def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
-    """Whose rankings: people's, everybody's or one rater's; '' lets the worker choose people's where there are any."""
-    raters = str(body.get("raters") or "")
-    if raters not in ("", PERSON, ALL, *office.store.counts()["raters"]):
-        raise BadInput(f"Nobody called {raters[:64]!r} has ranked anything here. Choose somebody from the list.")
+    """Whose rankings it learns from."""
+    raters = asked_raters(office, body)
     if why := hindrance(office, raters):
         raise BadInput(why)
     return {"raters": raters} if raters else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +12,7 @@ from lab.errors import BadInput, LabError
 from lab.events import Finished, Step
 from lab.journal import tail
 from lab.ui import desk
-from lab.ui.curves import Curves
+from lab.ui.curves import EXACT, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import label
 from lab.ui.live import Live
@@ -19,7 +21,7 @@ from lab.ui.numbers import number
 from lab.ui.office import Office
 from lab.ui.pages import page_of
 from lab.ui.points import MOST_RUNS, asked_runs, run_or_none
-from lab.ui.tracks import birth
+from lab.ui.tracks import Series, birth
 from lab.workspace import Run
 
 MOST_LISTED = 300
@@ -77,15 +79,27 @@ def _glance(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> Gla
 def _look(run: Run, size: int) -> Glance:
     config = facts_of(run)
     events = [event for event, _ in tail(run.folder / "events.jsonl", max(0, size - END)).events]
-    step = next((event for event in reversed(events) if isinstance(event, Step)), None)
+    steps = [event for event in events if isinstance(event, Step)]
     end = next((event for event in reversed(events) if isinstance(event, Finished)), None)
     return {
-        "step": step.step if step else 0,
+        "step": steps[-1].step if steps else 0,
         "by": str(config.get("by") or ""),
         "created": config.get("created"),
         "settings": unusual(run.stage, config.get("config") or {}),
-        "result": headline(run.stage, step.metrics if step else {}, end.result if end else {}),
+        "result": headline(run.stage, shown(steps), end.result if end else {}),
     }
+
+
+def shown(steps: Sequence[Step]) -> dict[str, float]:
+    """Each metric as its curve shows it: the mean over the last steps, or the newest value where that counts."""
+    found = {}
+    for key in steps[-1].metrics if steps else ():
+        series = Series()
+        for step in steps:
+            value = step.metrics.get(key)
+            series.add(math.nan if value is None else float(value))
+        found[key] = series.raw[-1] if key in EXACT else series.smooth[-1]
+    return {key: value for key, value in found.items() if not math.isnan(value)}
 
 
 def facts_of(run: Run) -> dict[str, Any]:
@@ -120,7 +134,7 @@ def headline(stage: str, metrics: dict[str, Any], result: dict[str, Any]) -> str
     if stage == "reward" and result.get("pairs/accuracy") is not None:
         return f"right on {number(result['pairs/accuracy'], 'share')} of unseen pairs"
     if stage == "dpo" and metrics.get("pairs/train_accuracy") is not None:
-        return f"right on {number(metrics['pairs/train_accuracy'], 'share')} of the pairs it learns from"
+        return f"right on {number(metrics['pairs/train_accuracy'], 'share')} of the last pairs it learned from"
     if stage == "sft" and (metrics.get("loss/train") is not None):
         return f"loss {number(result.get('loss/held_out', metrics['loss/train']), 'nats')}"
     if stage == "compare" and result.get("win_rate") is not None:

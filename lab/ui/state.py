@@ -10,6 +10,7 @@ from lab.journal import read_json
 from lab.store.raters import learnable
 from lab.ui.office import Office
 from lab.ui.pages import page_of, stages_of
+from lab.ui.points import run_or_none
 from lab.workspace import Run
 
 # A reward model refuses under 40 pairs to learn from and 10 to be tested on, parted by prompt; four ordered answers
@@ -40,14 +41,19 @@ def _look(office: Office) -> dict[str, Any]:
         "fit": bool((office.workspace.base() or {}).get("fit")),
         "context": facts.get("context"),
         "busy": busy,
+        "doing": doing(office, busy) if busy else "",
         "interrupted": runs[-1].name if runs and runs[-1].status() == "interrupted" and not busy else None,
         "rankings": rankings,
         "pairs": pairs,
         "enough": ENOUGH,
         "newest": newest,
-        "doubt": bool(newest["reward"] and trust.doubt(office.workspace.run(newest["reward"]))),
+        "doubt": bool(newest["reward"] and _doubted(office.workspace.run(newest["reward"]))),
     }
     return {**state, "next": next_step(state)}
+
+
+def _doubted(run: Run) -> bool:
+    return bool(trust.doubt(run)) or trust.may_be_luck(run)
 
 
 def _newest(runs: Sequence[Run], page: str) -> str | None:
@@ -61,7 +67,7 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
     """One sentence, the tab that it leads to, the words on its button, and the stage that the button starts, if any."""
     newest, done, busy = state["newest"], state["rankings"], state["busy"]
     if busy:
-        return _step(f"{busy} is being trained now.", _tab_of(busy), "Watch it")
+        return _step(f"{busy} {state['doing']}.", _tab_of(busy), "Watch it")
     if state["interrupted"]:
         name = state["interrupted"]
         return _step(f"{name} was interrupted. It can go on from its last checkpoint.", _tab_of(name), "See it")
@@ -72,18 +78,26 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
             more = f"{count} more prompts" if count > 1 else "one more prompt"
             return _step(f"Rank {more} with four answers, then the reward model can learn.", "rank", "Rank")
         return _step(
-            f"Your {done} rankings are enough for a first reward model.", "reward", "Train the reward model", "reward"
+            f"{done} rankings are enough for a first reward model.", "reward", "Train the reward model", "reward"
         )
     if not newest["ppo"] and state["doubt"]:
-        return _step("The reward model may be guessing: rank more, or start PPO anyway.", "ppo", "Run PPO")
+        return _step("The reward model may be guessing: rank more, or start PPO all the same.", "ppo", "Run PPO")
     if not newest["ppo"]:
         return _step(
-            "The reward model has learned from your rankings; more make it surer. PPO can follow it now.",
+            "The reward model has learned from the rankings; more make it surer. PPO can follow it now.",
             "ppo",
             "Run PPO",
             "ppo",
         )
     return _step("Is the tuned model really better? Judge it blind.", "compare", "Compare")
+
+
+def doing(office: Office, name: str) -> str:
+    """What the worker does with a run."""
+    run = run_or_none(office.workspace.run, name)
+    if run is not None and run.status() == "paused":
+        return "is paused"
+    return "is going on" if name.endswith("-compare") else "is being trained now"
 
 
 def _tab_of(name: str) -> str:

@@ -99,7 +99,7 @@ class Supervisor:
             return "The model process is starting."
         if not facts.get("ready"):
             return str(facts.get("message") or f"{self._base()} is loading.")
-        return f"Training {facts['busy']}." if facts.get("busy") else "The model is ready."
+        return f"The model is busy with {facts['busy']}." if facts.get("busy") else "The model is ready."
 
     def _base(self) -> str:
         return str((read_json(self.root / "base.json") or {}).get("base") or "The model")

@@ -11,11 +11,11 @@ CHANCE, GOOD, WORTH_IT, TAKES_LENGTH, TRUSTED = 0.5, 0.6, 0.02, 0.5, 0.1
 
 def facts(result: dict[str, Any]) -> dict[str, Any]:
     """Sentences by what they speak of; '' where nothing was measured. `good` says whether PPO should follow it."""
-    low = _number(result, "pairs/accuracy_low")
+    low, against = _number(result, "pairs/accuracy_low"), contrary(result.get("raters") or {})
     return {
         "accuracy": accuracy(result),
-        "advice": advice(low),
-        "good": low is not None and low > CHANCE,
+        "advice": against or advice(low),
+        "good": low is not None and low > CHANCE and not against,
         "margin": margin(result),
         "calibration": calibration(result),
         "length": length(result),
@@ -34,6 +34,19 @@ def accuracy(result: dict[str, Any]) -> str:
     middle, low, high = (f"{100 * each:.0f}" for each in found)
     count = f"{result['pairs']} " if isinstance(result.get("pairs"), int) else ""
     return f"Right on {middle} % of {count}pairs it never saw, between {low} and {high} %; guessing would be 50 %."
+
+
+def contrary(raters: dict[str, float]) -> str:
+    """Whom it has not understood, where it learned from several: those with few rankings are outvoted by the others.
+
+    >>> contrary({"ana": 0.3, "imported": 0.9})
+    'It goes against ana: right on 30 % of their pairs. Learn from their rankings alone, or have them rank more.'
+    """
+    worst = min(raters, key=raters.__getitem__, default="")
+    if len(raters) < 2 or raters[worst] > CHANCE:
+        return ""
+    share = f"right on {100 * raters[worst]:.0f} % of their pairs"
+    return f"It goes against {worst}: {share}. Learn from their rankings alone, or have them rank more."
 
 
 def advice(low: float | None) -> str:

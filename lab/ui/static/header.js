@@ -47,6 +47,8 @@ async function rename() {
   } catch (error) {
     name.setCustomValidity(error.message);
     name.reportValidity();
+    // Left at that, it gives way to the name in force.
+    setTimeout(() => name.setCustomValidity(""), 5000);
   }
 }
 name.addEventListener("change", rename);

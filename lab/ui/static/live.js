@@ -55,6 +55,17 @@ function duration(seconds) {
 
 const raterName = (name) => (name.startsWith("simulated:") ? `a simulated rater, ${name.slice(10)}` : name);
 
+// Whose rankings are learned from: {name: how many} as choices of a select, which keeps its own.
+function fillRaters(select, counts) {
+  const names = Object.entries(counts), key = JSON.stringify(names);
+  if (select.dataset.key === key) return;
+  select.dataset.key = key;
+  const kept = select.value;
+  const choices = [["", "people, or the only rater"], ["person", "all people"], ["all", "everybody"], ...names.map(([each, count]) => [each, `${raterName(each)} (${count})`])];
+  fill(select, choices.map(([value, words]) => new Option(words, value)));
+  select.value = kept;
+}
+
 // Writes only what differs, so that nothing flickers and screen readers are not told the same twice.
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;

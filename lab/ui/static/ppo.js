@@ -1,5 +1,5 @@
 // The PPO page's desk: by which method, what a run follows and answers to, and a word of doubt about the reward model.
-const method = make("select"), prompts = make("select"), own = make("textarea"), pinned = make("textarea"), follows = make("select");
+const method = make("select"), whose = make("select"), prompts = make("select"), own = make("textarea"), pinned = make("textarea"), follows = make("select");
 const doubt = make("p", "desk-hindrance"), REWARD = { tab: "reward", words: "Go to the Reward page" }, RANK = { tab: "rank", words: "Rank answers" };
 let anyway = false;
 for (const [value, words] of [["built-in", "the built-in ones"], ["ranked", "those that were ranked"], ["own", "my own, one a line"]]) prompts.append(new Option(words, value));
@@ -12,12 +12,14 @@ prompts.addEventListener("change", () => { ownField.hidden = prompts.value !== "
 const extra = make("details", "desk-settings"), grid = make("div", "form-grid");
 extra.append(make("summary", "", "Prompts and reward model"), grid);
 const followsField = labelled("Reward model", follows, "What the run tries to please."), promptsField = labelled("Prompts to practise on", prompts);
-fill(grid, followsField, promptsField, ownField, labelled("Prompts to watch", pinned, "Asked again and again, so that you see their answers change."));
+const whoseField = labelled("Whose rankings", whose, "Simulated raters are never mixed with people unless you choose everybody.");
+whoseField.hidden = true;
+fill(grid, whoseField, followsField, promptsField, ownField, labelled("Prompts to watch", pinned, "Asked again and again, so that you see their answers change."));
 
 const tools = desk({
   stage: "ppo", start: "Start PPO", extra, lead: props.methods[0].meaning,
   elsewhere: REWARD,
-  inputs: () => ({ prompts: prompts.value, own: own.value, pinned: pinned.value, reward: follows.value, anyway }),
+  inputs: () => ({ prompts: prompts.value, own: own.value, pinned: pinned.value, reward: follows.value, raters: whose.value, anyway }),
   more: show,
 });
 const rankMore = button("Rank more", () => lab.tab("rank"), "lab-main"), startAnyway = button("Start PPO anyway", startInDoubt);
@@ -26,9 +28,10 @@ for (const { name, title } of props.methods) method.append(new Option(title, nam
 tools.startRow.before(fill(make("div", "ppo-method"), labelled("Method", method)), doubt);
 method.addEventListener("change", () => {
   const { name, title, meaning } = props.methods.find((each) => each.name === method.value), ranked = name === "dpo";
+  whoseField.hidden = !ranked;
   followsField.hidden = promptsField.hidden = ranked;
   ownField.hidden = ranked || prompts.value !== "own";
-  write(extra.firstChild, ranked ? "Prompts to watch" : "Prompts and reward model");
+  write(extra.firstChild, ranked ? "Rankings and prompts" : "Prompts and reward model");
   write(startAnyway, `Start ${title} anyway`);
   tools.use(name, `Start ${title}`, meaning, ranked ? RANK : REWARD);
 });
@@ -36,6 +39,7 @@ tools.startRow.append(rankMore, startAnyway);
 follows.addEventListener("change", tools.round);
 
 function show(found) {
+  fillRaters(whose, found.raters);
   const key = found.rewards.map((each) => each.name + each.title).join();
   if (follows.dataset.key !== key) {
     follows.dataset.key = key;

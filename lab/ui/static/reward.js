@@ -41,7 +41,7 @@ async function send(chosen) {
 function offer(found, name) {
   addThem.hidden = about.hidden = why.hidden = !found;
   if (!found) return;
-  write(about, `${name}: ${found.count} rankings, read as ${found.format}${found.left ? `; of no use: ${found.left}` : ""}.`);
+  write(about, `${name}: ${found.count} ${found.count === 1 ? "ranking" : "rankings"}, read as ${found.format}${found.left ? `; of no use: ${found.left}` : ""}.`);
   fill(why, found.reasons.map((reason) => make("li", "", reason)), found.left > found.reasons.length && make("li", "", `and ${found.left - found.reasons.length} more`));
 }
 
@@ -50,14 +50,7 @@ async function add() {
 }
 
 function show(found) {
-  const names = Object.entries(found.raters), key = JSON.stringify(names);
-  if (raters.dataset.key !== key) {
-    raters.dataset.key = key;
-    const kept = raters.value;
-    const choices = [["", "people, or the only rater there is"], ["person", "all people"], ["all", "everybody"], ...names.map(([each, count]) => [each, `${raterName(each)} (${count})`])];
-    fill(raters, choices.map(([value, words]) => new Option(words, value)));
-    raters.value = kept;
-  }
+  fillRaters(raters, found.raters);
   // What everybody's rankings lack is said already.
   const why = found.hindrance.reward ? "" : found.lacking[raters.value];
   write(lacking, why);
