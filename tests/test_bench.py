@@ -46,6 +46,18 @@ def test_a_measurement_that_fails_is_told_with_its_last_words():
         isolated([sys.executable, "-c", "raise SystemExit('no such thing')"], {}, threads=1)
 
 
+def test_a_measurement_finds_what_this_process_was_told_of_and_another_interpreter_does_not(tmp_path, monkeypatch):
+    (tmp_path / "carried").mkdir()
+    (tmp_path / "carried" / "brought_along.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "carried")
+    looks = "import json; from importlib import util; print(json.dumps({'at': bool(util.find_spec('brought_along'))}))"
+    other = tmp_path / "python"
+    other.symlink_to(sys.executable)
+    assert isolated([sys.executable, "-c", looks], {}, threads=1) == {"at": True}
+    assert isolated([str(other), "-c", looks], {}, threads=1) == {"at": False}
+
+
 def test_without_a_gpu_the_gpu_bench_says_so():
     import torch
 

@@ -18,9 +18,9 @@ def isolated(
     command: list[str], arguments: dict[str, Any], *, threads: int, limit: float = 7200, tidy: bool = False
 ) -> dict[str, Any]:
     """The JSON object in the last line that the command prints, given its arguments as JSON; LabError when it fails."""
-    count = str(threads)
+    count, ours = str(threads), command[0] == sys.executable
     environment = os.environ | {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
-    environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
+    environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": _path(ours), "TQDM_DISABLE": "1"}
     # Freed memory goes back to the system, so that resident memory is what is in use (glibc; elsewhere without effect).
     environment |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"} if tidy else {}
     done = subprocess.run(
@@ -33,6 +33,12 @@ def isolated(
             "Its figures are missing; run it alone to see more."
         )
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _path(ours: bool) -> str:
+    """What a child finds: where it runs in this interpreter, all that this process was told of; TRL's own, nothing."""
+    told = os.environ.get("PYTHONPATH", "").split(os.pathsep) if ours else []
+    return os.pathsep.join([str(ROOT), *(os.path.abspath(each) for each in told if each)])
 
 
 def job(name: str, arguments: dict[str, Any], *, threads: int, tidy: bool = False) -> dict[str, Any]:
