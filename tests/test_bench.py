@@ -9,7 +9,7 @@ import pytest
 
 from lab.bench import run
 from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
-from lab.bench.isolated import isolated, job
+from lab.bench.isolated import Unfinished, isolated, job, reason
 from lab.bench.report import table
 from lab.bench.shapes import config_of, save
 from lab.errors import LabError, NotFound
@@ -44,6 +44,33 @@ def test_the_ideal_is_the_slower_of_reading_the_weights_and_computing():
 def test_a_measurement_that_fails_is_told_with_its_last_words():
     with pytest.raises(LabError, match="status 1.*no such thing"):
         isolated([sys.executable, "-c", "raise SystemExit('no such thing')"], {}, threads=1)
+
+
+def test_a_failed_measurement_is_told_with_its_own_reason_and_the_end_of_its_stderr(capfd):
+    words = "CUDA error: an illegal memory access was encountered"
+    code = f"raise RuntimeError({words!r} + chr(10) + 'Compile with TORCH_USE_CUDA_DSA to enable assertions.')"
+    with pytest.raises(LabError, match=f"status 1: RuntimeError: {words}[.] Its"):
+        isolated([sys.executable, "-c", code], {}, threads=1)
+    shown = capfd.readouterr().err
+    assert "Traceback (most recent call last):" in shown and "TORCH_USE_CUDA_DSA" in shown
+
+
+def test_the_reason_is_the_error_that_ended_a_process_and_not_one_that_was_met_on_the_way_out():
+    ended = "Traceback (most recent call last):\n  at\nFirst: cause\n\nDuring it:\n\n"
+    ended += "Traceback (most recent call last):\n  at\n    ^^^\nLast: of all\nmore of it\n"
+    late = "Exception ignored in: <function f>\nTraceback (most recent call last):\n  at\nOther: late\n"
+    assert reason(ended) == reason(ended + late) == "Last: of all"
+    assert reason("one\nKilled\n") == "Killed" and reason("") == "nothing on stderr"
+
+
+@pytest.mark.parametrize(
+    "then, words", [("raise SystemExit('broken')", "status 1: broken"), ("time.sleep(60)", "longer than 5 s")]
+)
+def test_what_a_measurement_had_told_before_it_broke_off_is_kept(then, words):
+    code = f"import json, time; print(json.dumps({{'peak': 7}}), flush=True); print('a notice', flush=True); {then}"
+    with pytest.raises(Unfinished, match=words) as caught:
+        isolated([sys.executable, "-c", code], {}, threads=1, limit=5)
+    assert caught.value.told == {"peak": 7}
 
 
 def test_a_measurement_finds_what_this_process_was_told_of_and_another_interpreter_does_not(tmp_path, monkeypatch):
