@@ -181,10 +181,13 @@ def _machine_verbs(verbs: Any) -> None:
     )
     bench.add_argument("--trl-env", type=Path, help="where that environment is or will be made")
     bench.add_argument("--gpu", action="store_true", help="the measurements of docs/gpu.md, which need CUDA")
+    bench.add_argument("--out", type=Path, metavar="FILE", help="with --gpu: all figures as JSON, after every case")
     bench.add_argument(
         "--page", type=int, default=0, metavar="N", help="instead: how long N browsers wait that rank at once"
     )
-    bench.add_argument("--models", default="", help="shapes to measure, with commas: 3M,8M,135M")
+    bench.add_argument(
+        "--models", default="", help="what to measure, with commas: 3M,8M,135M; with --gpu 7B,0.5B:4-bit"
+    )
     bench.add_argument("--threads", type=int, default=0, help="threads of each measurement; 0: half of the cores")
 
 

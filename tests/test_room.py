@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lab.bench import gpu
+from lab.bench import gpu_job
 from lab.bench.shapes import llama
 from lab.fit import table
 from lab.memory import CONTEXT, GIB, Knobs, facts_from, held_here, room_of
@@ -55,7 +55,7 @@ def test_the_bench_gives_back_what_pytorch_keeps_before_it_fills_the_card(monkey
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("given back"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", asked)
     with pytest.raises(Filling):
-        gpu._recovers(None)
+        next(gpu_job._recovery(None))
     assert done == ["given back", "asked"]
 
 

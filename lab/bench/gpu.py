@@ -1,159 +1,167 @@
-"""The measurements of docs/gpu.md: real shapes with random weights on a CUDA machine, in bfloat16 and NF4."""
+"""The measurements of docs/gpu.md: real shapes with random weights on a CUDA machine, each in a process of its own."""
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
-from itertools import islice
-from random import Random
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import torch
 
-from lab import memory, ppo
-from lab.bench.isolated import job
-from lab.bench.shapes import config_of, save
-from lab.config import Ppo
-from lab.errors import NotFound
-from lab.events import Step
-from lab.generate import sample
-from lab.loading import load
-from lab.models import Roles
-from lab.rollout import Cast
-from lab.shortage import with_smaller_microbatches
-from lab.text import Asked
+from lab.bench.isolated import job, reason
+from lab.errors import BadInput, LabError, NotFound
+from lab.journal import replace_bytes
 
-SHAPES = ("0.5B", "1.5B", "7B")
-SETTINGS = {"batch": 32, "minibatch": 16, "microbatch": 4, "prompt": 256, "tokens": 128}
+# Those that say most come first, for who has little time.
+CASES = (
+    "0.5B:4-bit",
+    "7B:4-bit",
+    "7B:bfloat16",
+    "0.5B:bfloat16",
+    "1.5B:4-bit",
+    "1.5B:bfloat16",
+    "7B:8-bit",
+    "0.5B:8-bit",
+    "1.5B:8-bit",
+)
+LIMIT = 240  # seconds for one case
+NONE = "-"
+COLUMNS = (
+    "model",
+    "peak GiB",
+    "foretold GiB",
+    "off by",
+    "held / peak",
+    "CUDA itself GiB",
+    "first ratio, max abs log",
+    "decode tokens/s",
+    "of ideal",
+    "PPO samples/s",
+    "recovered at microbatch",
+    "failed",
+)
 
 
-def run_gpu(quick: bool) -> dict[str, Any]:
-    """Every shape twice, each in a process of its own; a Markdown table that can go into docs/gpu.md as it is."""
+def run_gpu(quick: bool, models: str = "", out: Path | None = None) -> dict[str, Any]:
+    """Each case in a process of its own; a Markdown table that can go into docs/gpu.md as it is.
+
+    models: shapes or cases, with commas; empty for all. out: a file that has all figures as JSON after every case; what
+    it had of other cases stays, and stands in the table too. A case that fails is a row that says why. Raises NotFound
+    without CUDA, and BadInput or DiskFull where `out` can hold nothing.
+    """
+    cases = chosen(models or ("0.5B" if quick else ""))
     if not torch.cuda.is_available():
         raise NotFound(
             "PyTorch sees 0 CUDA devices here, so nothing can be measured. Run this on a machine with one; "
             "python -m lab.bench measures this machine's processor."
         )
-    found: dict[str, dict[str, Any]] = {}
-    print(heading())
-    for shape in SHAPES[:1] if quick else SHAPES:
-        with tempfile.TemporaryDirectory() as folder:
-            save(config_of(shape), folder, dtype="bfloat16")
-            for precision in ("bfloat16", "8-bit", "4-bit"):
-                name = f"{shape} {precision}"
-                found[name] = job("gpu", {"model": folder, "precision": precision}, threads=4)
-                print(line(name, found[name]), flush=True)
+    found = _known(out)
+    before = [case for case in found if case not in cases]
+    try:
+        _write(found, out)
+    except OSError as problem:
+        raise BadInput(f"Nothing can be written to {out} ({problem}). Name another file.") from problem
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        for number, case in enumerate(cases, 1):
+            _say(f"{number} of {len(cases)}: making and measuring {case}, at most {LIMIT} s")
+            found[case] = each = _measured(case, folder)
+            try:
+                _write(found, out)
+            except (LabError, OSError) as problem:  # no reason to stop: the last line on stdout has the same
+                _say(f"{out} was not written: {problem}")
+            if number == 1:
+                print(heading(each.get("machine", "A machine that the first case did not reach")))
+                print(*(f"{line(known, found[known])}\n" for known in before), sep="", end="")
+            print(line(case, each), flush=True)
     return found
 
 
-def heading() -> str:
+def chosen(models: str) -> list[str]:
+    """The cases of some shapes (7B) or cases (7B:4-bit), in their order; BadInput for others."""
+    wanted = models.split(",") if models else list(CASES)
+    known = {case: (case, case.split(":")[0]) for case in CASES}
+    strange = [each for each in wanted if not any(each in names for names in known.values())]
+    if strange:
+        raise BadInput(f"There is no case {strange[0]} to measure on a GPU. Choose among {', '.join(CASES)}.")
+    return [case for case, names in known.items() if set(names) & set(wanted)]
+
+
+def _measured(case: str, folder: str) -> dict[str, Any]:
+    """What one case told, and under `error` why it broke off, if it did."""
+    shape, precision = case.split(":")
+    began = monotonic()
+    arguments = {"shape": shape, "precision": precision, "folder": f"{folder}/{shape}"}
+    try:
+        found = job("gpu", arguments, threads=4, limit=LIMIT)
+    except (LabError, OSError) as problem:
+        found = getattr(problem, "told", {}) | {"error": str(problem)}
+        _say(str(problem))
+    for part, trace in found.get("failed", {}).items():
+        _say(f"{case}, {part}:\n{trace}")
+    return found | {"whole_seconds": round(monotonic() - began, 1)}
+
+
+def _known(out: Path | None) -> dict[str, Any]:
+    """What an earlier call left; BadInput where the file holds something else, which would be lost."""
+    if out is None or not out.exists():
+        return {}
+    try:
+        found = json.loads(out.read_bytes() or b"{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or set(found) - set(CASES):
+        raise BadInput(f"{out} holds something else than figures of an earlier call. Name another file.")
+    return found
+
+
+def _write(found: dict[str, Any], out: Path | None) -> None:
+    """Numbers that are not finite are figures too."""
+    if out is not None:
+        replace_bytes(out, json.dumps(found, indent=1).encode())
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def heading(machine: str) -> str:
     """Which machine and versions, and the table's head."""
-    card = torch.cuda.get_device_properties(0)
-    versions = f"torch {torch.__version__}, CUDA {torch.version.cuda}, Python {sys.version.split()[0]}"
-    return (
-        f"{card.name}, {card.total_memory / 2**30:.1f} GiB; {versions}\n\n"
-        "| model | peak GiB | foretold GiB | first ratio, max abs log | decode tokens/s | of ideal | PPO samples/s | "
-        "recovered at |\n"
-        "|---|---|---|---|---|---|---|---|"
+    return f"{machine}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
+
+
+def line(case: str, each: dict[str, Any]) -> str:
+    """One row of the table; what was not measured is a dash."""
+    peak, foretold, held, context = (each.get(f"{what}_bytes") for what in ("peak", "foretold", "held", "context"))
+    cells = (
+        case,
+        _gib(peak),
+        _gib(foretold),
+        f"{foretold / peak - 1:+.1%}" if foretold and peak else NONE,
+        f"{held / peak:.3f}" if held and peak else NONE,
+        _gib(context),
+        _shown(each.get("ratio_first"), ".2g"),
+        _shown(each.get("tokens_per_second"), ",.0f"),
+        _shown(each.get("of_ideal"), ".0%"),
+        _shown(each.get("samples_per_second"), ".2f"),
+        _shown(each.get("recovered_at"), "d"),
+        _why(each),
     )
+    return f"| {' | '.join(cells)} |"
 
 
-def line(name: str, each: dict[str, Any]) -> str:
-    """One row of the table."""
-    return (
-        f"| {name} | {each['peak_bytes'] / 2**30:.2f} | {each['foretold_bytes'] / 2**30:.2f} "
-        f"| {each['ratio_first']:.2g} | {each['tokens_per_second']:,.0f} | {each['of_ideal']:.0%} "
-        f"| {each['samples_per_second']:.2f} | microbatch {each['recovered_at']} |"
-    )
+def _gib(count: int | None) -> str:
+    return NONE if count is None else f"{count / 2**30:.2f}"
 
 
-def measure_gpu(model: str, precision: str, steps: int = 2) -> dict[str, Any]:
-    """One model: PPO, its peak beside the foretold one, decoding beside the bandwidth's limit, an OOM survived."""
-    roles = load(model, device="cuda", precision=precision)
-    roles.add("reward", like="sft")
-    roles.head("reward")
-    knobs = memory.Knobs(precision=precision, **SETTINGS)
-    facts = memory.facts_of(model)
-    torch.cuda.reset_peak_memory_stats()
-    metrics = list(islice(_steps(roles, steps + 1), steps + 1))
-    peak = torch.cuda.max_memory_allocated()
-    speed = _decode(roles)
-    weights = memory.foretell(facts, "ppo", knobs, "cuda")[0].bytes
-    return {
-        "peak_bytes": peak,
-        "foretold_bytes": memory.total(memory.foretell(facts, "ppo", knobs, "cuda"), "cuda") - memory.CONTEXT,
-        "ratio_first": metrics[0]["policy/ratio_first"],
-        "samples_per_second": SETTINGS["batch"] / metrics[-1]["time/step"],
-        "tokens_per_second": speed,
-        "of_ideal": speed / (SETTINGS["batch"] * _bandwidth() / weights),
-        "recovered_at": _recovers(roles),
-    }
+def _shown(number: float | None, form: str) -> str:
+    return NONE if number is None else format(number, form)
 
 
-def _steps(roles: Roles, steps: int) -> Any:
-    config = Ppo(
-        steps=steps,
-        epochs=2,
-        batch=SETTINGS["batch"],
-        minibatch=SETTINGS["minibatch"],
-        microbatch=SETTINGS["microbatch"],
-        tokens=SETTINGS["tokens"],
-        learning_rate=1e-5,
-        update_kl=1e9,
-    )
-    asked = [Asked("", tuple(ids)) for ids in _prompts(64)]
-    events = ppo.ppo(ppo.begin(roles, Cast(), config), Cast(), asked, ppo.still(config))
-    return (event.metrics for event in events if isinstance(event, Step))
-
-
-def _prompts(count: int) -> list[list[int]]:
-    rng = Random(0)
-    return [[rng.randrange(8, 4000) for _ in range(SETTINGS["prompt"])] for _ in range(count)]
-
-
-def _decode(roles: Roles) -> float:
-    """Tokens a second of a rollout; random weights hardly ever say the end token."""
-    prompts = _prompts(SETTINGS["batch"])
-    sample(roles, "policy", prompts, tokens=8)
-    torch.cuda.synchronize()
-    began = monotonic()
-    said = sample(roles, "policy", prompts, tokens=SETTINGS["tokens"], seed=1)
-    torch.cuda.synchronize()
-    return sum(map(len, said)) / (monotonic() - began)
-
-
-def _bandwidth() -> float:
-    """Bytes a second of a copy on the device."""
-    source = torch.zeros(2**28, device="cuda")
-    target = torch.empty_like(source)
-    target.copy_(source)
-    torch.cuda.synchronize()
-    began = monotonic()
-    for _ in range(10):
-        target.copy_(source)
-    torch.cuda.synchronize()
-    return 10 * 2 * 4 * 2**28 / (monotonic() - began)
-
-
-def _recovers(roles: Roles) -> int:
-    """Fills the card but for 1 GiB and reads a large batch: the micro-batch at which it goes on.
-
-    What PyTorch keeps of the measurements before goes back first, or it would be room beside that GiB.
-    """
-    torch.cuda.empty_cache()
-    free = torch.cuda.mem_get_info()[0] - 2**30
-    filler = torch.empty(max(1, free), dtype=torch.uint8, device="cuda")
-    ids = torch.randint(8, 4000, (64, 384), device="cuda")
-
-    @torch.no_grad()
-    def work(microbatch: int) -> float:
-        total = 0.0
-        for rows in ids.split(microbatch):
-            with roles.using("policy") as model, roles.autocast():
-                total += float(model(rows, use_cache=False).logits.float().logsumexp(-1).sum())
-        return total
-
-    _, size = with_smaller_microbatches(work, 64)
-    del filler
-    return size
+def _why(each: dict[str, Any]) -> str:
+    """What failed, short and without what would break a table."""
+    told = [f"{part}: {reason(trace)}" for part, trace in each.get("failed", {}).items()]
+    told += [each["error"]] if "error" in each else []
+    return " ".join("; ".join(told).replace("|", "/").split())[:200]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from lab import memory, peak, ppo, reward, sft
-from lab.bench.gpu import measure_gpu
+from lab.bench.gpu_job import measure_gpu
 from lab.bench.shapes import config_of, save
 from lab.config import Ppo, Reward, Sft
 from lab.events import Event, Step

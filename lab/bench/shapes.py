@@ -40,13 +40,17 @@ def config_of(name: str) -> Any:
     return llama(*shapes[name], tie_word_embeddings=name != "7B")
 
 
-def save(config: Any, folder: Path, seed: int = 0, dtype: str = "float32") -> Path:
-    """A model folder with random weights of a config and the embedded tokenizer, loadable by name of the folder."""
+def save(config: Any, folder: Path, seed: int = 0, dtype: str = "float32", device: str = "cpu") -> Path:
+    """A model folder with random weights of a config and the embedded tokenizer, loadable by name of the folder.
+
+    device: where they are drawn.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
-    model.save_pretrained(folder)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    model.save_pretrained(folder, max_shard_size="2GB")  # of which a copy is made in the computer's memory
     AutoTokenizer.from_pretrained(TINY).save_pretrained(folder)
     return folder

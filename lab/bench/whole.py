@@ -26,7 +26,7 @@ def run(options: Any) -> dict[str, Any]:
     if options.gpu:
         from lab.bench.gpu import run_gpu
 
-        return run_gpu(options.quick)
+        return run_gpu(options.quick, getattr(options, "models", ""), getattr(options, "out", None))
     import psutil
 
     threads = getattr(options, "threads", 0) or max(1, (psutil.cpu_count() or 2) // 2)
