@@ -77,6 +77,20 @@ def stream(
         logits = speaker.say(ids)
 
 
+@torch.no_grad()
+def first_and_last(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> None:
+    """Says the first token of every answer and the last, at which the cache is longest: for who measures memory."""
+    speaker, chances = _speaker(roles, role, prompts, tokens), [0.5] * len(prompts)
+    logits = speaker.start()
+    ids = draw(logits, 1.0, chances)
+    if tokens == 1:
+        return
+    if isinstance(speaker, Plain):  # the fast loop's cache is all there from the start
+        speaker.lengthen(tokens - 2)
+    logits = speaker.say(ids)
+    draw(logits, 1.0, chances)
+
+
 def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> decode.Decoder | Plain:
     """The fast loop where it computes what the model does, on copied weights if they are few; else its own forward."""
     roles.check(role)
@@ -118,6 +132,19 @@ class Plain:
             return
         self.cache.batch_select_indices(rows)
         self.attention, self.position = self.attention[rows], self.position[rows]
+
+    def lengthen(self, columns: int) -> None:
+        """The cache as it is after so many more tokens, all like the last; one of another kind stays as it is."""
+        from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+        if columns < 1 or any(type(e) not in (DynamicLayer, DynamicSlidingWindowLayer) for e in self.cache.layers):
+            return
+        for layer in self.cache.layers:
+            if layer.is_initialized:  # others read an earlier layer's
+                last = (each[..., -1:, :] for each in (layer.keys, layer.values))
+                layer.update(*(each.expand(*each.shape[:-2], columns, -1) for each in last))
+        self.attention = F.pad(self.attention, (0, columns), value=1)
+        self.position = self.position + columns
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         with self.roles.using(self.role) as model, self.roles.autocast():

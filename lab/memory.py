@@ -271,7 +271,10 @@ def _base(facts: Facts, knobs: Knobs, lean: bool, device: str) -> Row:
 
 
 def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
-    """The cache of all answers at their longest, the fast loop's copy of the weights, and sampling's logits."""
+    """The cache of all answers at their longest, the fast loop's copy of the weights, and sampling's logits.
+
+    While the library reads the prompts its cache has no answers yet, so that pass takes the room that they will have.
+    """
     fast = facts.lean and not knobs.quantised and facts.linear <= LARGEST
     width = 4 if fast else width if facts.parameters <= arithmetic.WIDEST else 2
     columns = knobs.prompt + knobs.tokens
@@ -282,6 +285,7 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
     attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
     passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
     reading = width * together * knobs.prompt * (passing + facts.size)
+    reading -= 0 if fast or lean else cache * knobs.tokens // columns
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
         Row(

@@ -11,7 +11,7 @@ from random import Random
 import torch
 
 from lab import logprobs
-from lab.generate import stream
+from lab.generate import first_and_last
 from lab.memory import Knobs
 from lab.models import Roles
 from lab.shortage import ran_out
@@ -81,9 +81,7 @@ def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
     found = {}
     try:
         with measured(device) as peak:
-            speaking = stream(roles, role, prompts[: knobs.batch], tokens=knobs.tokens)
-            next(speaking), next(speaking, None)  # every answer may be over after its first token
-            del speaking
+            first_and_last(roles, role, prompts[: knobs.batch], knobs.tokens)
         found["rollout"] = peak.bytes
     except RuntimeError as problem:
         if not ran_out(problem):

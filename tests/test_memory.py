@@ -27,7 +27,7 @@ from lab.steps import result_of
 from lab.studio import Studio
 from lab.text import batch_of
 from lab.workspace import Workspace
-from tests.folders import make
+from tests.folders import configs, make, put
 
 SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
 
@@ -390,6 +390,39 @@ def test_a_rehearsal_that_does_not_fit_at_all_is_a_warning_and_no_end(what, word
 def test_a_rehearsal_of_answers_of_one_token_is_measured_too():
     found = rehearse(roles_with_reward(), "sft", Knobs(batch=2, minibatch=2, microbatch=2, prompt=8, tokens=1))
     assert set(found) == {"rollout", "score", "update"}
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
+def test_a_rehearsal_tries_the_cache_at_its_longest_and_the_prompts_at_their_own_length(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("lab.decode.suits", lambda *_, **__: False)
+    monkeypatch.setattr(Roles, "lean", lambda self, role: False)
+    roles, passes, forward = (
+        load(str(put(tmp_path / name, configs(512)[name])), device="cpu"),
+        [],
+        generate.Plain._forward,
+    )
+
+    def seen(self, ids, positions):
+        logits = forward(self, ids, positions)
+        held = [layer.keys.shape[-2] for layer in self.cache.layers]
+        passes.append((ids.shape[1], max(held), int(positions.max())))
+        return logits
+
+    monkeypatch.setattr(generate.Plain, "_forward", seen)
+    rehearse(roles, "sft", Knobs(batch=2, minibatch=2, microbatch=2, prompt=9, tokens=20))
+    assert passes == [(9, 9, 8), (1, 28, 27)]
+
+
+@pytest.mark.parametrize("knobs", [{}, {"tokens": 256}, {"batch": 128, "tokens": 128}, {"prompt": 256}])
+@pytest.mark.parametrize("batch_of_logits", [1, 20])
+def test_the_librarys_rollout_is_foretold_at_the_larger_of_its_two_peaks(knobs, batch_of_logits):
+    facts, knobs = facts_from(SEVEN), Knobs(precision="4-bit", **knobs)
+    facts = replace(facts, vocabulary=facts.vocabulary * batch_of_logits)
+    rows = {row.role: row.bytes for row in foretell(facts, "ppo", knobs, "cuda") if row.phase == "rollout"}
+    at_first = foretell(facts, "ppo", replace(knobs, tokens=0), "cuda")
+    of_prompts = sum(row.bytes for row in at_first if row.phase == "rollout")
+    at_last = rows["cache"] + 20 * knobs.batch * facts.vocabulary
+    assert sum(rows.values()) == pytest.approx(max(of_prompts, at_last), rel=1e-6)
 
 
 def test_a_rehearsal_leaves_weights_flags_and_chance_as_they_were():
