@@ -95,6 +95,15 @@ def test_every_figure_of_a_case_is_measured_by_the_code_that_a_gpu_would_run(car
     assert len(told) == 4 and told[-1] == found and "peak_bytes" in told[0] and "tokens_per_second" not in told[0]
 
 
+def test_what_loading_left_in_the_allocator_does_not_count_as_held_by_learning(card, monkeypatch):
+    done = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("given back"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: done.append("counted anew"))
+    monkeypatch.setattr(gpu_job, "_events", lambda *_: done.append("learning") or [])
+    assert len(list(gpu_job._learning(None, facts_from(config_of("3M")), Knobs(), 1))) == 1
+    assert done == ["given back", "counted anew", "learning"]
+
+
 def test_the_foretold_peak_is_without_what_is_measured_in_columns_of_its_own(card, tmp_path):
     found = gpu_job.measure_gpu("0.5B", "bfloat16", str(tmp_path / "0.5B"))
     of_rows = {"always": 0, "rollout": 0, "score": 0, "update": 0}

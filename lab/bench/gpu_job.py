@@ -97,6 +97,8 @@ def _learning(roles: Roles, facts: Facts, knobs: Knobs, steps: int) -> Iterator[
     """
     rows = [row for row in memory.foretell(facts, "ppo", knobs, "cuda") if row.role != "CUDA itself"]
     yield {"foretold_bytes": memory.total(rows), "foretold": {f"{row.phase} {row.role}": row.bytes for row in rows}}
+    gc.collect()
+    torch.cuda.empty_cache()  # of what loading left, which PyTorch would give back too where memory is short
     torch.cuda.reset_peak_memory_stats()
     warned: list[str] = []
     for event in _events(roles, steps + 1):
