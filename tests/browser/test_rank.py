@@ -124,6 +124,27 @@ def rank_an_older_one_again(page) -> None:
     page.evaluate("seq => window.dispatchEvent(new CustomEvent('lab-rerank', {detail: {seq}}))", 1)
 
 
+def test_a_refused_save_leaves_no_word_of_the_ranking_before_and_its_button_tries_again(app, visit):
+    page = visit()
+    rank(page)
+    page.wait_for_selector(f"{BOARD} .board-reveal:not([hidden])")
+    prompt, before = ready(page), len(app.rankings())
+    page.route("**/lab/board-submit", lambda route: route.abort())
+    for key in "4321":
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    page.get_by_text("Not saved.").wait_for()
+    assert not page.locator(f"{BOARD} .board-reveal").is_visible()
+    submit = page.locator(f"{BOARD} [data-do=submit]")
+    assert submit.inner_text().startswith("Try again") and submit.is_enabled()
+    page.unroute("**/lab/board-submit")
+    submit.click()
+    turned_from(page, prompt)
+    assert len(app.rankings()) == before + 1
+    assert submit.inner_text().startswith("Submit")
+    assert page.inner_text(f"{BOARD} .board-reveal").startswith("Saved: D > C > B > A.")
+
+
 @pytest.mark.parametrize("wish", [ask_an_own_prompt, change_the_source, rank_an_older_one_again])
 def test_a_ranking_that_could_not_be_saved_is_kept_until_it_is_and_then_the_board_goes_on(app, visit, wish):
     page = visit()

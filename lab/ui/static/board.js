@@ -2,7 +2,7 @@
 const find = (selector) => element.querySelector(selector);
 const LETTERS = "ABCDEFGH";
 const duel = props.kind === "duel";
-const actions = { tie: () => (duel ? decide(null) : tie()), undo, skip: () => save([]), submit: () => save(ranking.groups) };
+const actions = { tie: () => (duel ? decide(null) : tie()), undo, skip: () => save([]), submit: () => (saving ? send() : save(ranking.groups)) };
 const cards = find(".board-cards");
 const strip = find(".board-strip");
 const note = find(".board-note input");
@@ -152,8 +152,8 @@ function paint() {
   paintStrip();
   const wait = end && writing();
   const button = find("[data-do=submit]");
-  button.disabled = !end || writing() || Boolean(saving);
-  button.firstChild.textContent = saving ? "Saving " : wait ? "Still writing " : "Submit ";
+  button.disabled = saving ? Boolean(sending) : !end || writing();
+  button.firstChild.textContent = sending ? "Saving " : saving ? "Try again " : wait ? "Still writing " : "Submit ";
   find("[data-do=undo]").disabled = !ranking.undoable && !saved;
   find("[data-do=tie]").setAttribute("aria-pressed", String(ranking.joining));
 }
@@ -234,13 +234,16 @@ async function save(order) {
     tags: panels.chosenTags(),
   });
   asked++;
-  paint();
   await send();
 }
 
 // Whether it is saved now. One attempt at a time.
 function send() {
-  sending ??= attempt().finally(() => (sending = null));
+  sending ??= attempt().finally(() => {
+    sending = null;
+    paint();
+  });
+  paint();
   return sending;
 }
 
@@ -263,6 +266,7 @@ async function attempt() {
 }
 
 function refused(error) {
+  find(".board-reveal").hidden = true; // it tells of the ranking before, which was saved
   const again = ["E_OFFLINE", "E_HTTP", "E_BUSY", "E_DISK_FULL"].includes(error.code);
   if (again) return problem(`Not saved. ${error.message}`, "Try again", send);
   saving = null;
