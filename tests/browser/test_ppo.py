@@ -60,7 +60,7 @@ def test_a_running_run_is_paused_stepped_and_stopped_by_the_keyboard_alone(run, 
     run.write(Finished(5, "stopped", {}))
     state(page, "stopped")
     assert page.locator(f"{DESK} .desk-orders button", has_text="Resume").is_visible()
-    assert page.locator(f"{DESK} .lab-told").inner_text() == ""
+    assert page.locator(f"{DESK} .desk > .lab-told").inner_text() == ""
 
 
 def test_going_back_is_not_asked_again_before_the_model_has_answered(app, run, visit):

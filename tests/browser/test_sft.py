@@ -75,3 +75,15 @@ def test_pairs_that_were_left_out_are_warned_of_with_a_way_on(app, visit):
         card.get_by_role("button", name="Choose another model").click()
         assert page.locator("#tab-model-button").get_attribute("aria-selected") == "true"
         assert page.evaluate("() => window.__x === undefined")
+
+
+def test_a_start_that_is_refused_is_told_beside_its_button_and_not_in_the_card_of_the_run_before(app, visit):
+    with made(app.workspace, "sft", 2) as run:
+        run.write(Step(1, {"loss/train": 2.0}), Finished(1, "stopped", {}))
+        page = visit("sft")
+        page.get_by_text("Start a new run").click()
+        page.locator(f"{DESK} .desk-settings > summary", has_text="Settings").click()
+        page.locator(f"{DESK} .desk-settings").get_by_label("Learning rate", exact=True).fill("-1")
+        page.get_by_role("button", name="Start SFT").click()
+        page.locator(f"{DESK} .desk-new > .is-bad", has_text="Learning rate is -1; it must be at least").wait_for()
+        assert page.inner_text(f"{DESK} .desk > .lab-told") == ""

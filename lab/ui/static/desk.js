@@ -2,13 +2,13 @@
 // `options`: stage (the page's own), start (words on the button), lead (what a run does, in a sentence), elsewhere {tab, words} for when it cannot
 // start yet, more(found, tools) called after every look, inputs() sent along with a start.
 function desk(options) {
-  const { stage } = options, told = teller();
+  const { stage } = options, told = teller(), begun = teller();
   const picker = make("select", "field-input desk-picker"), state = chip("queued"), where = make("span", "desk-where"), bar = make("progress", "desk-bar");
   const orders = make("div", "lab-line desk-orders"), knobs = make("div", "desk-knobs"), failure = make("p", "desk-failure");
   const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
   const settings = make("details", "desk-settings"), forms = new Map(Object.entries(props.schema).map(([kind, records]) => [kind, form(records)])), lead = make("p", "desk-lead", options.lead), warnings = make("section", "warnings");
-  let run = null, request = null, giving = false, chosen = "", seen = "", kind = stage;
+  let run = null, request = null, asker = told, giving = false, chosen = "", seen = "", kind = stage;
 
   picker.setAttribute("aria-label", "Which run to look at");
   picker.addEventListener("change", () => { chosen = picker.value; look(); });
@@ -17,7 +17,7 @@ function desk(options) {
   settings.append(make("summary", "", "Settings"), forms.get(kind).node);
   fill(top, picker, state, where, bar);
   const startRow = fill(make("div", "lab-line"), startButton, away);
-  fill(begin, make("summary", "", "Start a new run"), lead, hindrance, startRow, options.extra, settings);
+  fill(begin, make("summary", "", "Start a new run"), lead, hindrance, startRow, begun, options.extra, settings);
   fill(box, top, failure, orders, knobs, told);
   warnings.setAttribute("aria-live", "polite");
   warnings.setAttribute("aria-label", "Warnings");
@@ -52,13 +52,9 @@ function desk(options) {
   }
 
   function settle(asked) {
-    if (asked?.error) { told.tell(asked.error, true); showBegin(); request = null; }
-    if (asked?.run) { chosen = asked.run; request = null; }
-  }
-
-  function showBegin() {
-    // A refusal must be read where the eyes are: under the button when no run is on the page.
-    if (box.hidden) startRow.after(told); else box.append(told);
+    // A refusal must be read where the eyes are: beside the button that asked, the run's or the one that starts a new run.
+    if (asked?.error) { asker.tell(asked.error, true); begin.open ||= asker === begun; request = null; }
+    if (asked?.run) { chosen = asked.run; begun.tell(""); request = null; }
   }
 
   function showRuns(runs) {
@@ -80,7 +76,6 @@ function desk(options) {
     if (begin.dataset.empty !== String(empty)) {
       begin.dataset.empty = empty;
       begin.open = empty;
-      showBegin();
     }
     begin.classList.toggle("is-empty", empty);
     const why = found.hindrance[kind];
@@ -172,7 +167,8 @@ function desk(options) {
   }
 
   // What an order has led to: another run to look at, or a request that the worker has not taken up yet.
-  function follow(found) {
+  function follow(found, by = told) {
+    asker = by;
     if (found?.run) chosen = found.run;
     else if (found?.request) request = found.request;
     lockOrders();
@@ -220,7 +216,8 @@ function desk(options) {
     input.name = record.name;
     const send = (value) => value !== null && Number.isFinite(value) && told.run(input, `${stage}-move`, { run: run.name, key: record.name, value }).then(() => { input.dataset.inForce = "?"; round(); });
     input.addEventListener("change", () => {
-      if (input.value !== "") return send(Number(input.value));
+      if (input.validity.badInput) told.tell(`${record.label} is not a number.`, true);
+      else if (input.value !== "") return send(Number(input.value));
       input.dataset.inForce = "?"; // an emptied field shows again what is in force
       showKnobs();
     });
@@ -237,12 +234,18 @@ function desk(options) {
   }
 
   async function start() {
-    const body = { stage: kind, config: forms.get(kind).values(), ...(options.inputs?.() ?? {}) };
-    if (box.hidden) startRow.after(told);
-    const found = await told.run(startButton, `${stage}-start`, body);
+    let config;
+    try {
+      config = forms.get(kind).values();
+    } catch (error) {
+      return begun.tell(error.message, true);
+    }
+    const found = await begun.run(startButton, `${stage}-start`, { stage: kind, config, ...(options.inputs?.() ?? {}) });
     if (!found) return;
-    begin.open = false;
-    follow(found);
+    // The fold closes over its words; they go on in the card of the run, where there is one.
+    if (found.run || run) { told.tell(found.said); begun.tell(""); }
+    begin.open = !run;
+    follow(found, begun);
   }
   return tools;
 }
