@@ -77,6 +77,21 @@ def test_pairs_that_were_left_out_are_warned_of_with_a_way_on(app, visit):
         assert page.evaluate("() => window.__x === undefined")
 
 
+def test_a_half_typed_number_starts_nothing_and_is_told_beside_the_button(visit):
+    page, asked = visit("sft"), []
+    page.route("**/lab/sft-start", lambda route: (asked.append(route), route.abort()))
+    unfold(page)
+    rate = page.locator(f"{DESK} .desk-settings").get_by_label("Learning rate", exact=True)
+    rate.press_sequentially("1e-")
+    page.get_by_role("button", name="Start SFT").click()
+    page.locator(f"{DESK} .desk-new > .is-bad", has_text="Learning rate is not a number.").wait_for()
+    assert not asked
+    rate.press_sequentially("4")
+    page.get_by_role("button", name="Start SFT").click()
+    page.get_by_text("The app does not answer.").wait_for()
+    assert len(asked) == 1 and asked[0].request.post_data_json["config"]["learning_rate"] == 1e-4
+
+
 def test_a_start_that_is_refused_is_told_beside_its_button_and_not_in_the_card_of_the_run_before(app, visit):
     with made(app.workspace, "sft", 2) as run:
         run.write(Step(1, {"loss/train": 2.0}), Finished(1, "stopped", {}))

@@ -38,7 +38,9 @@ function control(record) {
   return Object.assign(input, { type: "number", step: record.kind === "whole" ? 1 : "any", value: record.default, placeholder: record.default === null ? "chosen" : "", min: record.low ?? "", max: record.high ?? "", inputMode: "decimal" });
 }
 
+// Throws for what is half typed: the browser hands out "1e-" as if the field were empty.
 function read(input) {
+  if (input.validity.badInput) throw new Error(`${input.labels[0].textContent} is not a number.`);
   if (input.kind === "switch") return input.checked;
   if (input.kind === "choice" || input.kind === "text") return input.value;
   return input.value === "" ? null : Number(input.value);
