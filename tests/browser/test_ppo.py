@@ -63,6 +63,18 @@ def test_a_running_run_is_paused_stepped_and_stopped_by_the_keyboard_alone(run, 
     assert page.locator(f"{DESK} .desk > .lab-told").inner_text() == ""
 
 
+def test_no_order_moves_when_a_run_pauses_and_go_on_lies_where_pause_was(run, visit):
+    page = visit("ppo")
+    state(page, "running")
+    orders = page.locator(f"{DESK} .desk-orders button")
+    page.locator("#ppo-curves .main-svg").first.wait_for()
+    before = [each.bounding_box() for each in orders.all()]
+    press(page, "Pause")
+    state(page, "paused")
+    orders.filter(has_text="Go on").wait_for()
+    assert [each.bounding_box() for each in orders.all()] == before
+
+
 def test_going_back_is_not_asked_again_before_the_model_has_answered(app, run, visit):
     run.checkpoint(2)
     run.write(Finished(5, "stopped", {}))
