@@ -297,7 +297,16 @@ def test_what_was_rolled_back_leaves_the_timeline_and_the_samples(office, runnin
     write(running, *rows, name="samples.jsonl")
     log = timeline.SampleLogs().of(running)
     assert log.steps() == [0, 5] and log.pinned["Why?"][5].response == "3"
-    assert [each.step for each in log.newest] == [0, 5, 5]
+    assert [(each.step, each.response) for each in log.newest] == [(0, "0"), (5, "3")]
+
+
+def test_an_answer_that_a_resumed_run_draws_again_stands_once_among_the_newest(office, running):
+    rows = [Sample(step, prompt, "So.", 0.0, 0.0, 3, False, "policy")
+            for step, prompt in ((4, "Why?"), (5, "Why?"), (5, "Who?"), (5, "Why?"), (5, "Who?"))]  # fmt: skip
+    write(running, *rows, name="samples.jsonl")
+    log = timeline.SampleLogs().of(running)
+    assert [(each.step, each.prompt) for each in log.newest] == [(4, "Why?"), (5, "Why?"), (5, "Who?")]
+    assert log.count == 5
 
 
 def test_settings_that_differ_are_named_in_words(office):

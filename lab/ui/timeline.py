@@ -103,7 +103,7 @@ class SampleLog:
         if sample.pinned:
             self.packed[sample.prompt, sample.step] = zlib.compress(json.dumps(sample.tokens).encode())
             self.pinned.setdefault(sample.prompt, {})[sample.step] = replace(sample, tokens={})
-        else:
+        elif not any(_same(each, sample) for each in self.newest):  # a resumed run draws its first answers once more
             self.newest.append(sample)
 
     def tokens(self, prompt: str, step: int, response: str | None) -> dict[str, Any]:
@@ -118,7 +118,12 @@ class SampleLog:
         for answers in self.pinned.values():
             for late in [each for each in answers if each > step]:
                 del answers[late]
-        self.newest = deque((each for each in self.newest if each.step <= step), NEWEST)
+        # Answers of the table are drawn in the step after the checkpoint, and carry its number: they come once more.
+        self.newest = deque((each for each in self.newest if each.step < step), NEWEST)
+
+
+def _same(one: Sample, other: Sample) -> bool:
+    return (one.step, one.prompt, one.response) == (other.step, other.prompt, other.response)
 
 
 class SampleLogs:
