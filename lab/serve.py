@@ -40,7 +40,7 @@ class Server:
         """Write the answer, or the refusal, of one request."""
         try:
             if kind not in self.kinds:
-                raise BadInput(f"There is no request {kind!r}. Known: {', '.join(self.kinds)}, run, resume.")
+                raise BadInput(f"There is no request {kind!r}. Known: {', '.join(self.kinds)}, run, resume, forget.")
             for found in self.kinds[kind](payload):
                 self.say(request_id, found)
         except LabError as problem:

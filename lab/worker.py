@@ -88,8 +88,17 @@ class Worker:
         if kind in ORDERS:
             self.waiting.append((request_id, kind, payload, at))
             self.server.say(request_id, {"queued": len(self.waiting)})
+        elif kind == "forget":
+            self._forget(request_id, payload.get("request"))
         else:
             self._guarded(request_id, lambda: self.server.answer(request_id, kind, payload))
+
+    def _forget(self, request_id: str, order: Any) -> None:
+        """Take an order back that waits in line; one that has begun is stopped through its run."""
+        for each in [each for each in self.waiting if each[0] == order]:
+            self.waiting.remove(each)
+            self.server.refuse(each[0], Busy("It was taken back before it began."))
+        self.server.say(request_id, {"done": True})
 
     def take_over(self) -> None:
         """Do what the last worker left undone, each request judged by itself.

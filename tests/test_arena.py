@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lab.errors import Busy, NotFound
 from lab.events import Finished, Started, to_json
 from lab.exchange import import_file
+from lab.journal import append_json, replace_json
 from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
 from lab.ui import model
 from lab.ui.compare.arena import JUDGES, Arena
 from lab.ui.compare.export import PREFERENCES, rankings_file
-from lab.ui.office import Office
+from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.supervisor import Supervisor
 from lab.workspace import taken
 
@@ -97,3 +100,29 @@ def test_a_damaged_comparison_is_listed_as_that_and_hides_no_other(office, confi
     first, second = Arena(office).results({}, "ana")["results"]
     assert (first["run"], first["status"], first["a"]) == (bad.name, "damaged", None)
     assert (second["run"], second["status"], second["win_rate"]) == (good.name, "done", 0.5)
+
+
+def test_a_comparison_that_waits_is_listed_with_what_it_waits_for_until_it_is_taken_back(office):
+    run = office.workspace.new_run("dpo", {})
+    (run.folder / "events.jsonl").write_text(to_json(Started("dpo", 8, {}), 1.0) + "\n")
+    (run.folder / "lock").touch()
+    lock = taken(run.lock(), "The run")
+    run.set_control(order="pause", until=None)
+    replace_json(office.workspace.root / "worker.json", {"ready": True, "busy": run.name})
+    body = {"a": "base", "b": "sft", "judge": JUDGES[0], "count": 40}
+    request = Arena(office).judge(body, "ana")["request"]
+    append_json(office.workspace.served, {"id": request, "done": False, "queued": 1})
+    arena = Arena(office)  # as after a restart
+    [row] = arena.results({}, "bo")["waiting"]
+    assert (row["request"], row["a"], row["b"]) == (request, "base", "sft")
+    assert row["status"] == f"waits for {run.name}, which is paused"
+    arena.stop({"request": request}, "ana")
+    assert [(kind, payload) for *_, kind, payload, _ in office.store.requests_after(1)] == [
+        ("forget", {"request": request})
+    ]
+    append_json(office.workspace.served, {"id": request, "done": True, "error": {"code": "E_BUSY", "message": "No."}})
+    time.sleep(LOOK_EVERY)
+    assert arena.results({}, "bo")["waiting"] == []
+    with pytest.raises(Busy):
+        arena.stop({"request": request}, "ana")
+    lock.release()

@@ -204,6 +204,20 @@ def test_a_worker_does_what_the_one_before_it_left_undone_and_nothing_twice(tmp_
     assert found["begun"]["error"]["code"] == "E_BUSY" and "not tried again" in found["begun"]["error"]["message"]
 
 
+def test_an_order_that_waits_is_taken_back_and_no_other(tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    with workspace.store() as store:
+        first, second = store.ask("run", {"stage": "compare"}), store.ask("run", {})
+        worker = Worker(workspace, SimpleNamespace(workspace=workspace), lambda: True, time.time())
+        worker.look()
+        asked = store.ask("forget", {"request": first})
+    worker.looked = 0.0
+    worker.look()
+    worker.store.close()
+    assert [request for request, *_ in worker.waiting] == [second]
+    assert "taken back" in workspace.answer(first)["error"]["message"] and workspace.answer(asked)["done"]
+
+
 def test_an_order_waits_for_hours_and_is_refused_in_words_after_a_day_while_a_chat_is_passed_over(tmp_path):
     found, in_line = left_over(tmp_path / "hours", 5.0)
     assert in_line == ["new"] and not found["chat"]

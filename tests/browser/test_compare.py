@@ -115,6 +115,21 @@ def test_a_comparison_that_is_going_on_has_a_button_that_stops_it(app, visit):
         assert not page.get_by_role("button", name=f"Stop {run.run.name}").count()
 
 
+def test_a_double_click_asks_for_one_comparison_which_stands_in_the_table_while_it_waits(visit):
+    page, asked, stopped = visit("compare"), [], []
+    waits = {"request": "r1", "a": "base", "b": "sft", "judge": "ana", "status": "waits for 0001-dpo, which is paused"}
+    page.route("**/lab/compare-judge", lambda route: (asked.append(1), route.fulfill(json={"request": "r1"})))
+    page.route("**/lab/compare-results", lambda route: route.fulfill(json={"waiting": [waits], "results": []}))
+    page.route("**/lab/compare-stop", lambda route: (stopped.append(route), route.fulfill(json={"said": "Taken."})))
+    ready(page)
+    page.locator(".arena-judge").get_by_role("button", name="Compare").dblclick()
+    page.locator(".arena tbody tr", has_text="waits for 0001-dpo, which is paused").wait_for()
+    assert asked == [1]
+    page.get_by_role("button", name="Take back base against sft").click()
+    page.get_by_text("Taken.").wait_for()
+    assert stopped[0].request.post_data_json == {"request": "r1"}
+
+
 def test_the_rankings_are_downloaded_in_the_chosen_format(visit):
     page = visit("compare")
     decide(page, "ArrowLeft")

@@ -12,6 +12,7 @@ from lab.events import Finished, Step
 from lab.ui.compare.export import adapter_file, formats, rankings_file
 from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import speaker, tally
+from lab.ui.compare.waiting import Waiting
 from lab.ui.desk import LIVE, called, tracks_of
 from lab.ui.feed import known_policies
 from lab.ui.office import Office
@@ -31,6 +32,7 @@ class Arena:
 
     def __init__(self, office: Office) -> None:
         self.office = office
+        self.waiting = Waiting(office)
 
     def open(self) -> None:
         names = ("choices", "tally", "judge", "results", "side", "side_look", "frontier", "chat", "chat_look")
@@ -73,15 +75,22 @@ class Arena:
         return {"request": request}
 
     def results(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
-        """The newest comparisons, and a refusal of the one that was just asked for."""
+        """The newest comparisons, those that still wait, and a refusal of the one that was just asked for."""
         asked = self.office.answer(str(body.get("request", "")))
         if asked:
             refuse(asked)
         runs = [run for run in self.office.workspace.runs() if run.stage == "compare"][-SHOWN:]
-        return {"results": [row(run) for run in reversed(runs)]}
+        lined, why = self.waiting.inputs(), self.waiting.why()
+        waiting = [named(inputs) | {"request": request, "status": why} for request, inputs in lined.items()]
+        return {"waiting": waiting[::-1], "results": [row(run) for run in reversed(runs)]}
 
     def stop(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
-        """End a comparison that is going on; what it has drawn so far decides nothing."""
+        """End a comparison that is going on, or take one back that waits; what it has drawn so far decides nothing."""
+        if request := body.get("request"):
+            if request not in self.waiting.inputs():
+                raise Busy("It waits no longer: look for it among the comparisons below.")
+            self.office.ask("forget", {"request": request})
+            return {"said": "It is taken back."}
         run = self.office.workspace.run(body.get("run"))
         if run.stage != "compare":
             raise NotFound(f"{run.name} is no comparison.")
@@ -188,5 +197,10 @@ def row(run: Run) -> dict[str, Any]:
     result = next((event.result for event in reversed(events) if isinstance(event, Finished)), {})
     done = next((event.step for event in reversed(events) if isinstance(event, Step)), 0)
     kept = ("win_rate", "low", "high", "count", "kl_a", "kl_b", "score_a", "score_b")
-    names = {"a": inputs.get("a"), "b": inputs.get("b"), "judge": judge_label(str(inputs.get("judge") or ""))}
-    return {"run": run.name, "status": run.status(), "done": done} | names | {key: result.get(key) for key in kept}
+    facts = {"run": run.name, "status": run.status(), "done": done}
+    return facts | named(inputs) | {key: result.get(key) for key in kept}
+
+
+def named(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Who meets whom before which judge."""
+    return {"a": inputs.get("a"), "b": inputs.get("b"), "judge": judge_label(str(inputs.get("judge") or ""))}

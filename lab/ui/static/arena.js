@@ -51,19 +51,24 @@ async function grow(name, sides) {
 
 judge.addEventListener("submit", async (event) => {
   event.preventDefault();
+  const ask = judge.querySelector("button");
+  ask.disabled = true; // until it stands in the table: a second click would be a slip
   said.textContent = "Asked for. It begins as soon as the model is free.";
   try {
     const wanted = { a: pair.source, b: pair.against, judge: judge.judge.value, count: Number(judge.count.value) };
     request = (await lab.post("compare-judge", wanted)).request;
+    await refresh();
   } catch (error) {
     said.textContent = error.message;
+  } finally {
+    ask.disabled = false;
   }
 });
 
 async function refresh() {
   try {
     const found = await lab.post("compare-results", { request });
-    table(found.results);
+    table([...found.waiting, ...found.results]);
   } catch (error) {
     said.textContent = error.message;
     request = "";
@@ -76,7 +81,8 @@ function table(rows) {
   results = told;
   find("table").hidden = !rows.length;
   find("tbody").replaceChildren(...rows.map(line));
-  if (rows[0]?.status === "running") said.textContent = `${rows[0].run} is going on.`;
+  const running = rows.find((row) => row.status === "running");
+  if (running) said.textContent = `${running.run} is going on.`;
   else if (rows.length) said.textContent = "";
 }
 
@@ -93,18 +99,18 @@ function line(row) {
   ];
   const node = lab.make("tr");
   node.append(...cells.map((cell, index) => lab.make(index ? "td" : "th", "", String(cell ?? "–"))), lab.make("td"));
-  if (row.status === "running") node.lastChild.append(stopping(row.run));
+  if (row.status === "running" || row.request) node.lastChild.append(stopping(row));
   return node;
 }
 
-function stopping(run) {
+function stopping({ run, request: waits, a, b }) {
   const button = lab.make("button", "board-button host-only", "Stop");
   button.type = "button";
-  button.setAttribute("aria-label", `Stop ${run}`);
+  button.setAttribute("aria-label", run ? `Stop ${run}` : `Take back ${a} against ${b}`);
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      said.textContent = (await lab.post("compare-stop", { run })).said;
+      said.textContent = (await lab.post("compare-stop", waits ? { request: waits } : { run })).said;
     } catch (error) {
       said.textContent = error.message;
     }
