@@ -57,7 +57,7 @@ def for_sft(text: Text, pairs: Sequence[tuple[Prompt, str]], seed: int) -> dict[
 
 def pinned(text: Text, given: Sequence[str] = ()) -> list[str]:
     """Prompts whose answers are watched, as far as they fit: the given ones, else built-in ones of no training text."""
-    chosen = [str(each) for each in given][:5] or corpus.prompts(4, 0, held_out=True)
+    chosen = [str(each) for each in given][:5] or corpus.prompts(3, 0, held_out=True)
     return [prompt for prompt in chosen if _fits(text, (prompt, ""))]
 
 

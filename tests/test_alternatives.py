@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lab import dpo, rloo_grpo
+from lab import dpo, material, rloo_grpo
 from lab.dpo import Dpo
 from lab.errors import BadNumber, FlatReward, NotFound, TooFewRankings
 from lab.events import Changed, Finished, Sample, Step, Warned
@@ -76,6 +76,10 @@ def test_pinned_prompts_are_answered_again_and_again_with_figures_by_token(roles
         assert "".join(each.tokens["text"]) == each.response and len(each.tokens["kl"]) == each.length
     shown = [each for each in samples if not each.pinned]
     assert len(shown) == 3 * min(4, config.prompts) and {each.prompt for each in shown} <= set(TEXTS)
+
+
+def test_every_method_watches_three_prompts_where_none_is_given(roles):
+    assert len(material.pinned(roles.text)) == len(material.for_ppo({}, [], 0)["pinned"]) == 3
 
 
 def test_there_may_be_more_pinned_prompts_than_a_rollout_has_answers(roles):

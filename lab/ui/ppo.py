@@ -48,7 +48,7 @@ def page(office: Office) -> None:
     serve_curves(office, tracks)
     timeline.serve(office, tracks)
     remedies.serve(office, stage)
-    lead("PPO", "The model writes answers, the reward model scores them, and what scored well becomes likelier.")
+    lead("PPO", "What the reward model scores well, or what you ranked higher, becomes likelier.")
     methods = [{"name": name, "title": name.upper(), "meaning": METHODS[name]} for name in stages_of("ppo")]
     Live(("form.js", "desk.js", "ppo.js"), **desk.forms("ppo"), methods=methods, elem_id="ppo-desk")
     Curves("ppo", elem_id="ppo-curves")

@@ -190,6 +190,22 @@ def test_a_pinned_answer_is_read_token_by_token_and_an_old_run_says_that_it_has_
     page.get_by_text("This answer has no figures by token").wait_for()
 
 
+def test_a_run_without_figures_by_token_has_no_place_for_them_and_speaks_of_dpo_as_it_is(app, visit):
+    with made(app.workspace, "dpo", 2) as ranked:
+        ranked.write(Sample(0, "Why?", "so it is", None, None, 3, True, "policy"), Step(1, {}))
+        ranked.write(Finished(1, "stopped", {}))
+        page = visit("ppo")
+        page.get_by_text("Before DPO").wait_for()
+        assert not page.locator("#ppo-heat .part").is_visible()
+        settings(page, DESK, {})
+        page.get_by_label("Method").select_option("dpo")
+        watched = page.locator(f"{DESK} .field", has=page.get_by_label("Prompts to watch"))
+        assert "Asked before and after" in watched.inner_text()
+        assert page.get_by_text("Prompts to watch", exact=True).count() == 1
+        ranked.write(Sample(1, "Why?", "so it is", 0.1, 0.2, 3, False, "policy", figures("so ", "it is", "")))
+        page.locator("#ppo-heat .part").wait_for()
+
+
 def test_at_most_eight_knobs_stand_in_the_open_and_each_has_a_name(run, visit):
     page = visit("ppo")
     state(page, "running")

@@ -30,7 +30,13 @@ fill(root, part);
 let found = null, nodes = [], metric = props.metrics[0].name, at = -1, asked = 0;
 show(null, FIRST);
 window.addEventListener("lab-tokens", (event) => element.isConnected && open(event.detail));
+window.addEventListener("lab-figures", appear);
 onChoice(props.stage, () => show(null, FIRST));
+appear();
+
+function appear() {
+  part.hidden = !["timeline", "samples"].some((each) => window.labFigures?.[`${props.stage} ${each}`]);
+}
 
 async function open(answer) {
   const mine = ++asked;

@@ -167,6 +167,12 @@ function showTokens(answer) {
   window.dispatchEvent(new CustomEvent("lab-tokens", { detail: answer }));
 }
 
+// Whether a table or the timeline holds answers with figures by token: without any there is nothing for heat.js to show.
+function tellFigures(there) {
+  (window.labFigures ??= {})[`${props.stage} ${root.dataset.part}`] = there;
+  window.dispatchEvent(new CustomEvent("lab-figures"));
+}
+
 const STATES = {
   queued: "waiting for its turn", running: "running", paused: "paused", interrupted: "interrupted", done: "done", stopped: "stopped",
   failed: "failed", damaged: "damaged",

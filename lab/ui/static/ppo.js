@@ -12,9 +12,11 @@ prompts.addEventListener("change", () => { ownField.hidden = prompts.value !== "
 const extra = make("details", "desk-settings"), grid = make("div", "form-grid");
 extra.append(make("summary", "", "Prompts and reward model"), grid);
 const followsField = labelled("Reward model", follows, "What the run tries to please."), promptsField = labelled("Prompts to practise on", prompts);
+const AGAIN = "Asked again and again, so that you see their answers change.", TWICE = "Asked before and after, so that you see how their answers have changed.";
+const pinnedField = labelled("Prompts to watch", pinned, AGAIN);
 const whoseField = labelled("Whose rankings", whose, "Simulated raters are never mixed with people unless you choose everybody.");
 whoseField.hidden = true;
-fill(grid, whoseField, followsField, promptsField, ownField, labelled("Prompts to watch", pinned, "Asked again and again, so that you see their answers change."));
+fill(grid, whoseField, followsField, promptsField, ownField, pinnedField);
 
 const tools = desk({
   stage: "ppo", start: "Start PPO", extra, lead: props.methods[0].meaning,
@@ -32,6 +34,7 @@ method.addEventListener("change", () => {
   followsField.hidden = promptsField.hidden = ranked;
   ownField.hidden = ranked || prompts.value !== "own";
   write(extra.firstChild, ranked ? "Rankings and prompts" : "Prompts and reward model");
+  write(pinnedField.lastChild, ranked ? TWICE : AGAIN);
   write(startAnyway, `Start ${title} anyway`);
   tools.use(name, `Start ${title}`, meaning, ranked ? RANK : REWARD);
 });

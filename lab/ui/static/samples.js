@@ -29,6 +29,7 @@ async function look() {
     show();
   }
   part.hidden = !rows.length;
+  tellFigures(rows.some((row) => row.kl !== null));
   return 900;
 }
 

@@ -6,7 +6,7 @@ Object.assign(slider, { type: "range", min: 0, max: 0, step: 1, value: 0 });
 slider.setAttribute("aria-label", "Step whose answers are shown");
 note.setAttribute("aria-live", "polite");
 fill(holder, make("span", "lab-unseen", "Step"), slider, output);
-fill(head, title, help("pinned prompt", "These prompts are asked again and again during the run, always with the same luck, so that only learning changes the answers. Marked words differ from the first answer."), holder);
+fill(head, title, help("pinned prompt", "These prompts are asked more than once, always with the same luck, so that only learning changes the answers. Marked words differ from the first answer."), holder);
 fill(part, head, rows, note);
 fill(root, part);
 part.hidden = true;
@@ -26,6 +26,7 @@ async function look() {
   steps = found.steps;
   run = found.run;
   part.hidden = !found.rows.length;
+  tellFigures(found.rows.some(({ first, now }) => first.kl !== null || now.kl !== null));
   if (part.hidden) return 1500;
   slider.max = steps.length - 1;
   slider.value = steps.indexOf(found.step);
