@@ -80,6 +80,7 @@ function table(rows) {
   if (told === results) return;
   results = told;
   find("table").hidden = !rows.length;
+  judge.parentNode.classList.toggle("host-only", !rows.length); // a guest may read what came of it
   find("tbody").replaceChildren(...rows.map(line));
   const running = rows.find((row) => row.status === "running");
   if (running) said.textContent = `${running.run} is going on.`;

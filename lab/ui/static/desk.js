@@ -16,13 +16,14 @@ function desk(options) {
   failure.setAttribute("role", "alert");
   settings.append(make("summary", "", "Settings"), forms.get(kind).node);
   fill(top, picker, state, where, bar);
+  const none = make("p", "lab-guest", "The host has not started one yet.");
   const startRow = fill(make("div", "lab-line"), startButton, away);
   fill(begin, make("summary", "", "Start a new run"), lead, hindrance, startRow, begun, options.extra, settings);
   fill(box, top, failure, orders, knobs, told);
   warnings.setAttribute("aria-live", "polite");
   warnings.setAttribute("aria-label", "Warnings");
-  fill(root, box, begin, warnings);
-  box.hidden = true;
+  fill(root, box, none, begin, warnings);
+  box.hidden = none.hidden = true;
   const round = poll(look);
   const tools = { told, box, begin, start, startRow, startButton, use, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
   onChoice(stage, ([name]) => { if (name && name !== chosen) { chosen = name; round(); } });
@@ -43,6 +44,7 @@ function desk(options) {
     settle(found.asked);
     run = found.run;
     box.hidden = !run;
+    none.hidden = Boolean(run);
     showRuns(found.runs);
     showStart(found);
     if (run) showRun();
