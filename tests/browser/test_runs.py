@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab.events import Step
+from lab.events import Step, Warned
 from lab.workspace import Workspace
 
 from .made import made, ppo_metrics
@@ -43,6 +43,24 @@ def test_two_runs_are_compared_in_their_settings_and_on_the_curves(two, visit):
     assert card.evaluate(dashes) == ["solid", "dash"]
     assert HOSTILE in page.inner_text("#runs-curves .curves-legend")
     assert page.evaluate("() => window.__x === undefined && !document.querySelector('#runs-curves .curves-legend img')")
+
+
+def test_the_marks_of_a_run_stand_only_in_curves_where_it_has_points(app, two, visit):
+    with made(app.workspace, "reward", 900) as other:
+        other.write(Step(1, {"loss/train": 0.7}), Warned(900, "W_CHANCE", "No better.", "Rank more."))
+        page = visit("runs")
+        for run in (two[0], other.run):
+            row(page, run).locator("input[type=checkbox]").check()
+        card = page.locator('#runs-curves .curve[data-key="reward/score"] .curve-plot')
+        card.wait_for()
+        page.wait_for_function("plot => plot.data?.length >= 4 && plot.layout.shapes", arg=card.element_handle())
+        page.get_by_text("No better.").first.wait_for()
+        page.wait_for_timeout(500)
+        marks = "g => g.layout.shapes.filter(each => each.type === 'line').map(each => each.x0)"
+        assert card.evaluate(marks) == [] and card.evaluate("g => g.layout.annotations.length") == 0
+        assert card.evaluate("g => g.layout.xaxis.range[1]") < 20
+        loss = page.locator('#runs-curves .curve[data-key="loss/train"] .curve-plot')
+        assert loss.evaluate(marks) == [900]
 
 
 def test_a_run_is_renamed_in_place_and_escape_leaves_it_as_it_was(two, visit):

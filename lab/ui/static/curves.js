@@ -222,8 +222,10 @@ async function breathe() {
 function decorate(card, layout, data) {
   const bounds = card.extents.filter(Boolean), low = Math.min(...bounds.map(([each]) => each)), high = Math.max(...bounds.map(([, each]) => each));
   const pad = high > low ? 0.05 * (high - low) : 0.5;
-  layout.shapes = [...(low <= high ? bandShape(card, low - pad, high + pad) : []), ...gathered().map(markShape)];
-  layout.annotations = signs();
+  // A run without points here leaves no marks either: they would stretch the axis to where nothing is drawn.
+  const drawn = new Set(runs.filter((_, index) => data[2 * index].x.length).map((run) => run.name)), there = gathered().filter((mark) => drawn.has(mark.run));
+  layout.shapes = [...(low <= high ? bandShape(card, low - pad, high + pad) : []), ...there.map(markShape)];
+  layout.annotations = signs(there);
   // Steps are whole: between a few of them Plotly would put ticks at halves, and round them to the same number twice.
   const [first, last] = zoom ?? [data[0].x[0] ?? 0, Math.max(...data.map((trace) => trace.x.at(-1) ?? 0))];
   layout.xaxis.dtick = last - first < 6 ? 1 : undefined;
@@ -260,8 +262,8 @@ function markShape(mark) {
   return { type: "line", xref: "x", yref: "paper", x0: mark.step, x1: mark.step, y0: 0, y1: 1, line };
 }
 
-function signs() {
-  const at = Map.groupBy(gathered(), (mark) => mark.step);
+function signs(found) {
+  const at = Map.groupBy(found, (mark) => mark.step);
   return [...at].map(([step, there]) => ({
     x: step, y: 1, yref: "paper", yanchor: "bottom", showarrow: false, text: [...new Set(there.map((mark) => SIGNS[mark.kind]))].join(""),
     font: { size: 10, color: inkOf(there[0]) }, hovertext: there.map((mark) => plain(words(mark)).slice(0, 160)).join("<br>"),
