@@ -74,9 +74,13 @@ def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
     Nothing is learned, and no random number is drawn that a run would draw. A rollout that memory does not suffice for
     is left out: a run cuts it in smaller ones.
     """
-    device, rng = roles.device.type, Random(0)
-    prompts = [[rng.randrange(8, 500) for _ in range(knobs.prompt)] for _ in range(max(knobs.batch, knobs.microbatch))]
-    answers = [[rng.randrange(8, 500) for _ in range(knobs.tokens)] for _ in range(knobs.microbatch)]
+    device, rng, known = roles.device.type, Random(0), min(500, roles.text.rows)
+
+    def drawn(count: int, length: int) -> list[list[int]]:
+        return [[rng.randrange(known) for _ in range(length)] for _ in range(count)]
+
+    prompts = drawn(max(knobs.batch, knobs.microbatch), knobs.prompt)
+    answers = drawn(knobs.microbatch, knobs.tokens)
     batch = batch_of(prompts[: knobs.microbatch], answers, roles.text.pad_id).to(roles.device)
     found = {}
     try:
