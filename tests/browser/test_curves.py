@@ -213,3 +213,15 @@ def test_ticks_of_a_short_run_are_whole_steps_each_once(app, visit):
         wait_for_steps(page, 3)
         page.locator(f"{SCORE} .xtick text").nth(2).wait_for()
         assert page.locator(f"{SCORE} .xtick text").all_text_contents() == ["1", "2", "3"]
+
+
+def test_memory_that_hardly_grows_has_no_two_ticks_alike(app, visit):
+    with made(app.workspace) as held:
+        held.write(*(Step(i, ppo_metrics(i) | {"memory/peak_bytes": 1.312e9 + 1e5 * i}) for i in range(1, 9)))
+        page = visit("ppo")
+        wait_for_steps(page, 8)
+        page.locator(f"{CURVES} .curves-more > summary").click()
+        memory = page.locator(f'{CURVES} .curve[data-key="memory/peak_bytes"]')
+        memory.locator(".ytick text").nth(2).wait_for()
+        ticks = memory.locator(".ytick text").all_text_contents()
+        assert len(ticks) == len(set(ticks)) > 2, ticks

@@ -93,6 +93,23 @@ def test_an_empty_text_is_not_scored_and_says_why(trained, visit):
     page.get_by_text("The prompt is empty. Write something.").wait_for()
 
 
+def test_whose_rankings_are_meant_can_be_read_to_the_end_of_the_line(visit):
+    page = visit("reward")
+    page.get_by_text("Rankings to learn from", exact=True).click()
+    fits = """each => {
+        const alone = each.cloneNode(false);
+        alone.append(each.options[0].cloneNode(true));
+        alone.style.cssText = "width: max-content; position: absolute";
+        each.after(alone);
+        const wide = alone.offsetWidth;
+        alone.remove();
+        return wide <= each.offsetWidth;
+    }"""
+    raters = page.get_by_label("Whose rankings")
+    raters.locator("option").nth(2).wait_for(state="attached")
+    assert raters.evaluate(fits)
+
+
 def test_the_button_waits_for_the_rankings_of_those_who_were_chosen(visit_tuned, tuned):
     with Store(tuned.workspace / "lab.db") as store:
         prompt = store.add_prompts(["Why is it so?"], "made")[0]

@@ -19,7 +19,8 @@ let Plotly = null, chosen = [], runs = [], cards = new Map(), held = new Map(), 
 
 // --- the look -------------------------------------------------------------------------------------------------------
 const touch = matchMedia("(pointer: coarse)").matches;
-const FORMATS = { share: { tickformat: ".3~%" }, seconds: { ticksuffix: " s" }, bytes: { tickformat: ".3~s", ticksuffix: "B" } };
+// Memory hardly moves: from nothing up, or three digits would name five ticks alike.
+const FORMATS = { share: { tickformat: ".3~%" }, seconds: { ticksuffix: " s" }, bytes: { tickformat: ".3~s", ticksuffix: "B", rangemode: "tozero" } };
 
 function layout(card) {
   const made = baseLayout(168);
