@@ -61,7 +61,7 @@ function fillRaters(select, counts) {
   if (select.dataset.key === key) return;
   select.dataset.key = key;
   const kept = select.value;
-  const choices = [["", "people, or the only rater"], ["person", "all people"], ["all", "everybody"], ...names.map(([each, count]) => [each, `${raterName(each)} (${count})`])];
+  const choices = [["", "people, else the only rater"], ["person", "all people"], ["all", "everybody"], ...names.map(([each, count]) => [each, `${raterName(each)} (${count})`])];
   fill(select, choices.map(([value, words]) => new Option(words, value)));
   select.value = kept;
 }
