@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab.errors import Busy, NotFound
+from lab.errors import BadNumber, Busy, NotFound
 from lab.events import Finished, Started, to_json
 from lab.exchange import import_file
 from lab.journal import append_json, replace_json
@@ -126,3 +126,9 @@ def test_a_comparison_that_waits_is_listed_with_what_it_waits_for_until_it_is_ta
     with pytest.raises(Busy):
         arena.stop({"request": request}, "ana")
     lock.release()
+
+
+@pytest.mark.parametrize(("count", "words"), [(None, "Prompts is empty"), (1, "Prompts is 1"), ("9", "not a number")])
+def test_a_count_of_prompts_that_cannot_be_is_refused_by_its_name_on_the_page(office, count, words):
+    with pytest.raises(BadNumber, match=words):
+        Arena(office).judge({"a": "base", "b": "sft", "judge": JUDGES[0], "count": count}, "ana")

@@ -96,10 +96,12 @@ def test_a_step_without_a_checkpoint_is_refused_and_the_run_goes_on(office, runn
 def test_a_moved_knob_is_checked_and_written(office, running):
     desk.move(office, PAGE, {"run": running.name, "key": "beta", "value": 0.3}, "ana")
     assert running.control()["live"] == {"beta": 0.3}
+    said = desk.move(office, PAGE, {"run": running.name, "key": "target_kl", "value": 0}, "ana")["said"]
+    assert said == "Target KL is 0 from the next step on."
     for key, value in (("beta", -1), ("beta", None), ("beta", "1"), ("steps", 5), ("__class__", 1), (None, 1)):
         with pytest.raises((BadNumber, BadInput)):
             desk.move(office, PAGE, {"run": running.name, "key": key, "value": value}, "ana")
-    assert running.control()["live"] == {"beta": 0.3}
+    assert running.control()["live"] == {"beta": 0.3, "target_kl": 0}
 
 
 @pytest.mark.parametrize("name", ["../x", "0001-sft", "", None, 7, "9999-ppo"])

@@ -11,7 +11,7 @@ from typing import Any
 from lab.config import STAGES
 from lab.errors import BadInput, Busy, LabError, NotFound
 from lab.events import Failed
-from lab.ui.fields import live_schema, read, read_one, schema
+from lab.ui.fields import in_digits, label, live_schema, read, read_one, schema
 from lab.ui.office import Office
 from lab.ui.pages import newest, stages_of
 from lab.ui.points import run_or_none, until_end
@@ -179,7 +179,7 @@ def move(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict
 def move_to(track: Track, config: type, key: Any, value: Any, rater: str) -> str:
     checked = read_one(config, in_force(track), key, value)
     track.run.set_control(live={key: checked}, by=rater)
-    return f"{key.replace('_', ' ').capitalize()} is {checked} from the next step on."
+    return f"{label(key)} is {in_digits(checked)} from the next step on."
 
 
 def track_of(office: Office, stage: Stage, body: dict[str, Any]) -> Track:

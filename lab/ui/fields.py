@@ -135,12 +135,13 @@ def _check_range(each: Field, value: float) -> None:
     """The dataclass checks it too, but speaks of it by its name in the code."""
     low, high = each.metadata.get("low"), each.metadata.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
-        least = f"at least {_said(low)}" if low is not None else ""
-        most = f"at most {_said(high)}" if high is not None else ""
+        least = f"at least {in_digits(low)}" if low is not None else ""
+        most = f"at most {in_digits(high)}" if high is not None else ""
         raise BadNumber(
-            f"{label(each.name)} is {_said(value)}; it must be {' and '.join(filter(None, (least, most)))}."
+            f"{label(each.name)} is {in_digits(value)}; it must be {' and '.join(filter(None, (least, most)))}."
         )
 
 
-def _said(value: float) -> str:
+def in_digits(value: float) -> str:
+    """A setting as a person writes it: 0, 0.25, 10,000."""
     return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:,g}"

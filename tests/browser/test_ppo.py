@@ -103,6 +103,8 @@ def test_a_knob_moves_while_it_runs_and_a_value_out_of_range_is_refused_in_words
     control(run, "live", {"beta": 0.25})
     page.get_by_label("Double beta").click()
     control(run, "live", {"beta": 0.5})
+    page.get_by_label("Double target KL", exact=False).click()
+    page.get_by_text("Target KL is 0 already.").wait_for()
     beta.fill("-1")
     beta.press("Enter")
     page.wait_for_selector(f"{DESK} .lab-told.is-bad")

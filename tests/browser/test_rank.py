@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from lab.ui.rank.desk import label
+
 BOARD = "#board"
 ORDER = ((3,), (2,), (1,), (0,))
 PAYLOADS = (
@@ -142,7 +144,7 @@ def test_a_refused_save_leaves_no_word_of_the_ranking_before_and_its_button_trie
     turned_from(page, prompt)
     assert len(app.rankings()) == before + 1
     assert submit.inner_text().startswith("Submit")
-    assert page.inner_text(f"{BOARD} .board-reveal").startswith("Saved: D > C > B > A.")
+    assert page.inner_text(f"{BOARD} .board-reveal").startswith("Saved: D > C > B > A. All by SFT.")
 
 
 @pytest.mark.parametrize("wish", [ask_an_own_prompt, change_the_source, rank_an_older_one_again])
@@ -248,7 +250,7 @@ def test_who_wrote_an_answer_reaches_the_browser_only_after_the_ranking(app, vis
     writers = [each.policy for each in app.rankings()[-1].comparison.candidates]
     told_after = page.inner_text(f"{BOARD} .board-reveal")
     assert len(set(writers)) > 1 and all(
-        f"{letter} {name}" in told_after for letter, name in zip("ABCD", writers, strict=True)
+        f"{letter}: {label(name)}" in told_after for letter, name in zip("ABCD", writers, strict=True)
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 from lab.config import TUNING, Compare
@@ -15,6 +14,7 @@ from lab.ui.compare.tally import speaker, tally
 from lab.ui.compare.waiting import Waiting
 from lab.ui.desk import LIVE, called, tracks_of
 from lab.ui.feed import known_policies
+from lab.ui.fields import read
 from lab.ui.office import Office
 from lab.ui.pool import POLICY
 from lab.ui.rank.desk import label
@@ -68,8 +68,7 @@ class Arena:
         judge = body.get("judge")
         if not isinstance(judge, str) or not (judge in JUDGES or judge.startswith("reward:")):
             raise BadInput("Choose who judges.")
-        count = body.get("count")
-        config = asdict(Compare(count=count if type(count) is int else 0))
+        config = read(Compare, {"count": body.get("count")})
         inputs = {"a": a, "b": b, "judge": judge, "count": config["count"]}
         request = self.office.ask("run", {"stage": "compare", "config": config, "inputs": inputs, "by": rater})
         return {"request": request}

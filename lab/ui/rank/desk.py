@@ -179,4 +179,4 @@ def label(policy: str) -> str:
 
 
 def named(policy: str, step: int) -> str:
-    return f"{policy} at step {step}" if step and policy not in ("base", "sft") else policy
+    return f"{policy} at step {step}" if step and policy not in ("base", "sft") else label(policy)

@@ -55,7 +55,7 @@ judge.addEventListener("submit", async (event) => {
   ask.disabled = true; // until it stands in the table: a second click would be a slip
   said.textContent = "Asked for. It begins as soon as the model is free.";
   try {
-    const wanted = { a: pair.source, b: pair.against, judge: judge.judge.value, count: Number(judge.count.value) };
+    const wanted = { a: pair.source, b: pair.against, judge: judge.judge.value, count: judge.count.value === "" ? null : Number(judge.count.value) };
     request = (await lab.post("compare-judge", wanted)).request;
     await refresh();
   } catch (error) {

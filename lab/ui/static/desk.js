@@ -227,7 +227,11 @@ function desk(options) {
     const times = (factor, sign) => {
       // Twice nothing is nothing: from 0 it goes up to the usual value.
       const next = () => (Number(run.live[record.name]) ? Number(run.live[record.name]) * factor : factor > 1 ? record.default : 0);
-      const node = button(sign, () => send(Number(Math.max(next(), record.low ?? 0).toPrecision(6))));
+      const node = button(sign, () => {
+        const value = Number(Math.max(next(), record.low ?? 0).toPrecision(6));
+        if (value === Number(run.live[record.name])) told.tell(`${record.label} is ${exact(value)} already.`);
+        else send(value);
+      });
       node.setAttribute("aria-label", `${factor > 1 ? "Double" : "Halve"} ${record.label.toLowerCase()}`);
       return node;
     };

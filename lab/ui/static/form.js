@@ -20,7 +20,7 @@ function range({ help, low, high, kind, default: usual }) {
   if (kind !== "whole" && kind !== "number") return text;
   const bounds = low !== null && high !== null ? `${exact(low)} to ${exact(high)}` : low !== null ? `at least ${exact(low)}` : high !== null ? `at most ${exact(high)}` : "";
   const chosen = usual === null ? "left empty, it is chosen for the size of the model" : usual === undefined ? "" : `usually ${exact(usual)}`;
-  const facts = [chosen, bounds].filter(Boolean).join(", ");
+  const facts = [chosen, bounds].filter(Boolean).join(usual === null ? "; else " : ", ");
   return [text, `${facts[0].toUpperCase()}${facts.slice(1)}.`].join(" ");
 }
 

@@ -18,7 +18,7 @@ function makeTelling(find, letters) {
     if (!found.order.length) return add("Skipped.");
     add(`Saved: ${orderInWords(found.order)}. `, true);
     const writers = [...new Set(found.policies)];
-    add(writers.length === 1 ? `All by ${writers[0]}. ` : `Written by ${found.policies.map((name, n) => `${letters[n]} ${name}`).join(", ")}. `);
+    add(writers.length === 1 ? `All by ${writers[0]}. ` : `Written by ${found.policies.map((name, n) => `${letters[n]}: ${name}`).join("; ")}. `);
     const [same, twice] = found.again;
     if (twice) add(`You have ranked these answers before: ${same} of ${twice} pairs as then. `, true);
     if (!found.guess.length) return;
