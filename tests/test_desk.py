@@ -65,6 +65,25 @@ def test_pause_go_and_stop_are_written_with_who_said_so(office, running):
         assert running.control()["order"] == written and running.control()["by"] == "ana"
 
 
+def test_a_run_that_is_killed_before_its_first_checkpoint_is_told_that_it_begins_again(office, running):
+    from lab.ui.state import _look
+
+    first = office.workspace.new_run("ppo", asdict(Ppo()))
+    write(first, Started("ppo", 60, asdict(Ppo())))
+    assert (
+        _look(office)["next"]["sentence"]
+        == f"{first.name} was interrupted. It can begin again: it had no checkpoint yet."
+    )
+    assert "last checkpoint stands" in order(office, running, "kill")["said"]
+    (first.folder / "lock").touch()
+    lock = taken(first.lock(), "The run")
+    assert "Resume begins it again" in order(office, first, "kill")["said"]
+    lock.release()
+    (first.checkpoint(4)).mkdir(parents=True)
+    (first.checkpoint(4) / "manifest.json").write_text("{}")
+    assert "go on from its last checkpoint" in _look(office)["next"]["sentence"]
+
+
 def test_one_step_is_a_pause_that_begins_one_step_later(office, running):
     order(office, running, "step")
     assert running.control()["order"] == "pause" and running.control()["until"] == 5

@@ -222,7 +222,9 @@ def _stop(office: Office, track: Track, body: dict[str, Any], rater: str) -> str
 def _kill(office: Office, track: Track, body: dict[str, Any], rater: str) -> str:
     _need_live(track)
     office.worker.kill()
-    return "The model process was ended. The last checkpoint stands; resume from it when you like."
+    kept = track.run.checkpoints()
+    way = "The last checkpoint stands; resume from it" if kept else "There is no checkpoint yet: Resume begins it again"
+    return f"The model process was ended. {way} when you like."
 
 
 def _resume(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:

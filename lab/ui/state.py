@@ -43,6 +43,7 @@ def _look(office: Office) -> dict[str, Any]:
         "busy": busy,
         "doing": doing(office, busy) if busy else "",
         "interrupted": runs[-1].name if runs and runs[-1].status() == "interrupted" and not busy else None,
+        "kept": bool(runs and runs[-1].checkpoints()),
         "rankings": rankings,
         "pairs": pairs,
         "enough": ENOUGH,
@@ -70,7 +71,8 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
         return _step(f"{busy} {state['doing']}.", _tab_of(busy), "Watch it")
     if state["interrupted"]:
         name = state["interrupted"]
-        return _step(f"{name} was interrupted. It can go on from its last checkpoint.", _tab_of(name), "See it")
+        way = "go on from its last checkpoint" if state.get("kept") else "begin again: it had no checkpoint yet"
+        return _step(f"{name} was interrupted. It can {way}.", _tab_of(name), "See it")
     if not newest["reward"]:
         missing = FEWEST - state["pairs"]
         if missing > 0:

@@ -48,6 +48,8 @@ def test_a_model_is_asked_for_once_however_often_it_is_clicked(visit):
     button.dblclick()
     page.get_by_text("tiny is being loaded").wait_for()
     assert len(asked) == 1 and button.is_enabled()
+    page.get_by_text("tiny is loaded.").wait_for(timeout=30_000)
+    assert not page.get_by_text("tiny is being loaded").count()
 
 
 def test_a_base_that_cannot_be_found_is_refused_while_the_one_before_goes_on(visit, app):

@@ -143,7 +143,7 @@ function desk(options) {
     const words = { go: "Go on", pause: "Pause", step: "One step", stop: "Stop and keep", kill: "Kill", resume: "Resume" }[order];
     const about = {
       pause: "Pauses after the current step.", step: "Does one step, then pauses.", stop: "Ends after the current step and keeps what was learned.",
-      kill: "Ends the model process at once; the last checkpoint stands.", resume: "Goes on from the last checkpoint.",
+      kill: "Ends the model process at once; the last checkpoint stands, where there is one.", resume: "Goes on from the last checkpoint, or begins again where there is none.",
     }[order];
     const node = button(words, () => give(node, { order }), ["resume", "go"].includes(order) ? "lab-main" : "lab-quiet");
     node.dataset.order = order;

@@ -2,6 +2,7 @@
 const find = (selector) => element.querySelector(selector);
 const form = find("form");
 const said = find(".model-said");
+let awaited = null; // the base that is being loaded, and since when
 const PRECISION = {
   "auto": "as suits the device",
   "8-bit": "8-bit: half of bfloat16's memory",
@@ -13,7 +14,15 @@ form.precision.append(...props.precisions.map((name) => new Option(PRECISION[nam
 form.rank.value = props.rank.value;
 form.rank.max = props.rank.high;
 
+// A state that is told within a second may still be of the model before.
+function arrive(state) {
+  if (!awaited || Date.now() - awaited.since < 1500 || state.worker === "starting") return;
+  said.textContent = state.worker === "gone" ? state.sentence : `${awaited.base} is loaded.`;
+  awaited = null;
+}
+
 function facts(state) {
+  arrive(state);
   const rows = [
     ["Model", state.base || "–"],
     ["Runs on", state.device || "–"],
@@ -43,6 +52,7 @@ const wanted = () => ({
 async function attempt(action, words, seconds) {
   const buttons = form.querySelectorAll("button");
   buttons.forEach((each) => (each.disabled = true));
+  awaited = null;
   said.textContent = words;
   try {
     const found = await lab.post(action, wanted(), seconds);
@@ -59,7 +69,9 @@ async function attempt(action, words, seconds) {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const found = await attempt("model-load", "Loading. A model from the network may take minutes.", 30);
-  if (found) said.textContent = `${found.base} is being loaded; the line at the top tells when it is ready.`;
+  if (!found) return;
+  said.textContent = `${found.base} is being loaded; the line at the top tells when it is ready.`;
+  awaited = { base: found.base, since: Date.now() };
 });
 
 find("[data-do=foretell]").addEventListener("click", async () => {
