@@ -17,6 +17,7 @@ from lab.models import Roles
 from lab.reward import Ranked
 from lab.rollout import Cast
 from lab.samples import in_words
+from lab.shortage import in_parts
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, part_by_part
 from lab.text import batch_of
@@ -87,8 +88,9 @@ def pairs_of(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> Generator[
 def _pairs(roles: Roles, cast: Cast, rankings: Sequence[Ranked]) -> list[Pair]:
     prompts = [ranked.prompt for ranked in rankings for _ in ranked.responses]
     responses = [response for ranked in rankings for response in ranked.responses]
-    told = iter(summed(roles, cast.reference, prompts, responses).tolist())
-    found = []
+    rows = list(zip(prompts, responses, strict=True))
+    parts, _ = in_parts(lambda some: summed(roles, cast.reference, *zip(*some, strict=True)).tolist(), rows, len(rows))
+    told, found = (each for part in parts for each in part), []
     for ranked in rankings:
         sides = [(response, next(told)) for response in ranked.responses]
         for (better, high), (worse, low) in ((sides[i], sides[j]) for i, j in ranked.pairs):

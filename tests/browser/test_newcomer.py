@@ -66,13 +66,10 @@ def test_eight_rankings_and_two_buttons_lead_to_the_first_curve_of_ppo_by_the_ke
 
 def start_all_the_same(page) -> None:
     """Twelve pairs of answers ranked by chance may leave doubt about the reward model; then one key more starts PPO."""
-    anyway = page.get_by_role("button", name="Start PPO anyway")
-    page.wait_for_function(
-        """() => document.querySelector("#ppo-desk .desk-picker option") ||
-            [...document.querySelectorAll("#ppo-desk button")].some(e => !e.hidden && /anyway/.test(e.textContent))"""
-    )
-    if anyway.is_visible():
-        anyway.focus()
+    start = page.locator("#ppo-desk .desk-new button:visible", has_text="Start PPO")
+    page.locator("#ppo-desk .desk-picker option").or_(start).first.wait_for(state="attached")
+    if start.count():
+        start.focus()
         page.keyboard.press("Enter")
 
 

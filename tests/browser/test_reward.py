@@ -93,9 +93,15 @@ def test_an_empty_text_is_not_scored_and_says_why(trained, visit):
     page.get_by_text("The prompt is empty. Write something.").wait_for()
 
 
+def unfold(page) -> None:
+    """Everything about a new run, once the desk knows whether there was one."""
+    page.wait_for_selector("#reward-desk .desk-new[data-empty]", state="attached")
+    page.evaluate("() => document.querySelectorAll('#reward-desk details').forEach((each) => { each.open = true })")
+
+
 def test_whose_rankings_are_meant_can_be_read_to_the_end_of_the_line(visit):
     page = visit("reward")
-    page.get_by_text("Rankings to learn from", exact=True).click()
+    unfold(page)
     fits = """each => {
         const alone = each.cloneNode(false);
         alone.append(each.options[0].cloneNode(true));
@@ -105,7 +111,7 @@ def test_whose_rankings_are_meant_can_be_read_to_the_end_of_the_line(visit):
         alone.remove();
         return wide <= each.offsetWidth;
     }"""
-    raters = page.get_by_label("Whose rankings")
+    raters = page.locator("#reward-desk").get_by_label("Whose rankings")
     raters.locator("option").nth(2).wait_for(state="attached")
     assert raters.evaluate(fits)
 
@@ -116,15 +122,16 @@ def test_the_button_waits_for_the_rankings_of_those_who_were_chosen(visit_tuned,
         shown = store.add_comparison(prompt, [Candidate("a", "sft"), Candidate("b", "sft")])
         seq, _ = store.rank("few", shown, [[0], [1]], rater="few")
         page = visit_tuned("reward")
-        page.get_by_text("Start a new run").click()
+        unfold(page)
         start = page.get_by_role("button", name="Train the reward model")
         start.wait_for()
         assert start.is_enabled()
-        page.get_by_text("Rankings to learn from", exact=True).click()
-        page.get_by_label("Whose rankings").select_option("few")
+        whose = page.locator("#reward-desk").get_by_label("Whose rankings")
+        whose.locator("option[value=few]").wait_for(state="attached")
+        whose.select_option("few")
         page.get_by_text("your one ranking gives 1 (25 of other raters are left out)").wait_for()
         assert start.is_disabled()
-        page.get_by_label("Whose rankings").select_option("me")
+        whose.select_option("me")
         page.wait_for_function("() => !document.querySelector('#reward-desk .desk-new .lab-main').disabled")
         store.withdraw("undo few", seq)
 
@@ -162,7 +169,7 @@ def test_rankings_of_a_file_are_looked_at_and_then_added_once(app, visit, tmp_pa
     file.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "Alike?", "chosen": "Same.", "rejected": "Same."}])))
     before = len(app.rankings())
     page = visit("reward")
-    page.evaluate("() => document.querySelectorAll('#reward-desk details').forEach((each) => { each.open = true })")
+    unfold(page)
     bring = page.locator("#reward-desk .bring")
     for said in ("3 rankings were added", "0 rankings were added, 3 were here already"):
         bring.get_by_label("File of rankings").set_input_files(file)
