@@ -51,9 +51,10 @@ def test_the_marks_of_a_run_stand_only_in_curves_where_it_has_points(app, two, v
         page = visit("runs")
         for run in (two[0], other.run):
             row(page, run).locator("input[type=checkbox]").check()
-        card = page.locator('#runs-curves .curve[data-key="reward/score"] .curve-plot')
-        card.wait_for()
-        page.wait_for_function("plot => plot.data?.length >= 4 && plot.layout.shapes", arg=card.element_handle())
+        plot = '#runs-curves .curve[data-key="reward/score"] .curve-plot'
+        card = page.locator(plot)  # made anew when the second run is chosen
+        both = "plot => { const g = document.querySelector(plot); return g?.data?.length >= 4 && g.layout.shapes }"
+        page.wait_for_function(both, arg=plot)
         page.get_by_text("No better.").first.wait_for()
         page.wait_for_timeout(500)
         marks = "g => g.layout.shapes.filter(each => each.type === 'line').map(each => each.x0)"
