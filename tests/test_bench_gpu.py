@@ -244,7 +244,7 @@ def test_a_process_that_cannot_reach_the_card_is_a_row_that_says_so(monkeypatch,
     assert "ended with status 1" in rows(said.out)[0][11] and '  File "' in said.err
 
 
-def test_without_a_gpu_the_gpu_bench_says_so():
-    if not torch.cuda.is_available():
-        with pytest.raises(NotFound, match="0 CUDA devices"):
-            run(Namespace(gpu=True, quick=True))
+def test_without_a_gpu_the_gpu_bench_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(NotFound, match="0 CUDA devices"):
+        run(Namespace(gpu=True, quick=True))

@@ -36,6 +36,9 @@ def rankings(roles):
     return [Ranked(each.ids, tuple(answers), ((0,), (2,), (1,))) for each in asked(roles)]
 
 
+LITTLE = {"microbatch": 8, "tokens": 6, "missing_eos": "off"}
+
+
 def of_sft(roles):
     config = Sft(steps=2, batch=8, microbatch=8)
     state = sft.begin(roles, config)
@@ -56,19 +59,18 @@ def of_dpo(roles):
 
 
 def of_rloo(roles):
-    roles.add("reward", like="sft")
-    roles.head("reward")
-    config = Group(steps=1, prompts=2, group=4, microbatch=8, tokens=6, missing_eos="off")
-    state = rloo_grpo.begin(roles, Cast(), config)
-    return state, rloo_grpo.rloo_grpo(state, Cast(), asked(roles), lambda: config)
+    return of_policy(roles, rloo_grpo.begin, rloo_grpo.rloo_grpo, Group(steps=1, prompts=2, group=4, **LITTLE))
 
 
 def of_ppo(roles):
+    return of_policy(roles, ppo.begin, ppo.ppo, Ppo(steps=2, batch=8, minibatch=8, **LITTLE))
+
+
+def of_policy(roles, begin, run, config):
     roles.add("reward", like="sft")
     roles.head("reward")
-    config = Ppo(steps=2, batch=8, minibatch=8, microbatch=8, tokens=6, missing_eos="off")
-    state = ppo.begin(roles, Cast(), config)
-    return state, ppo.ppo(state, Cast(), asked(roles), lambda: config)
+    state = begin(roles, Cast(), config)
+    return state, run(state, Cast(), asked(roles), lambda: config)
 
 
 def last_metrics(events):

@@ -19,9 +19,10 @@ import torch
 from lab import memory, peak, ppo
 from lab.bench.shapes import config_of, save
 from lab.config import Ppo
+from lab.errors import LabError
 from lab.events import Step, Warned
 from lab.generate import stream
-from lab.loading import load
+from lab.loading import REFUSALS, load
 from lab.memory import Facts, Knobs
 from lab.models import Roles
 from lab.rollout import Cast
@@ -57,7 +58,7 @@ def measure_gpu(shape: str, precision: str, folder: str, steps: int = 1) -> dict
         try:
             for figures in part():
                 found |= figures
-        except Exception:  # of whatever kind: the other parts have their own figures
+        except (LabError, *REFUSALS):  # the other parts have their own figures
             found.setdefault("failed", {})[name] = traceback.format_exc()
         print(json.dumps(found), flush=True)
     return found

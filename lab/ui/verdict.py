@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.trust import CHANCE
 from lab.ui.numbers import short
 
-CHANCE, GOOD, WORTH_IT, TAKES_LENGTH, TRUSTED = 0.5, 0.6, 0.02, 0.5, 0.1
+GOOD, WORTH_IT, TAKES_LENGTH, TRUSTED = 0.6, 0.02, 0.5, 0.1
 
 
 def facts(result: dict[str, Any]) -> dict[str, Any]:
