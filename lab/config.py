@@ -58,6 +58,12 @@ def sized(config: type, parameters: int) -> dict[str, float]:
     return found
 
 
+def _unfrozen(share: float = 0.5) -> Any:
+    """In the upper half PPO and reward models of the embedded base learn as much as in all layers, in less time."""
+    help = "share of the layers that learn, from the top; those below say the same in every role and are computed once"
+    return knob(share, help, low=0.01, high=1.0)
+
+
 def _optimizer() -> Any:
     return knob(
         "adamw",
@@ -84,6 +90,7 @@ class Sft:
     rank: int = knob(8, "LoRA rank: how much the adapter can change", low=1, high=512, shown=True)
     learning_rate: float = _rate("adapter", 3e-3, 2e-4, 1e-4)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    unfrozen: float = _unfrozen(1.0)
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
     seed: int = knob(0, "order of the pairs and start of the adapter", low=0, high=SEEDS)
@@ -122,6 +129,7 @@ class Reward:
     temperature: float = knob(TEMPERATURE, "of sampling when the scale is measured", low=0.05, high=5.0)
     context: int = knob(256, "longest prompt and response in tokens; longer ones are cut", low=16, high=100_000)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    unfrozen: float = _unfrozen()
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
     seed: int = knob(0, "split and order of the rankings", low=0, high=SEEDS)
@@ -179,6 +187,7 @@ class Ppo:
     )
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
     pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
+    unfrozen: float = _unfrozen()
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
     seed: int = knob(0, "prompts and sampling", low=0, high=SEEDS)
@@ -214,6 +223,7 @@ class Group:
     )
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
     pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
+    unfrozen: float = _unfrozen()
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
     seed: int = knob(0, "prompts and sampling", low=0, high=SEEDS)
@@ -242,6 +252,7 @@ class Dpo:
     learning_rate: float = _rate("policy", 5e-4, 1e-5, 1e-5)
     beta: float = knob(0.1, "how closely the policy is held to the reference", low=1e-4, high=1000.0, shown=True)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
+    unfrozen: float = _unfrozen()
     optimizer: str = _optimizer()
     checkpointing: str = _checkpointing()
     seed: int = knob(0, "order of the pairs", low=0, high=SEEDS)

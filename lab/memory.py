@@ -25,6 +25,7 @@ from lab import arithmetic
 from lab.decode import LARGEST, READ_AT_ONCE, packs, shaped
 from lab.logprobs import CHUNK
 from lab.quantised import kept_in
+from lab.stem import learning
 
 GIB = 2**30
 CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
@@ -86,6 +87,7 @@ class Knobs:
     read: int = 0
     answers: int = 4
     value_model: str = "head"
+    unfrozen: float = 0.5
 
     @property
     def quantised(self) -> bool:
@@ -214,15 +216,17 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     trained = 2 if stage == "ppo" and knobs.value_model == "adapter" else 1
     held = {"sft": 1, "reward": 2, "dpo": 2, "ppo": 2 + trained}[stage]
     adapter = facts.lora * knobs.rank
+    learned = round(adapter * trained * _upper(facts, knobs) / facts.layers)
     rows = [
         _base(facts, knobs, lean, device),
         Row("adapters", 4 * adapter * held, "always", f"{held} adapters of {adapter:,} numbers in float32"),
-        Row("optimizer", _moments(knobs) * adapter * trained, "always", "gradient and two moments for what is trained"),
+        Row("optimizer", _moments(knobs) * learned, "always", "gradient and two moments for what is trained"),
     ]
     width = _width(knobs, device)
     answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
     rows += _rollout(facts, answered, lean, width) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, width) if stage == "ppo" else []
+    rows += _stems(facts, knobs, 4 if lean else width) if stage == "ppo" and _upper(facts, knobs) < facts.layers else []
     rows += _update(facts, stage, knobs, lean, width, device)
     if device != "cpu":
         rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
@@ -307,19 +311,31 @@ def _score(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
     ]
 
 
+def _upper(facts: Facts, knobs: Knobs) -> int:
+    """Layers that learn."""
+    return learning(facts.layers, knobs.unfrozen)
+
+
+def _stems(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
+    """States of a rollout behind the layers that do not learn, from when it is read until it has been learned from."""
+    size = width * knobs.batch * (knobs.prompt + knobs.tokens) * facts.hidden
+    return [Row("stems", size, phase, "of the whole rollout, for every role") for phase in ("score", "update")]
+
+
 def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:
     """What one micro-batch keeps for its backward pass, and the larger of what that pass starts and goes on with."""
     rows = knobs.microbatch * {"reward": knobs.answers, "dpo": 2}.get(stage, 1)
     tokens = knobs.tokens if stage == "ppo" else knobs.read or knobs.tokens
     columns = knobs.prompt + tokens
     whole = per_layer(facts, columns, lean, width, device) + width * knobs.rank * facts.adapted / facts.layers
-    kept = facts.layers * whole + 8 * facts.hidden
+    layers = _upper(facts, knobs)
+    kept = layers * whole + 8 * facts.hidden
     passing = 8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns
     if lean:  # in the last layer only response tokens speak, to a reward model the last one alone
         silent = columns - 1 if stage == "reward" else knobs.prompt
         kept -= round(silent / columns * (whole - (4 + width) * facts.hidden - _keys(facts, width)))
     if knobs.checkpointing == "on" and not lean:
-        kept, passing = 4 * facts.layers * facts.hidden, whole + passing
+        kept, passing = 4 * layers * facts.hidden, whole + passing
     passing = round(rows * columns * passing)
     logits = 0 if stage == "reward" else _learned_from(facts, rows * tokens * facts.vocabulary, width)
     why = f"{tokens} tokens a row over {facts.vocabulary:,} ids" if logits > passing else "of one layer"

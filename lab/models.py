@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from lab import decode, trunk
 from lab.errors import NotFound
 from lab.losses import positions
+from lab.stem import Stem, layers_of, learning, used
 from lab.text import Batch, Text
 
 BASE = "base"
@@ -28,7 +29,7 @@ class Roles:
     An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is
     what the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `products` what its
     products are computed in, `fingerprint` what adapters and checkpoints know it by, `checkpointing` whether the
-    library's pass keeps only what runs between two layers.
+    library's pass keeps only what runs between two layers, `stems` whether passes may go on from a stem.
     """
 
     model: Any
@@ -40,6 +41,7 @@ class Roles:
     products: torch.dtype = torch.bfloat16
     fingerprint: str = ""
     checkpointing: bool = False
+    stems: bool = True
     _layers: list[Any] = field(default_factory=list)
     _lean: dict[str, bool] = field(default_factory=dict)
 
@@ -101,12 +103,35 @@ class Roles:
         self.heads[name] = head.to(self.device)
         return self.heads[name]
 
-    def trainable(self, role: str) -> list[nn.Parameter]:
-        """The adapter's parameters, made trainable."""
-        found = list(self.weights(role).values())
+    def trainable(self, role: str, unfrozen: float = 1.0) -> list[nn.Parameter]:
+        """The adapter's parameters in the upper share of the layers, made trainable."""
+        fixed = self._fixed(role, self._depth(unfrozen))
+        found = [parameter for name, parameter in self.weights(role).items() if name not in fixed]
         for parameter in found:
             parameter.requires_grad_(True)
         return found
+
+    def stem(self, unfrozen: float, first: str, *others: str) -> Stem | None:
+        """A stem, still empty, for the first role and those that are like it below the share of layers that learns."""
+        depth = self._depth(unfrozen)
+        if not depth or not self.stems:
+            return None
+        ours = self._fixed(first, depth)
+        return Stem(depth, frozenset([first, *(role for role in others if _alike(ours, self._fixed(role, depth)))]))
+
+    def _depth(self, unfrozen: float) -> int:
+        """How many of the first layers do not learn; none where the model's layers cannot be told apart."""
+        count = len(self._stack[1])
+        return count - learning(count, unfrozen) if count else 0
+
+    def _fixed(self, role: str, depth: int) -> dict[str, nn.Parameter]:
+        """The adapter's parameters that do not learn while the first `depth` layers do not: all but the others'."""
+        upper = tuple(f"{self._stack[0]}.{place}." for place in range(depth, len(self._stack[1])))
+        return {name: each for name, each in self.weights(role).items() if depth and not name.startswith(upper)}
+
+    @cached_property
+    def _stack(self) -> tuple[str, Sequence[nn.Module]]:
+        return layers_of(self.model)
 
     def freeze(self) -> None:
         """Nothing of the base or any adapter takes a gradient."""
@@ -133,14 +158,16 @@ class Roles:
     def hidden(self, role: str, batch: Batch, only: torch.Tensor | None = None) -> torch.Tensor:
         """States [B, T+1, h] from the last prompt token on: entry t predicts response token t.
 
-        only: the one entry of each row [B] that is wanted, which takes less: [B, 1, h].
+        only: the one entry of each row [B] that is wanted, which takes less: [B, 1, h]. What the batch's stem holds for
+        this role is not computed again.
         """
         where, first = positions(batch.attention), batch.width - 1
+        stem = batch.stem if batch.stem and role in batch.stem.roles else None
         with self.using(role) as model, self.autocast():
             if self.lean(role):
                 wanted = first if only is None else first + only
-                return trunk.states(self.model, role, batch.ids, batch.attention, where, wanted)
-            with self._twice(role):
+                return trunk.states(self.model, role, batch.ids, batch.attention, where, wanted, stem)
+            with self._twice(role), used(self._stack[1], stem):
                 states = model.base_model(
                     input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
                 ).last_hidden_state
@@ -194,6 +221,10 @@ class Roles:
         """bf16 products around fp32 adapters and heads where they pay; Apple's MPS computes as the weights are."""
         enabled = self.device.type != "mps" and self.products == torch.bfloat16
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def _alike(ours: dict[str, nn.Parameter], theirs: dict[str, nn.Parameter]) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(each, theirs[name]) for name, each in ours.items())
 
 
 def copy_weights(source: dict[str, torch.Tensor], target: dict[str, nn.Parameter]) -> None:

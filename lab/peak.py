@@ -6,6 +6,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -90,13 +91,14 @@ def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
     except RuntimeError as problem:
         if not ran_out(problem):
             raise
+    batch = replace(batch, stem=roles.stem(knobs.unfrozen, role))
     with measured(device) as peak, torch.no_grad():
         states = roles.hidden(role, batch)[:, :-1]
         logprobs.read(roles, states, roles.hidden(role, batch)[:, :-1], batch.responses, batch.mask)
     del states
     found["score"] = peak.bytes
     learning = [parameter for parameter in roles.model.parameters() if parameter.requires_grad]
-    parameters = roles.trainable(role)
+    parameters = roles.trainable(role, knobs.unfrozen)
     with measured(device) as peak:
         states = roles.hidden(role, batch)[:, :-1]
         loss = logprobs.of(roles, states, batch.responses, batch.mask).sum()

@@ -150,7 +150,8 @@ def measure(
 ) -> Answers:
     """Read the answers as policy, reference and reward model, and weigh each against its group where it has one."""
     batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-    parts = tuple(part for minibatch in parts_of(batch, config) for part in minibatch)
+    stem = roles.stem(config.unfrozen, cast.policy, cast.reference, cast.reward)
+    parts = tuple(part for minibatch in parts_of(batch, config, stem) for part in minibatch)
     columns = [torch.zeros(batch.mask.shape, device=roles.device) for _ in range(4)]
     raw = torch.zeros(len(prompts), device=roles.device)
     for part in parts:

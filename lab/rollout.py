@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import torch
@@ -12,6 +12,7 @@ from lab import logprobs, losses
 from lab.config import Ppo
 from lab.errors import SelfCheck
 from lab.models import Roles
+from lab.stem import Stem
 from lab.steps import finite
 from lab.text import Batch, batch_of
 
@@ -99,13 +100,17 @@ class Rollout:
         }
 
 
-def parts_of(batch: Batch, config: Ppo) -> tuple[tuple[Part, ...], ...]:
-    """Minibatches of neighbouring rows, cut in microbatches of alike lengths so that little is padded."""
+def parts_of(batch: Batch, config: Ppo, stem: Stem | None = None) -> tuple[tuple[Part, ...], ...]:
+    """Minibatches of neighbouring rows, cut in microbatches of alike lengths so that little is padded.
+
+    stem: of the roles that will read them, empty; each part gets one of its own.
+    """
     lengths = batch.attention.sum(1)
     found = []
     for rows in torch.arange(len(lengths), device=lengths.device).split(config.minibatch):
         ordered = rows[lengths[rows].argsort(stable=True)]
-        found.append(tuple(Part(some, batch.rows(some)) for some in ordered.split(config.microbatch)))
+        parts = [Part(some, batch.rows(some)) for some in ordered.split(config.microbatch)]
+        found.append(tuple(replace(part, batch=replace(part.batch, stem=stem and replace(stem))) for part in parts))
     return tuple(found)
 
 
@@ -129,7 +134,8 @@ def measure(
 ) -> Rollout:
     """Read sampled responses as policy, reference and reward model, and work out advantages."""
     batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-    minibatches = parts_of(batch, config)
+    roles_read = [cast.reference, cast.reward, *(["value"] if config.value_model == "adapter" else [])]
+    minibatches = parts_of(batch, config, roles.stem(config.unfrozen, cast.policy, *roles_read))
     read = [torch.zeros(batch.mask.shape, device=roles.device) for _ in range(5)]
     raw = torch.zeros(len(prompts), device=roles.device)
     for part in (part for minibatch in minibatches for part in minibatch):

@@ -136,7 +136,8 @@ def new_state(roles: Roles, groups: Sequence[tuple[str, str]], config: Any, **op
     roles.checkpointing = config.checkpointing == "on"
     found = []
     for role, head in groups:
-        found.append({"params": [*roles.trainable(role), *(roles.heads[head].parameters() if head else ())]})
+        heads = roles.heads[head].parameters() if head else ()
+        found.append({"params": [*roles.trainable(role, config.unfrozen), *heads]})
     optimizer = _adamw(found, config.optimizer, roles.device, {"weight_decay": 0.0} | options)
     return State(roles, tuple(role for role, _ in groups), tuple(head for _, head in groups if head), optimizer)
 

@@ -10,6 +10,7 @@ import torch
 from jinja2 import TemplateError
 
 from lab.errors import BadInput, EmptyPrompt, ModelIncomplete, NoEndToken, PromptTooLong
+from lab.stem import Stem
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message.content }}"
@@ -189,13 +190,14 @@ class Batch:
     """Prompts and responses side by side: prompts padded on the left, responses on the right.
 
     `ids`, `attention` [B, P+T]; `width` = P, so response token t stands at P+t and is predicted at P-1+t; `mask` [B, T]
-    bool is True on response tokens, the end token included.
+    bool is True on response tokens, the end token included. `stem`: what roles have in common over these rows.
     """
 
     ids: torch.Tensor
     attention: torch.Tensor
     mask: torch.Tensor
     width: int
+    stem: Stem | None = None
 
     @property
     def responses(self) -> torch.Tensor:
@@ -211,7 +213,8 @@ class Batch:
         left = self.width - int(prompt.sum(1).max())
         right = self.width + int(response.sum(1).max())
         mask = self.mask[index, : right - self.width]
-        return Batch(self.ids[index, left:right], attention[:, left:right], mask, self.width - left)
+        stem = self.stem and self.stem.part(index, slice(left, right))
+        return Batch(self.ids[index, left:right], attention[:, left:right], mask, self.width - left, stem)
 
 
 def batch_of(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad: int) -> Batch:

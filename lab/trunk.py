@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lab.stem import Stem
+
 
 class _Adapted(torch.autograd.Function):
     """x W' + scale (x A') B' for x [N, in] and the matrices A [r, in] and B [out, r] of layers side by side.
@@ -125,26 +127,38 @@ class _Gated(torch.autograd.Function):
 
 
 def states(
-    model: Any, role: str, ids: Tensor, attention: Tensor, positions: Tensor, wanted: int | Tensor = 0
+    model: Any,
+    role: str,
+    ids: Tensor,
+    attention: Tensor,
+    positions: Tensor,
+    wanted: int | Tensor = 0,
+    stem: Stem | None = None,
 ) -> Tensor:
     """Last hidden states [B, T, h] after the final norm, in a role: of the columns from `wanted` on, or of one a row.
 
     wanted: the first column, or [B] the one of each row. In the last layer the other columns are read from, but what
-    they say themselves is not worked out. What decode.suits refuses is not for this.
+    they say themselves is not worked out. stem: what the first layers say in this role, kept here if nobody has yet.
+    What decode.suits refuses is not for this.
     """
     causal, config = model.base_model.model.model, model.config
     cast = torch.is_autocast_enabled(ids.device.type)
     dtype = torch.get_autocast_dtype(ids.device.type) if cast else torch.float32
     rows, columns = ids.shape
     with torch.autocast(ids.device.type, enabled=False):
-        flow = causal.embed_tokens.weight[ids].float().flatten(0, 1)
+        known = stem is not None and stem.states is not None
+        flow = (stem.states if known else causal.embed_tokens.weight[ids].float()).flatten(0, 1)
         cos, sin = causal.rotary_emb(flow, positions)
         turn = cos.to(dtype)[:, None], sin.to(dtype)[:, None]  # [B, 1, S, D]
         later = torch.ones(columns, columns, dtype=torch.bool, device=ids.device).triu(1)
         blocked = (later | (attention == 0)[:, None]).unsqueeze(1)  # [B, 1, S, S]
         mask = torch.zeros(blocked.shape, dtype=dtype, device=ids.device)
         mask.masked_fill_(blocked, torch.finfo(dtype).min)
-        for layer in causal.layers:
+        for place, layer in enumerate(causal.layers):
+            if known and place < stem.depth:
+                continue
+            if stem is not None and place == stem.depth:
+                stem.keep(flow.view(rows, columns, -1))
             asked = wanted if layer is causal.layers[-1] else 0
             told = _attention(layer, role, flow, turn, mask, config.rms_norm_eps, asked)
             flow = _flat(flow, rows, asked) + told

@@ -49,6 +49,14 @@ def configs(vocabulary: int) -> dict[str, object]:
     }
 
 
+def deeper(config: object, layers: int) -> object:
+    """The config with so many layers."""
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = (config.layer_types * layers)[:layers]
+    return config
+
+
 def make(folder: Path, name: str, spread: float = 0.1, **of_tokenizer: str | None) -> Path:
     """A model folder of an architecture, with weights large enough that different texts get different logits."""
     config = configs(len(tokenizer()))[name]

@@ -29,7 +29,8 @@ def test_a_shape_without_sdpa_keeps_its_scores_on_a_gpu_too(columns, tmp_path):
     roles.add("policy")
     roles.trainable("policy")
     batch = batch_of([[5] * (columns // 2)] * 16, [[6] * (columns // 2)] * 16, 0)
-    foretold = row(facts_from(config), "activations", Knobs(prompt=columns // 2, read=columns // 2), "cuda")
+    knobs = Knobs(prompt=columns // 2, read=columns // 2, unfrozen=1.0)
+    foretold = row(facts_from(config), "activations", knobs, "cuda")
     assert foretold == pytest.approx(kept(roles.model, lambda: roles.hidden("policy", batch)), rel=0.15)
 
 

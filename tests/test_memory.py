@@ -27,7 +27,7 @@ from lab.steps import result_of
 from lab.studio import Studio
 from lab.text import batch_of
 from lab.workspace import Workspace
-from tests.folders import configs, make, put
+from tests.folders import configs, deeper, make, put, tokenizer
 
 SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
 
@@ -50,16 +50,17 @@ def test_the_foretold_peak_is_within_fifteen_percent_of_the_measured_one(shape, 
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma", "gemma2", "qwen3"])
-@pytest.mark.parametrize("prompt, tokens", [(24, 48), (80, 80)])
+@pytest.mark.parametrize("prompt, tokens, unfrozen", [(24, 48, 1.0), (80, 80, 1.0), (80, 80, 0.5)])
 def test_what_is_kept_for_the_backward_pass_is_foretold_for_each_architecture(
-    name, prompt, tokens, tmp_path, monkeypatch
+    name, prompt, tokens, unfrozen, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("lab.arithmetic.fastest", lambda: torch.float32)
-    roles = load(str(make(tmp_path, name)), device="cpu")
+    config = deeper(configs(len(tokenizer()))[name], round(2 / unfrozen))
+    roles = load(str(put(tmp_path, config)), device="cpu")
     roles.add("policy")
-    roles.trainable("policy")
+    roles.trainable("policy", unfrozen)
     batch = batch_of([[5] * prompt] * 16, [[6] * tokens] * 16, 0)
-    rows = foretell(facts_from(roles.model.config), "sft", Knobs(prompt=prompt, read=tokens))
+    rows = foretell(facts_from(roles.model.config), "sft", Knobs(prompt=prompt, read=tokens, unfrozen=unfrozen))
     foretold = next(row.bytes for row in rows if row.role == "activations")
     assert foretold == pytest.approx(kept(roles.model, lambda: roles.hidden("policy", batch)), rel=0.05)
 
@@ -127,7 +128,14 @@ def test_the_peak_is_what_stays_and_the_largest_phase():
 def test_more_of_anything_needs_more_memory():
     facts = facts_of("tiny")
     plain = total(foretell(facts, "ppo", Knobs()))
-    for more in ({"microbatch": 32}, {"tokens": 144}, {"prompt": 256}, {"rank": 64}, {"value_model": "adapter"}):
+    for more in (
+        {"microbatch": 32},
+        {"tokens": 144},
+        {"prompt": 256},
+        {"rank": 64},
+        {"value_model": "adapter"},
+        {"unfrozen": 1.0},
+    ):
         assert total(foretell(facts, "ppo", Knobs(**more))) > plain, more
     stages = [total(foretell(facts, stage, Knobs())) for stage in ("sft", "ppo")]
     assert stages[0] < stages[1]
@@ -370,7 +378,7 @@ def test_a_rehearsal_that_runs_out_of_memory_names_the_micro_batch_that_fits(mon
         return {}
 
     monkeypatch.setattr("lab.peak.rehearse", rehearse)
-    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**9)
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 5 * 10**8)
     (event,) = calibrate.check(roles_with_reward(), "sft", "ppo", Ppo(), {"prompt": 64})
     assert event.code == "W_MEMORY_SHORT" and event.remedy == "Start again with microbatch 4."
 
@@ -382,7 +390,7 @@ def test_a_rehearsal_that_does_not_fit_at_all_is_a_warning_and_no_end(what, word
 
     roles = roles_with_reward()
     monkeypatch.setattr(*((Roles, what) if what == "hidden" else (generate, what)), none_left)
-    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**9)
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 5 * 10**8)
     codes = {event.code: event.message for event in calibrate.check(roles, "sft", "ppo", Ppo(), {"prompt": 64})}
     assert word in codes["W_MEMORY_SHORT"]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from lab.bench.shapes import TINY, config_of
+from lab.config import Ppo
 from lab.memory import Facts, facts_from, facts_of
+from lab.stem import learning
 
 
 def ppo_seconds(
@@ -11,14 +13,16 @@ def ppo_seconds(
 ) -> float:
     """One PPO step with a value head on the policy: sample, three readings, and the updates.
 
-    A reading costs 2 operations per weight and token, an update 4 (no gradient for frozen weights); the output layer
-    counts on response tokens only. Sampling reads all weights once a token, or computes, whichever is slower.
+    A reading costs 2 operations per weight and token, an update 4 (no gradient for frozen weights), of the layers that
+    learn; the others are read once. The output layer counts on response tokens only. Sampling reads all weights once a
+    token, or computes, whichever is slower.
     """
     facts = facts_from(config_of(shape))
     seen, said = batch * (prompt + tokens), batch * tokens
     head = facts.vocabulary * facts.hidden
-    reading = 3 * 2 * facts.linear * seen + 2 * 2 * head * said
-    updates = epochs * (4 * facts.linear * seen + 4 * head * said)
+    upper = facts.linear * learning(facts.layers, Ppo().unfrozen) / facts.layers
+    reading = 2 * (facts.linear - upper) * seen + 3 * 2 * upper * seen + 2 * 2 * head * said
+    updates = epochs * (4 * upper * seen + 4 * head * said)
     rate = max(machine["flops_float32"], machine["flops_bfloat16"])
     sampling = 2 * facts.linear * batch * prompt / rate + tokens * batch / _decode(facts, batch, machine)
     return (reading + updates) / rate + sampling

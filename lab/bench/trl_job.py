@@ -10,6 +10,8 @@ from statistics import median
 from time import monotonic
 from typing import Any
 
+LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
 
 def main() -> None:
     arguments = json.loads(sys.argv[1])
@@ -20,13 +22,22 @@ def main() -> None:
 
 
 def measure(
-    model: str, batch: int, minibatch: int, epochs: int, steps: int, prompt: int = 16, tokens: int = 32
+    model: str,
+    batch: int,
+    minibatch: int,
+    epochs: int,
+    steps: int,
+    layers: list[int],
+    prompt: int = 16,
+    tokens: int = 32,
 ) -> dict[str, float]:
-    """Responses a second with LoRA of rank 8 on the policy; value and reward model are whole models, as TRL has it."""
+    """Responses a second with LoRA of rank 8 on some of the policy's layers; value and reward model are whole models,
+    as TRL has it.
+    """
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer, clock = trainer_of(model, batch, minibatch, epochs, steps, prompt, tokens, folder)
+        trainer, clock = trainer_of(model, batch, minibatch, epochs, steps, layers, prompt, tokens, folder)
         trainer.train()
     seconds = [after - before for before, after in zip(clock.marks, clock.marks[1:], strict=False)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -34,7 +45,15 @@ def measure(
 
 
 def trainer_of(
-    model: str, batch: int, minibatch: int, epochs: int, steps: int, prompt: int, tokens: int, folder: str
+    model: str,
+    batch: int,
+    minibatch: int,
+    epochs: int,
+    steps: int,
+    layers: list[int],
+    prompt: int,
+    tokens: int,
+    folder: str,
 ) -> tuple[Any, Any]:
     """A PPOTrainer and the callback that notes when each step ended."""
     from datasets import Dataset
@@ -83,7 +102,12 @@ def trainer_of(
         eval_dataset=Dataset.from_dict({"input_ids": ids}),
         callbacks=[clock],
         peft_config=LoraConfig(
-            r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=8,
+            lora_alpha=16,
+            lora_dropout=0.0,
+            target_modules=LINEARS,
+            layers_to_transform=layers,
+            task_type="CAUSAL_LM",
         ),
     )
     return trainer, clock

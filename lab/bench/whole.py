@@ -11,7 +11,10 @@ from typing import Any
 from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
 from lab.bench.isolated import ROOT, isolated, job
 from lab.bench.report import table
+from lab.bench.shapes import config_of
+from lab.config import Ppo
 from lab.errors import LabError
+from lab.stem import learning
 
 TRL_PINS = ("torch==2.13.0", "trl==1.12.0", "transformers==5.23.0", "peft==0.21.2", "accelerate")
 MODELS = ("3M", "8M", "135M")
@@ -61,7 +64,10 @@ def decode(model: str, machine: dict[str, float], threads: int, quick: bool) -> 
 def ppo(
     name: str, model: dict[str, Any], machine: dict[str, float], threads: int, environment: Path | None, quick: bool
 ) -> dict[str, float]:
-    """Ours, then TRL's in the same run: batch 32 in 4 minibatches and 4 epochs; 135M 8 in 2 and 2."""
+    """Ours, then TRL's in the same run: batch 32 in 4 minibatches and 4 epochs; 135M 8 in 2 and 2.
+
+    In both adapters of the same layers learn, those that a run of ours tunes unless told otherwise.
+    """
     batch, minibatch, epochs = (8, 4, 2) if name == "135M" else (32, 8, 4)
     arguments = {"model": model["model"], "batch": batch, "minibatch": minibatch, "epochs": epochs}
     arguments |= {"steps": 2 if quick or name == "135M" else 6}
@@ -70,9 +76,16 @@ def ppo(
     if environment:
         python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
         command = [str(python), str(ROOT / "lab" / "bench" / "trl_job.py")]
-        trl = _say(f"trl {name}", isolated(command, arguments | {"threads": threads}, threads=threads))
+        arguments |= {"threads": threads, "layers": upper(name)}
+        trl = _say(f"trl {name}", isolated(command, arguments, threads=threads))
         found |= {f"trl_{key}": trl[key] for key in ("samples_per_second", "peak_bytes")}
     return found
+
+
+def upper(shape: str) -> list[int]:
+    """The layers of a shape that learn."""
+    count = config_of(shape).num_hidden_layers
+    return list(range(count - learning(count, Ppo().unfrozen), count))
 
 
 def trl_environment(folder: Path | None) -> Path:
