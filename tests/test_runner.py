@@ -99,6 +99,20 @@ def test_a_run_killed_at_any_step_and_resumed_ends_bitwise_like_one_that_never_s
         assert same(final(whole.run), final(job.run))
 
 
+def test_a_run_of_before_there_was_a_share_of_layers_goes_on_with_all_of_them(rewarded):
+    whole = rewarded.start("ppo", PPO | {"unfrozen": 1.0}, {"prompts": ["Hi", "Why?"]})
+    list(drive(whole))
+    job = rewarded.start("ppo", PPO | {"unfrozen": 1.0}, {"prompts": ["Hi", "Why?"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            job.run.set_control(order="stop")
+    facts = job.run.facts()
+    del facts["config"]["unfrozen"]
+    (job.run.folder / "config.json").write_text(json.dumps(facts))
+    list(drive(rewarded.resume(job.run.name)))
+    assert job.run.status() == "done" and same(final(whole.run), final(job.run))
+
+
 def test_a_comparison_stops_when_told_and_can_be_made_again(studio):
     job, seen = studio.start("compare", {"count": 100, "tokens": 4}, {"a": "sft", "b": "base"}), []
     for event in drive(job):
