@@ -32,7 +32,7 @@ Watch = Callable[[Iterator[Event]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run of the loop does; every stage takes the seed of PPO.
+    """What one run of the loop does; every stage takes the seed of PPO, and the reward model its share of layers.
 
     `chosen` names knobs of PPO that are left to the size of the base; `larger` another base, which answers the last
     prompts untuned.
@@ -55,7 +55,8 @@ def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
     knobs = {name: getattr(plan.ppo, name) for name in Ppo.__dataclass_fields__ if name not in plan.chosen}
     watch(drive(studio.start("sft", {"seed": seed, "steps": plan.sft_steps}, {})))
     watch(rank_prompts(studio, judge, "sft", plan.rankings, plan.candidates, seed))
-    watch(drive(studio.start("reward", {"seed": seed, "tokens": plan.ppo.tokens}, {"raters": plan.rater})))
+    same = {"seed": seed, "tokens": plan.ppo.tokens, "unfrozen": plan.ppo.unfrozen}
+    watch(drive(studio.start("reward", same, {"raters": plan.rater})))
     accuracy = pair_accuracy(studio, judge, plan)
     watch(drive(studio.start("ppo", knobs, {"anyway": True})))
     policies = watch(compare_all(studio, judge, plan))

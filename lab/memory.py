@@ -226,7 +226,7 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
     rows += _rollout(facts, answered, lean, width) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, width) if stage == "ppo" else []
-    rows += _stems(facts, knobs, 4 if lean else width) if stage == "ppo" and _upper(facts, knobs) < facts.layers else []
+    rows += _shared(facts, knobs, 4 if lean else width) if stage == "ppo" else []
     rows += _update(facts, stage, knobs, lean, width, device)
     if device != "cpu":
         rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
@@ -316,10 +316,13 @@ def _upper(facts: Facts, knobs: Knobs) -> int:
     return learning(facts.layers, knobs.unfrozen)
 
 
-def _stems(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
+def _shared(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
     """States of a rollout behind the layers that do not learn, from when it is read until it has been learned from."""
+    if _upper(facts, knobs) == facts.layers:
+        return []
     size = width * knobs.batch * (knobs.prompt + knobs.tokens) * facts.hidden
-    return [Row("stems", size, phase, "of the whole rollout, for every role") for phase in ("score", "update")]
+    why = "behind the layers that do not learn, of the whole rollout"
+    return [Row("shared states", size, phase, why) for phase in ("score", "update")]
 
 
 def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:

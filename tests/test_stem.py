@@ -251,7 +251,10 @@ def test_a_rollout_keeps_one_stem_for_each_part_and_hands_it_to_smaller_ones(fol
     assert [tuple(stem.states.shape) for stem in stems] == [(4, 6, 64)] * 2
     rows = foretell(facts_from(roles.model.config), "ppo", Knobs(batch=8, prompt=3, tokens=3))
     held = sum(stem.states.nbytes for stem in stems)
-    assert [(row.phase, row.bytes) for row in rows if row.role == "stems"] == [("score", held), ("update", held)]
+    assert [(row.phase, row.bytes) for row in rows if row.role == "shared states"] == [
+        ("score", held),
+        ("update", held),
+    ]
     assert [tuple(part.batch.stem.states.shape) for part in cut(rollout.minibatches[0], 3)] == [(3, 6, 64), (1, 6, 64)]
 
 
