@@ -10,6 +10,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from lab import checkpoint
+from lab.config import lessened
 from lab.errors import BadNumber, LabError, OutOfMemory
 from lab.events import Changed, Event, Failed, Finished, Progress, Sample, Started, Step
 from lab.folders import mend
@@ -129,13 +130,14 @@ def _kept_as_it_stands(job: Job) -> dict[str, Any]:
 def _short_of_memory(run: Run) -> str:
     """What to turn in a run whose smallest parts are too large for the memory, and what is left of it."""
     config, saved = run.facts()["config"], run.checkpoints()
-    turns = [f"lower {name} (now {config[name]})" for name in ("tokens", "context", "rank") if name in config]
-    turns += ["turn checkpointing on"] if config.get("checkpointing") == "off" else []
+    less = lessened(config)
+    on = ["turn checkpointing on"] if less.pop("checkpointing", "") else []
+    turns = [f"lower {name} (now {config[name]})" for name in less] + on
     kept = f"which goes on from step {saved[-1]}" if saved else "which has no checkpoint yet"
+    advice = f"Start a new run with less: {', '.join(turns)}, or choose" if turns else "Choose"
     return (
-        "Memory ran out, even with the work in its smallest parts. Start a new run with less: "
-        f"{', '.join([*turns, 'or choose a smaller base'])}. Or close what else takes memory and resume this one, "
-        f"{kept}."
+        f"Memory ran out, even with the work in its smallest parts. {advice} a smaller base. Or close what else takes "
+        f"memory and resume this one, {kept}."
     )
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from lab.config import Group, Ppo, Reward
+from lab.config import Group, Ppo, Reward, Sft
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
-from lab.events import Finished, Sample, Started, Step, Warned, to_json
+from lab.events import Failed, Finished, Sample, Started, Step, Warned, to_json
 from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
 from lab.ui import desk, ppo, remedies, reward, runs, sft, timeline
 from lab.ui.desk import ORDERS
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
+from lab.ui.tracks import Track
 from lab.workspace import taken
 
 PAGE = desk.Stage("ppo", lambda _: "", lambda body, _: ppo.inputs(None, body), lambda _: {})
@@ -248,7 +249,8 @@ def test_every_warning_that_a_run_can_give_has_a_remedy_but_two_about_which_noth
     trainers = Path(lab.__file__).parent.glob("*.py")
     given = {code for file in trainers for code in re.findall(r'"(W_\w+)"', file.read_text())}
     assert {"W_FIT", "W_CUT", "W_CHANCE"} < given
-    assert given | {alarm.code for alarm in alarms()} == set(remedies.REMEDIES) | {"W_MEMORY", "W_CHECKPOINT"}
+    warned = set(remedies.REMEDIES) - {"E_OOM"}
+    assert given | {alarm.code for alarm in alarms()} == warned | {"W_MEMORY", "W_CHECKPOINT"}
 
 
 def test_rankings_that_were_cut_are_read_at_twice_the_length_by_one_click(office):
@@ -265,7 +267,7 @@ def test_rankings_that_were_cut_are_read_at_twice_the_length_by_one_click(office
     assert payload["inputs"] == {"raters": "person", "reference": "sft"}
 
 
-def test_the_sft_page_tells_its_warnings_and_offers_no_new_start_of_a_run_whose_file_may_be_gone(office):
+def test_the_sft_page_tells_its_warnings(office):
     run = office.workspace.new_run("sft", {})
     words = [
         Warned(0, "W_TOO_LONG", "2 pairs were left out.", "Shorten them."),
@@ -275,7 +277,65 @@ def test_the_sft_page_tells_its_warnings_and_offers_no_new_start_of_a_run_whose_
     page = desk.Stage("sft", lambda _: "", lambda body, _: {}, sft.more)
     found = {card["code"]: card["offers"] for card in desk.look(office, page, {"run": run.name})["warnings"]}
     assert [(offer["words"], offer["tab"]) for offer in found["W_TOO_LONG"]] == [("Choose another model", "model")]
-    assert [offer["words"] for offer in found["W_MEMORY_SHORT"]] == ["Choose a smaller model"]
+    assert [offer["words"] for offer in found["W_MEMORY_SHORT"]] == [
+        "Start anew, made to fit",
+        "Choose a smaller model",
+    ]
+
+
+FAILED = Failed(3, "E_OOM", "Memory ran out. Start a new run with less.")
+
+
+def short_of_memory(office, stage, config, **inputs):
+    """A run that broke off for want of memory, and its track."""
+    run = office.workspace.new_run(stage, asdict(config), inputs=inputs)
+    write(run, Started(stage, 60, asdict(config)), Step(3, {}), FAILED)
+    return run, desk.tracks_of(office).of(run)
+
+
+def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_what_its_words_say_turned(office):
+    run, track = short_of_memory(office, "ppo", Ppo(), reward="0001-reward", prompts="built-in")
+    page = desk.Stage("ppo", lambda _: "", lambda body, _: {}, lambda track: ppo.more(office, track))
+    found = desk.look(office, page, {"run": run.name})
+    assert found["run"]["failed"]["code"] == "E_OOM" and found["warnings"] == []
+    assert [(each["words"], each["tab"]) for each in found["ways_out"]] == [
+        ("Start anew with tokens 36, checkpointing on", ""),
+        ("Choose a smaller model", "model"),
+    ]
+    remedies.apply(office, track, {"code": "E_OOM", "index": 0}, "ana")
+    [(kind, payload)] = asked(office)
+    assert (kind, payload["stage"], payload["fit"], payload["by"]) == ("run", "ppo", True, "ana")
+    assert payload["config"] == asdict(Ppo(tokens=36, checkpointing="on", microbatch=Ppo().microbatch // 2))
+    assert payload["inputs"] == {"reward": "0001-reward", "prompts": "built-in"}
+
+
+def test_where_all_is_turned_already_only_a_smaller_model_is_left(office):
+    _, track = short_of_memory(office, "sft", Sft(rank=4, checkpointing="on"))
+    assert [each["words"] for each in remedies.shown(track)["ways_out"]] == ["Choose a smaller model"]
+
+
+def test_the_way_out_is_gone_once_the_run_goes_on_or_broke_off_for_another_reason(office):
+    run, track = short_of_memory(office, "sft", Sft())
+    assert remedies.shown(track)["ways_out"]
+    for event in (Started("sft", 60, asdict(Sft()), 3), Failed(3, "E_DISK_FULL", "No room.")):
+        write(run, event)
+        track = Track(run).refresh()
+        assert remedies.shown(track)["ways_out"] == []
+        with pytest.raises(BadInput, match="no longer there"):
+            remedies.apply(office, track, {"code": "E_OOM", "index": 0}, "ana")
+
+
+def test_an_sft_that_begins_anew_learns_from_the_same_examples_built_in_or_of_a_file(office):
+    run, track = short_of_memory(office, "sft", Sft(), pairs="built-in")
+    remedies.apply(office, track, {"code": "E_OOM", "index": 0}, "ana")
+    run, track = short_of_memory(office, "sft", Sft(), pairs=2, file="mine.jsonl")
+    (run.folder / "data.json").write_text('{"pairs": [["Why?", "So."]], "held_out": [["How?", "Thus."]]}')
+    remedies.apply(office, track, {"code": "E_OOM", "index": 0}, "ana")
+    first, second = (payload for _, payload in asked(office))
+    assert first["inputs"] == {}
+    assert second["inputs"] == {"pairs": [["Why?", "So."], ["How?", "Thus."]], "file": "mine.jsonl"}
+    small = asdict(Sft(rank=4, checkpointing="on", microbatch=Sft().microbatch // 2))
+    assert first["config"] == second["config"] == small
 
 
 def test_a_run_that_is_too_large_begins_anew_made_to_fit_with_its_own_prompts_and_moved_knobs(office):

@@ -99,7 +99,7 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     """Warnings with their remedies, and which reward models there are to follow."""
     rewards = [run for run in office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
     return {
-        "warnings": remedies.cards(track),
+        **remedies.shown(track),
         "raters": dict(office.store.counts()["raters"]),
         "rewards": [
             {"name": run.name, "title": desk.called(run), "doubt": trust.doubt(run)} for run in reversed(rewards[-50:])

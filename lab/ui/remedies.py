@@ -1,4 +1,4 @@
-"""What one click does about a warning: each code of a `Warned` event with the orders that usually help."""
+"""What one click does about a warning, or the error that a run broke off with: the orders that usually help."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from lab.config import STAGES
-from lab.errors import BadInput, Damaged
+from lab.config import STAGES, lessened
+from lab.errors import BadInput, Damaged, OutOfMemory
+from lab.events import Failed, Warned
 from lab.journal import read_json
 from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, track_of, wait_a_little
 from lab.ui.office import Office
@@ -18,7 +19,8 @@ from lab.ui.tracks import Track
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """`times` multiplies live knobs, with `anew` the new run's; `back` returns to the last checkpoint before the
-    warning; `tab` opens a page; `anew` begins again with the same settings, with `fit` made to fit the memory."""
+    warning; `tab` opens a page; `anew` begins again with the same settings, with `fit` made to fit the memory, with
+    `less` turned as the words of the error say."""
 
     words: str
     times: Mapping[str, float] = field(default_factory=dict)
@@ -26,6 +28,7 @@ class Remedy:
     stop: bool = False
     anew: bool = False
     fit: bool = False
+    less: bool = False
     tab: str = ""
 
 
@@ -37,6 +40,7 @@ _STOP = Remedy("Stop here", stop=True)
 _RANK = Remedy("Rank new answers", tab="rank")
 _MORE = Remedy("Rank more", tab="rank")
 _MODEL = Remedy("Choose another model", tab="model")
+_SMALLER = Remedy("Choose a smaller model", tab="model")
 _FIT = Remedy("Start anew, made to fit", anew=True, fit=True)
 
 REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
@@ -63,9 +67,10 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
         "W_CHANCE": (_MORE,),
         "W_CUT": (Remedy("Train anew, reading twice as much", {"context": 2}, anew=True),),
         "W_TOO_LONG": (_MODEL,),
-        "W_MEMORY_SHORT": (_FIT, Remedy("Choose a smaller model", tab="model")),
+        "W_MEMORY_SHORT": (_FIT, _SMALLER),
         "W_FIT": (_MODEL,),
         "W_FORECAST": (Remedy("See what it needs", tab="model"),),
+        OutOfMemory.code: (Remedy("Start anew with", anew=True, fit=True, less=True), _SMALLER),
     }
 )
 NEWEST = 6
@@ -76,12 +81,17 @@ def serve(office: Office, stage: Stage) -> None:
     office.action(f"{stage.name}-remedy", lambda body, rater: apply(office, track_of(office, stage, body), body, rater))
 
 
+def shown(track: Track | None) -> dict[str, Any]:
+    """A page's warnings, and what can be done about the error that its run broke off with."""
+    end = track.end if track else None
+    return {"warnings": cards(track), "ways_out": _offers(track, end) if isinstance(end, Failed) else []}
+
+
 def cards(track: Track | None) -> list[dict[str, Any]]:
     """The newest warnings of a run, each code once, with what can be done about it as the run stands now."""
     found: dict[str, dict[str, Any]] = {}
     for event, at in reversed(track.warned if track else ()):
         if event.code not in found and len(found) < NEWEST:
-            offered = [_offer(track, event.step, each, i) for i, each in enumerate(REMEDIES.get(event.code, ()))]
             found[event.code] = {
                 "code": event.code,
                 "step": event.step,
@@ -89,22 +99,26 @@ def cards(track: Track | None) -> list[dict[str, Any]]:
                 "grave": event.grave,
                 "remedy": event.remedy,
                 "at": at,
-                "offers": [offer for offer in offered if offer],
+                "offers": _offers(track, event),
             }
     return list(found.values())
 
 
+def _offers(track: Track, event: Warned | Failed) -> list[dict[str, Any]]:
+    offered = (_offer(track, event.step, each, i) for i, each in enumerate(REMEDIES.get(event.code, ())))
+    return [offer for offer in offered if offer]
+
+
 def _offer(track: Track, step: int, remedy: Remedy, index: int) -> dict[str, Any] | None:
-    """None where it can do nothing: knobs of a run that has ended, a way back without a checkpoint; and an SFT does not
-    begin anew, since its examples may have come from a file that is gone."""
+    """None where it can do nothing: knobs of a run that has ended, a way back without a checkpoint, nothing to turn."""
     live = remedy.stop or (remedy.times and not (remedy.back or remedy.anew))
-    if (live and track.status() not in LIVE) or (remedy.anew and track.run.stage == "sft"):
-        return None
     there = checkpoint_before(track, step) if remedy.back else None
-    if remedy.back and there is None:
+    less = lessened(in_force(track)) if remedy.less else {}
+    if (live and track.status() not in LIVE) or (remedy.back and there is None) or (remedy.less and not less):
         return None
     words = f"{remedy.words} (step {there})" if remedy.back else remedy.words
-    return {"index": index, "words": words, "tab": remedy.tab}
+    turned = ", ".join(f"{name} {value}" for name, value in less.items())
+    return {"index": index, "words": f"{words} {turned}".strip(), "tab": remedy.tab}
 
 
 def checkpoint_before(track: Track, step: int) -> int | None:
@@ -115,8 +129,8 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
     """Do what the card's button says; the numbers come from the settings in force here, not from the page."""
     known = REMEDIES.get(str(body.get("code")), ())
     index = body.get("index")
-    warned = [event.step for event, _ in track.warned if event.code == body.get("code")]
-    if type(index) is not int or not 0 <= index < len(known) or not warned:
+    said_at = [event.step for event in _said(track) if event.code == body.get("code")]
+    if type(index) is not int or not 0 <= index < len(known) or not said_at:
         raise BadInput("This warning is no longer there. Reload the page.")
     remedy, said = known[index], []
     for key, factor in ({} if remedy.anew else remedy.times).items():
@@ -126,7 +140,7 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
         said.append("It stops after this step and keeps what it learned.")
     found: dict[str, Any] = {}
     if remedy.back:
-        found = go_back(office, track, checkpoint_before(track, warned[-1]), rater)
+        found = go_back(office, track, checkpoint_before(track, said_at[-1]), rater)
         said.append(found.pop("said", ""))
     if remedy.anew:
         found = anew(office, track, remedy, rater)
@@ -135,28 +149,44 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
     return found | {"said": " ".join(filter(None, said))}
 
 
+def _said(track: Track) -> list[Warned | Failed]:
+    """The warnings of a run, and the error that it broke off with."""
+    return [event for event, _ in track.warned] + ([track.end] if isinstance(track.end, Failed) else [])
+
+
 def anew(office: Office, track: Track, remedy: Remedy, rater: str) -> dict[str, Any]:
     """The same run from its beginning, with the knobs that the remedy turns; the old one stops.
 
     To fit, half the micro-batch in any case and whatever else it takes: memory may have run out although the forecast
     said that it fits.
     """
-    now, inputs, stage = in_force(track), dict(track.run.facts()["inputs"]), track.run.stage
+    now, inputs, stage = in_force(track), _inputs(track), track.run.stage
     config = {each.name: now[each.name] for each in fields(STAGES[stage]) if each.name in now}
     for key, factor in remedy.times.items():
         config[key] *= factor
+    config |= lessened(config) if remedy.less else {}
     if remedy.fit and "microbatch" in config:
         config["microbatch"] = max(1, config["microbatch"] // 2)
-    if inputs.get("prompts") == "own":
-        inputs["prompts"] = _own_prompts(track)
     if track.run.status() in LIVE:
         track.run.set_control(order="stop", until=None, by=rater)
     payload = {"stage": stage, "config": config, "inputs": inputs, "by": rater, "fit": remedy.fit}
     return wait_a_little(office, office.ask("run", payload))
 
 
-def _own_prompts(track: Track) -> list[str]:
+def _inputs(track: Track) -> dict[str, Any]:
+    """What the run was given: the prompts or examples that somebody brought along are kept beside it."""
+    inputs = dict(track.run.facts()["inputs"])
+    if inputs.get("prompts") == "own":
+        inputs["prompts"] = _kept(track)["prompts"]
+    if track.run.stage == "sft" and inputs.pop("pairs", "built-in") != "built-in":
+        kept = _kept(track)
+        inputs["pairs"] = kept["pairs"] + kept["held_out"]
+    return inputs
+
+
+def _kept(track: Track) -> dict[str, Any]:
     found = read_json(track.run.folder / "data.json")
     if found is None:
-        raise Damaged(f"data.json of run {track.run.name} cannot be read, and its prompts with it. Start a new run.")
-    return found["prompts"]
+        name = track.run.name
+        raise Damaged(f"data.json of run {name} cannot be read, and what it worked on with it. Start a new run.")
+    return found

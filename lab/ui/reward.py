@@ -82,7 +82,7 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     done = track is not None and track.status() in ("done", "stopped")
     return {
         "verdict": facts(track.result) if done and track.result else None,
-        "warnings": remedies.cards(track),
+        **remedies.shown(track),
         "rankings": counts["rankings"],
         "pairs": counts["pairs"],
         "raters": dict(counts["raters"]),

@@ -41,7 +41,7 @@ def page(office: Office) -> None:
 
 def more(track: Track | None) -> dict[str, Any]:
     """Warnings with their remedies."""
-    return {"warnings": remedies.cards(track)}
+    return remedies.shown(track)
 
 
 def inputs(body: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lab.config import Ppo
-from lab.events import Finished, Sample, Step, Warned
+from lab.events import Failed, Finished, Sample, Step, Warned
 from lab.journal import append_json
 from lab.store import Store
 from lab.workspace import Workspace
@@ -123,6 +123,27 @@ def test_a_warning_offers_its_remedy_and_one_click_applies_it(run, visit):
     card.get_by_text("Double beta", exact=True).click()
     control(run, "live", {"beta": 2 * Ppo().beta})
     assert card.get_by_text("Go back to a checkpoint (step 3)").is_visible()
+    assert page.evaluate("() => window.__x === undefined")
+
+
+def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_less_by_one_click(run, visit):
+    run.write(Failed(5, "E_OOM", f"Memory ran out {HOSTILE}"))
+    run.lock.release()
+    page = visit("ppo")
+    state(page, "failed")
+    assert HOSTILE in page.inner_text(f"{DESK} .desk-failure")
+    assert page.locator(DESK).get_by_role("button", name="Choose a smaller model").is_visible()
+    answer = {"request": "in line", "said": "Asked for."}
+    page.route("**/lab/ppo-remedy", lambda route: route.fulfill(json=answer))
+    with page.expect_request("**/lab/ppo-remedy") as pressed:
+        page.locator(DESK).get_by_role("button", name="Start anew with tokens 36, checkpointing on").click()
+    assert pressed.value.post_data_json == {"run": run.run.name, "code": "E_OOM", "index": 0}
+    page.get_by_text("Asked for.").wait_for()
+    seen = """guest => {
+        document.body.classList.toggle("is-guest", guest);
+        return document.querySelector("#ppo-desk .desk-failure + .lab-line").offsetParent !== null;
+    }"""
+    assert page.evaluate(seen, False) and not page.evaluate(seen, True)
     assert page.evaluate("() => window.__x === undefined")
 
 

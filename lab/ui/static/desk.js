@@ -4,7 +4,7 @@
 function desk(options) {
   const { stage } = options, told = teller(), begun = teller();
   const picker = make("select", "field-input desk-picker"), state = chip("queued"), where = make("span", "desk-where"), bar = make("progress", "desk-bar");
-  const orders = make("div", "lab-line desk-orders"), knobs = make("div", "desk-knobs"), failure = make("p", "desk-failure");
+  const orders = make("div", "lab-line desk-orders"), knobs = make("div", "desk-knobs"), failure = make("p", "desk-failure"), waysOut = make("div", "lab-line host-only");
   const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
   const settings = make("details", "desk-settings"), forms = new Map(Object.entries(props.schema).map(([kind, records]) => [kind, form(records)])), lead = make("p", "desk-lead", options.lead), warnings = make("section", "warnings");
@@ -19,7 +19,7 @@ function desk(options) {
   const none = make("p", "lab-guest", "The host has not started one yet.");
   const startRow = fill(make("div", "lab-line"), startButton, away);
   fill(begin, make("summary", "", "Start a new run"), lead, hindrance, startRow, begun, options.extra, settings);
-  fill(box, top, failure, orders, knobs, told);
+  fill(box, top, failure, waysOut, orders, knobs, told);
   warnings.setAttribute("aria-live", "polite");
   warnings.setAttribute("aria-label", "Warnings");
   fill(root, box, none, begin, warnings);
@@ -48,6 +48,7 @@ function desk(options) {
     showRuns(found.runs);
     showStart(found);
     if (run) showRun();
+    showWaysOut(found.ways_out ?? []);
     showWarnings(found.warnings ?? []);
     options.more?.(found, tools);
     return run && run.status !== "done" ? 450 : 1200;
@@ -188,14 +189,24 @@ function desk(options) {
   function warningCard(warning) {
     const node = make("article", warning.grave ? "warning warning-grave" : "warning"), sign = make("span", "warning-sign", "▲"), text = make("div", "warning-text"), row = make("div", "lab-line host-only");
     sign.setAttribute("aria-hidden", "true");
-    for (const offer of warning.offers) {
-      const does = offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {
-        follow(await told.run(pressed, `${stage}-remedy`, { run: run.name, code: warning.code, index: offer.index }));
-      };
-      row.append(button(offer.words, does));
-    }
+    fill(row, offerButtons(warning.code, warning.offers));
     fill(text, make("b", "", `${warning.step ? `Step ${warning.step}` : "Before the first step"}: ${warning.message}`), make("span", "", warning.remedy), row.children.length && row);
     return fill(node, sign, text);
+  }
+
+  // What can be done about the error that the run broke off with.
+  function showWaysOut(offers) {
+    const key = JSON.stringify([run?.name, offers]);
+    if (waysOut.dataset.key === key) return;
+    waysOut.dataset.key = key;
+    waysOut.hidden = !offers.length;
+    fill(waysOut, offerButtons(run?.failed?.code, offers));
+  }
+
+  function offerButtons(code, offers) {
+    return offers.map((offer) => button(offer.words, offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {
+      follow(await told.run(pressed, `${stage}-remedy`, { run: run.name, code, index: offer.index }));
+    }));
   }
 
   // --- live knobs ---------------------------------------------------------------------------------------------------
