@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ class Imported:
 
 
 def import_file(store: Store, path: str | Path, format: str = "auto", *, rater: str = "imported") -> Imported:
-    """Stores every usable ranking of the file in one transaction; a second import of the same file adds nothing.
+    """Stores every usable ranking of the file in one transaction; a second import of the same file adds nothing, unless
+    the first was taken back (`Store.take_back`).
 
     Rows that name a rater keep it, the others get `rater`. Raises what `formats.read` raises, and NoRows for a file of
     demonstrations, which rank nothing.
@@ -47,8 +49,9 @@ def import_file(store: Store, path: str | Path, format: str = "auto", *, rater: 
             f"python -m lab sft --data {path.name}"
         )
     rejected = [(row.line, row.reason) for row in found.rejected]
-    copied = _copied(store, own, rejected) if own else 0
-    added = _added(store, rest, rater, path.name, rejected) if rest else 0
+    batch = uuid.uuid4().hex, path.name.encode("utf-8", "replace").decode()
+    copied = _copied(store, own, batch, rejected) if own else 0
+    added = _added(store, rest, rater, path.name, batch, rejected) if rest else 0
     already = len(pairs) + len(found.rejected) - len(rejected) - copied - added
     return Imported(found.format, copied + added, sorted(rejected), already)
 
@@ -81,7 +84,12 @@ def exported(store: Store, path: str | Path, format: str = LOSSLESS) -> Written:
 
 
 def _added(
-    store: Store, records: Sequence[tuple[int, Record]], rater: str, source: str, rejected: list[tuple[int, str]]
+    store: Store,
+    records: Sequence[tuple[int, Record]],
+    rater: str,
+    source: str,
+    batch: tuple[str, str],
+    rejected: list[tuple[int, str]],
 ) -> int:
     """Ordinary rows: each becomes a ranking by the rater that it names, or by `rater`; grows `rejected`."""
     ranked = [(line, record) for line, record in records if len(record.candidates) > 1]
@@ -90,10 +98,10 @@ def _added(
     asked = ((_prompt(each), each.candidates, each.groups, "", each.rater) for _, each in ranked)
     ready = prepared(asked, rater, source)
     rejected += [(line, str(row)) for (line, _), row in zip(ranked, ready, strict=True) if isinstance(row, LabError)]
-    return store.add_prepared([row for row in ready if not isinstance(row, LabError)])
+    return store.add_prepared([row for row in ready if not isinstance(row, LabError)], *batch)
 
 
-def _copied(store: Store, whole: Sequence[FileRow], rejected: list[tuple[int, str]]) -> int:
+def _copied(store: Store, whole: Sequence[FileRow], batch: tuple[str, str], rejected: list[tuple[int, str]]) -> int:
     """Rows of the lab's own export, as they were in the workspace that wrote them; grows `rejected`."""
     lines, copies = [], []
     for row in whole:
@@ -104,7 +112,7 @@ def _copied(store: Store, whole: Sequence[FileRow], rejected: list[tuple[int, st
             rejected.append((row.line, f"without the field {problem}"))
         except (LabError, TypeError, ValueError, OverflowError) as problem:
             rejected.append((row.line, str(problem)))
-    outcomes = store.copy_rankings(copies)
+    outcomes = store.copy_rankings(copies, *batch)
     rejected += [(line, str(each)) for line, each in zip(lines, outcomes, strict=True) if isinstance(each, LabError)]
     return sum(each is True for each in outcomes)
 

@@ -230,3 +230,96 @@ def test_a_file_under_another_name_brings_nothing_new_and_a_row_that_stands_twic
         path.write_text("\n".join(map(json.dumps, rows)))
         found = import_file(store, path)
         assert (found.accepted, found.already) == (accepted, 3 - accepted)
+
+
+PAIRS = [{"prompt": f"Why {number}?", "chosen": "Because.", "rejected": "No."} for number in range(4)]
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A file of four preferences."""
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
+    return path
+
+
+def said(rankings):
+    """What rankings say, wherever they stand."""
+    return [(each.comparison.prompt, each.comparison.candidates, each.order, each.rater) for each in rankings]
+
+
+def test_an_import_is_taken_back_as_a_whole_and_nothing_else_is_and_comes_again_with_its_file(lived_in, pairs):
+    before = lived_in.rankings()
+    import_file(lived_in, pairs)
+    full = lived_in.rankings()
+    for time in range(3):
+        [batch] = lived_in.imports()
+        assert (batch.name, batch.brought, batch.standing) == ("pairs.jsonl", 4, 4)
+        assert lived_in.take_back(batch.id) == 4
+        assert lived_in.rankings() == before and lived_in.imports() == []
+        with pytest.raises(NotFound, match="taken back already"):
+            lived_in.take_back(batch.id)
+        assert len(lived_in.rankings(withdrawn=True)) == 6 + 4 * (time + 1) - 1
+        found = import_file(lived_in, pairs)
+        assert (found.accepted, found.already) == (4, 0)
+        assert said(lived_in.rankings()) == said(full)
+        assert import_file(lived_in, pairs).already == 4
+    assert lived_in.counts()["raters"] == {"ana": 1, "cleo": 1, "imported": 4}
+
+
+def test_the_labs_own_export_is_taken_back_and_comes_again_with_times_and_marks(lived_in, other, tmp_path):
+    path = tmp_path / "rankings.jsonl"
+    for seq in (1, 5):  # also the first, which bears the mark of the import
+        lived_in.exclude(seq)
+    export_file(lived_in, path)
+    import_file(other, path)
+    assert other.rankings(withdrawn=True) == lived_in.rankings(withdrawn=True)
+    counts = other.counts()
+    [batch] = other.imports()
+    assert (batch.brought, batch.standing) == (5, 4)
+    assert other.take_back(batch.id) == 4
+    assert other.rankings() == [] and other.counts()["rankings"] == 0
+    assert import_file(other, path).accepted == 4
+    strip = [replace(each, seq=0, key="") for each in lived_in.rankings()]
+    assert [replace(each, seq=0, key="") for each in other.rankings()] == strip
+    assert other.counts() == counts
+
+
+def test_what_a_person_undid_stays_undone_when_the_rest_of_its_import_comes_again(store, pairs):
+    import_file(store, pairs)
+    store.withdraw("by hand", 2)
+    [batch] = store.imports()
+    assert (batch.brought, batch.standing) == (4, 3) and store.take_back(batch.id) == 3
+    found = import_file(store, pairs)
+    assert (found.accepted, found.already) == (3, 1)
+    assert [each.comparison.prompt for each in store.rankings()] == ["Why 0?", "Why 2?", "Why 3?"]
+
+
+def test_of_two_imports_each_takes_back_its_own_and_an_import_that_adds_nothing_is_none(store, pairs, tmp_path):
+    second = tmp_path / "se:cond.jsonl"
+    second.write_text("".join(json.dumps(row | {"chosen": "So."}) + "\n" for row in PAIRS[:2]))
+    for path in (pairs, second, pairs):
+        import_file(store, path)
+    newest, oldest = store.imports()
+    assert (newest.name, newest.standing, oldest.name, oldest.standing) == ("se:cond.jsonl", 2, "pairs.jsonl", 4)
+    store.take_back(oldest.id)
+    assert [each.comparison.candidates[0].text for each in store.rankings()] == ["So.", "So."]
+    assert store.imports() == [newest]
+
+
+def test_no_key_of_an_undo_passes_for_an_import(lived_in):
+    lived_in.withdraw("import:mine:1:9:everything", 3)
+    assert lived_in.imports() == []
+    with pytest.raises(NotFound):
+        lived_in.take_back("mine")
+    assert len(lived_in.rankings()) == 3
+
+
+def test_an_import_is_still_known_after_a_restart_and_its_mark_passes_the_check_of_every_row(tmp_path, pairs):
+    with Store(tmp_path / "lab.db") as store:
+        import_file(store, pairs)
+    with Store(tmp_path / "lab.db") as store:
+        assert store.recovered is None
+        assert store.take_back(store.imports()[0].id) == 4
+    with Store(tmp_path / "lab.db") as store:
+        assert store.recovered is None and store.rankings() == []

@@ -41,6 +41,8 @@ HOST_ONLY = {
         "compare-stop",
         "bring-look",
         "bring-add",
+        "bring-list",
+        "bring-back",
     ),
 }
 

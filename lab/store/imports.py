@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lab.errors import BadInput, LabError
+from lab.store.batches import come_again
 from lab.store.records import (
     POOLS,
     PROMPT_CHARACTERS,
@@ -77,12 +78,13 @@ def _key(time: int, content: tuple) -> str:
 
 
 def imported_row(link: sqlite3.Connection, row: Row) -> bool:
-    """True when the row was new."""
-    if link.execute("SELECT 1 FROM ranking WHERE key IN (?, ?)", row.keys).fetchone():
+    """True when the row was new, or had been taken back with its import."""
+    keys = [come_again(link, key) for key in row.keys]
+    if link.execute("SELECT 1 FROM ranking WHERE key IN (?, ?)", keys).fetchone():
         return False
     prompt_id = prompt(link, row.text, row.turns, row.source)
     comparison_id = comparison(link, prompt_id, row.count, row.packed, "import")
-    ranking(link, Given(row.keys[0], comparison_id, row.order, row.rater, 0.0, row.note, (), (), None))
+    ranking(link, Given(keys[0], comparison_id, row.order, row.rater, 0.0, row.note, (), (), None))
     return True
 
 
@@ -126,7 +128,8 @@ class Copy:
 
 
 def copied(link: sqlite3.Connection, copy: Copy) -> bool | LabError:
-    """True when it was new here, False when it was here already, or why it cannot stand here; then nothing is left."""
+    """True when it was new here, or had been taken back with its import; False when it was here already; or why it
+    cannot stand here, and then nothing is left."""
     link.execute("SAVEPOINT copy")
     try:
         outcome = _copied(link, copy)
@@ -145,7 +148,8 @@ def _copied(link: sqlite3.Connection, copy: Copy) -> bool:
         raise BadInput(f"Comparison {compared.id[:40]} exists here with other answers.")
     if not found:
         comparison(link, prompt_id, len(compared.candidates), copy.packed, compared.pool, compared.id, compared.at)
-    seq, already = ranking(link, copy.given, own.at, undone=own.withdrawn_at is not None)
+    given = replace(copy.given, key=come_again(link, copy.given.key))
+    seq, already = ranking(link, given, own.at, undone=own.withdrawn_at is not None)
     if not already and own.withdrawn_at is not None:
         insert(link, "change", None, seq, "withdraw", own.withdrawn_at)
     if not already and own.excluded:

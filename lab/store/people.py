@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import BadInput, BadNumber, LabError, NotFound
-from lab.store import backups, imports, writing
+from lab.store import backups, batches, imports, writing
 from lab.store.reading import Counter, comparison, ranking_at, rankings_from
 from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
 from lab.store.recovery import Recovered, prepare
@@ -105,16 +105,35 @@ class Store:
                 raise row
         return self.add_prepared(ready)
 
-    def add_prepared(self, rows: Sequence[imports.Row]) -> int:
-        """The same for rows that `prepared` has checked."""
-        return self._save(lambda link: sum(imports.imported_row(link, row) for row in rows))
+    def add_prepared(self, rows: Sequence[imports.Row], batch: str = "", name: str = "") -> int:
+        """The same for rows that `prepared` has checked; with an id and a file's name as an import of their own."""
 
-    def copy_rankings(self, copies: Sequence[imports.Copy]) -> list[bool | LabError]:
+        def add(link: sqlite3.Connection) -> int:
+            return batches.marked(link, batch, name, lambda: sum(imports.imported_row(link, row) for row in rows))
+
+        return self._save(add)
+
+    def copy_rankings(self, copies: Sequence[imports.Copy], batch: str = "", name: str = "") -> list[bool | LabError]:
         """Whole rankings of another workspace in one transaction, with their keys, times and marks.
 
         For each: True when it was new, False when it was here already, or the refusal.
         """
-        return self._save(lambda link: [imports.copied(link, copy) for copy in copies])
+
+        def add(link: sqlite3.Connection) -> list[bool | LabError]:
+            return batches.marked(link, batch, name, lambda: [imports.copied(link, copy) for copy in copies])
+
+        return self._save(add)
+
+    def imports(self) -> list[batches.Batch]:
+        """The imports of which rankings are in force, the newest first."""
+        return self._with(batches.standing)
+
+    def take_back(self, batch: str) -> int:
+        """Withdraws what an import brought, and returns how many rankings; raises NotFound when none of it stands.
+
+        They keep their places, marked. The next import of the same file brings them again.
+        """
+        return self._save(lambda link: batches.taken_back(link, batch))
 
     def withdraw(self, key: str, seq: int) -> None:
         """Undo: the ranking keeps its place and is marked; the same rater may then rank those candidates anew."""

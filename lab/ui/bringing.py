@@ -1,7 +1,8 @@
-"""Rankings that other tools wrote, brought in by the host: a look at the file first, then all that it has of use."""
+"""Rankings that other tools wrote, brought in by the host after a look at the file, and taken back by one click."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from lab.errors import BadFile, NoRows
@@ -11,13 +12,15 @@ from lab.formats import read as read_file
 from lab.ui.office import Office
 from lab.ui.sft import REASONS, uploaded
 
-MOST = 20_000
+MOST, LISTED = 20_000, 20
 RATER = "imported"
 
 
 def serve(office: Office) -> None:
     office.action("bring-look", lambda body, _: look(body))
     office.action("bring-add", lambda body, _: add(office, body))
+    office.action("bring-list", lambda body, _: {"imports": imports(office)})
+    office.action("bring-back", lambda body, _: back(office, body))
 
 
 def look(body: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +38,25 @@ def add(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     found = import_file(office.store, uploaded(body.get("file")), rater=RATER)
     here = f", {found.already} were here already" if found.already else ""
     added = "1 ranking was added" if found.accepted == 1 else f"{found.accepted} rankings were added"
-    return {"said": f"{added}{here}. They count among those of people."}
+    return {"said": f"{added}{here}. They count among those of people.", "imports": imports(office)}
+
+
+def imports(office: Office) -> list[dict[str, Any]]:
+    """The newest imports, a shell's too, of which rankings are in force."""
+    return [asdict(each) for each in office.store.imports()[:LISTED]]
+
+
+def back(office: Office, body: dict[str, Any]) -> dict[str, Any]:
+    """Takes an import back as a whole; nothing of it is lost."""
+    asked = str(body.get("id") or "")
+    name = next((each.name for each in office.store.imports() if each.id == asked), "")
+    count = office.store.take_back(asked)
+    taken = "1 ranking" if count == 1 else f"{count} rankings"
+    said = (
+        f"{taken} of {name} {'was' if count == 1 else 'were'} taken back. Add the file again to have "
+        f"{'it' if count == 1 else 'them'} back. A reward model that was trained before keeps what it learned."
+    )
+    return {"said": said, "imports": imports(office)}
 
 
 def readable(body: dict[str, Any]) -> Imported:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from lab.events import Finished, Step, Warned
+from lab.exchange import import_file
 from lab.store import Candidate, Store
 
 from .made import made
@@ -173,7 +174,7 @@ def test_rankings_of_a_file_are_looked_at_and_then_added_once(app, visit, tmp_pa
     bring = page.locator("#reward-desk .bring")
     for said in ("3 rankings were added", "0 rankings were added, 3 were here already"):
         bring.get_by_label("File of rankings").set_input_files(file)
-        bring.get_by_text("preferences.jsonl: 3 rankings").wait_for()
+        bring.get_by_text("preferences.jsonl: 3 rankings, read as").wait_for()
         assert "of no use: 1" in bring.inner_text() and "Row 4:" in bring.inner_text()
         bring.get_by_role("button", name="Add them").click()
         bring.get_by_text(said).wait_for()
@@ -186,3 +187,32 @@ def test_rankings_of_a_file_are_looked_at_and_then_added_once(app, visit, tmp_pa
     with Store(app.workspace / "lab.db") as store:  # so that no other test counts them
         for number, each in enumerate(each for each in store.rankings() if each.rater == "imported"):
             store.withdraw(f"taken back {number}", each.seq)
+
+
+def test_an_import_is_taken_back_by_one_click_and_comes_again_with_its_file(app, visit, tmp_path):
+    file = tmp_path / "many.jsonl"
+    rows = ({"prompt": f"Why {number} times?", "chosen": "Because.", "rejected": "No."} for number in range(3))
+    file.write_text("\n".join(map(json.dumps, rows)))
+    with Store(app.workspace / "lab.db") as store:
+        import_file(store, file)  # as a shell does
+    before = len(app.rankings()) - 3
+    page = visit("reward")
+    unfold(page)
+    bring = page.locator("#reward-desk .bring")
+    line = bring.locator("li", has_text="many.jsonl: 3 rankings")
+    for _ in range(2):
+        line.get_by_role("button", name="Take back this import").click()
+        bring.get_by_text("3 rankings of many.jsonl were taken back. Add the file again to have them back.").wait_for()
+        assert line.count() == 0 and len(app.rankings()) == before
+        bring.get_by_label("File of rankings").set_input_files(file)
+        bring.get_by_role("button", name="Add them").click()
+        bring.get_by_text("3 rankings were added").wait_for()
+        line.wait_for()
+        assert len(app.rankings()) == before + 3
+    with Store(app.workspace / "lab.db") as store:
+        store.take_back(store.imports()[0].id)
+    line.get_by_role("button", name="Take back this import").click()
+    bring.get_by_text("it was taken back already").wait_for()
+    assert line.get_by_role("button", name="Take back this import").is_disabled()
+    with Store(app.workspace / "lab.db") as store:
+        assert len(store.rankings()) == before

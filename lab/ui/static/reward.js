@@ -1,14 +1,15 @@
 // The Reward page's desk: one button, the verdict in words, and the next step.
 const raters = make("select"), verdict = make("section", "verdict"), extra = make("details", "desk-settings"), holder = make("div", "form-grid");
 holder.append(labelled("Whose rankings", raters, "Simulated raters are never mixed with people unless you choose everybody."));
-const bring = make("div", "bring host-only"), chooser = make("input", ""), about = make("p", ""), why = make("ul", "sft-reasons"), brought = teller();
+const bring = make("div", "bring host-only"), chooser = make("input", ""), about = make("p", ""), why = make("ul", "sft-reasons"), brought = teller(), imports = make("ul", "bring-list");
 const chooseFile = button("Add rankings of a file", () => chooser.click()), addThem = button("Add them", () => add(), "lab-main");
 let file = null;
 Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz", hidden: true });
 chooser.setAttribute("aria-label", "File of rankings");
 chooser.addEventListener("change", () => chooser.files[0] && send(chooser.files[0]));
-fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought, about, why);
+fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought, about, why, imports);
 extra.append(make("summary", "", "Rankings to learn from"), holder, bring);
+extra.addEventListener("toggle", () => extra.open && list());
 offer(null);
 
 const tools = desk({
@@ -46,7 +47,34 @@ function offer(found, name) {
 }
 
 async function add() {
-  if (await brought.run(addThem, "bring-add", { file })) offer(null);
+  const found = await brought.run(addThem, "bring-add", { file });
+  if (!found) return;
+  offer(null);
+  showImports(found.imports);
+}
+
+// Every import that stands, also one made from a shell, with the way to take it back.
+async function list() {
+  if (document.body.classList.contains("is-guest")) return;
+  try {
+    showImports((await post("bring-list")).imports);
+  } catch (error) {
+    brought.tell(error.message, true);
+  }
+}
+
+function showImports(found) {
+  fill(imports, found.map((each) => {
+    const count = each.standing === each.brought ? each.brought : `${each.standing} of ${each.brought}`;
+    const when = new Date(each.at * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+    const take = button("Take back this import", async (pressed) => {
+      const left = await brought.run(pressed, "bring-back", { id: each.id });
+      if (left) showImports(left.imports);
+      else pressed.disabled = true; // it is no longer there, and stays to be read about until the list is opened again
+    });
+    take.setAttribute("aria-label", `Take back this import, ${each.name}`);
+    return fill(make("li", "lab-line"), make("span", "", `${each.name}: ${count} ${each.brought === 1 ? "ranking" : "rankings"}, ${when}`), take);
+  }));
 }
 
 function show(found) {
