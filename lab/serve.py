@@ -84,7 +84,7 @@ class Server:
             "texts": [text.decode(each) for each in ids],
             "finished": list(finished),
             "ended": [bool(each) and each[-1] in text.eos_ids for each in ids],
-            "policies": list(roles),
+            "policies": [self.studio.speaker(role) for role in roles],
             "steps": [self.studio.step_of(role, self.studio.step) for role in roles],
             "scores": None,
         }

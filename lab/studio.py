@@ -113,6 +113,11 @@ class Studio:
         """The step of a policy: that of the run in training, or the one in its name."""
         return step if role == self.training else int(role.partition("@")[2] or 0)
 
+    def speaker(self, role: str) -> str:
+        """The name under which a role's answers are kept. A run in training that has no step behind it ends in @0: it
+        is not the policy that will bear its name."""
+        return f"{role}@0" if role == self.training and not self.step else role
+
     def cast(self, reward: str = "", reference: str = "", policy: str = "policy") -> Cast:
         """Who plays which part; the newest reward model unless one is named. NotFound when there is none."""
         if not reward:

@@ -146,7 +146,7 @@ class Worker:
 
     def _drive(self, job: Job) -> None:
         for event in drive(job, self.between):
-            if isinstance(event, Step):
+            if isinstance(event, Step | Started):
                 self.studio.step = event.step
 
     def between(self) -> None:

@@ -17,6 +17,7 @@ from lab.ui.model import SUGGESTIONS
 from lab.ui.office import checked_name, rater_name
 from lab.ui.pool import deal, read_pool
 from lab.ui.prompts import MOST, from_file
+from lab.ui.rank.desk import named
 from lab.ui.rank.guess import agreement
 from lab.workspace import Run, Workspace, taken
 from lab.world.questions import recognise
@@ -75,6 +76,8 @@ def test_duels_of_the_policy_in_training_and_of_sft_count_for_the_runs_that_spok
             ([other.name, "sft"], [40, 0], [[1], [0]]),
             ([other.name, sft.name], [60, 0], [[0], [1]]),
             ([other.name, sft.name], [0, 0], [[0, 1]]),
+            ([f"{other.name}@0", sft.name], [0, 0], [[1], [0]]),  # before its first step
+            ([f"{other.name}@20", sft.name], [20, 0], [[1], [0]]),  # a checkpoint
             (["policy", "sft"], [40, 0], [[0], [1]]),  # as an older lab wrote it
         ):
             saved_duel(store, {"policies": names, "steps": steps}, order)
@@ -86,9 +89,24 @@ def test_duels_of_the_policy_in_training_and_of_sft_count_for_the_runs_that_spok
         write(other, Started("ppo", 60, asdict(Ppo())))
         assert counted("policy", "sft") == (0, 1, 0), "before there was another SFT"
         write(sft, Started("sft", 1, asdict(Sft())), Finished(1, "done", {}))
-        assert counted("policy", "sft") == (1, 0, 0)
+        assert counted("policy", "sft") == (1, 1, 0)
         assert counted(other.name, "sft") == (0, 0, 1), "once it is done"
+        assert counted(f"{other.name}@20", "sft") == (0, 1, 0)
         assert counted(first.name, "sft") == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "step", "words"),
+    [
+        ("0004-ppo", 0, "0004-ppo"),
+        ("0004-ppo", 20, "0004-ppo at step 20"),
+        ("0004-ppo@20", 20, "0004-ppo at step 20"),
+        ("0004-ppo@0", 0, "0004-ppo at step 0"),
+        ("sft", 0, "SFT"),
+    ],
+)
+def test_who_wrote_an_answer_is_said_with_the_step_once(policy, step, words):
+    assert named(policy, step) == words
 
 
 def test_agreement_is_all_or_nothing_for_equal_or_reversed_orders_and_half_for_equal_scores():

@@ -20,6 +20,7 @@ from lab.journal import append_json
 from lab.loading import load
 from lab.serve import MOST_TURNS, _newest, twins
 from lab.store import Candidate
+from lab.studio import Studio
 from lab.worker import SETTLED, Worker
 from lab.workspace import Workspace
 
@@ -306,3 +307,27 @@ def test_a_worker_ends_with_its_parent_and_says_why_a_base_cannot_be_loaded(tmp_
     assert done.returncode == 2 and re.match(r"E_MODEL_INCOMPLETE: .*/nowhere\b.* Check the name", done.stderr)
     orphan = [sys.executable, "-m", "lab", "work", str(tmp_path / "v"), "--base", "tiny", "--parent", "999999999"]
     assert subprocess.run(orphan, cwd=ROOT, capture_output=True, timeout=60).returncode == 0
+
+
+def test_the_run_in_training_is_told_from_the_finished_one_also_before_its_first_step_and_after_a_stop(tmp_path):
+    workspace = Workspace(tmp_path)
+    studio = Studio(workspace, load("tiny", device="cpu"))
+    worker = Worker(workspace, studio, lambda: True, 0.0)
+    asked = {"prompt": "Why?", "policies": ["policy", "base"], "tokens": 1}
+
+    def answered(job):
+        """What is answered at the first word of the run: by whom, and at which step."""
+        with workspace.store() as store:
+            request = store.ask("candidates", asked)
+        studio.training = job.run.name
+        worker._drive(job)
+        answer = workspace.answer(request)
+        studio.training, studio.step = "", 0
+        return answer["policies"], answer["steps"]
+
+    job = studio.start("sft", {"steps": 2, "batch": 1, "microbatch": 1}, {"pairs": [("Why?", "So.")]})
+    job.run.set_control(order="stop", until=None)
+    assert answered(job) == ([f"{job.run.name}@0", "base"], [0, 0])
+    assert job.run.checkpoints() == [1]
+    assert answered(studio.resume(job.run.name)) == ([job.run.name, "base"], [1, 0])
+    worker.store.close()

@@ -34,9 +34,12 @@ def speaker(workspace: Workspace, policy: str) -> Speaker:
 
 
 def spoke(candidate: Candidate) -> Speaker:
-    """Who gave this answer: a run has a step of its own only while it is trained. Rows of an older lab have the name
-    that was asked for, which tells less."""
-    return candidate.policy, bool(candidate.step) and "@" not in candidate.policy
+    """Who gave this answer: a run has a step of its own, or @0 behind its name, only while it is trained.
+
+    Rows of an older lab have the name that was asked for, or no @0, which tells less: they count as they did.
+    """
+    name, _, step = candidate.policy.partition("@")
+    return (name, True) if step == "0" else (candidate.policy, bool(candidate.step) and not step)
 
 
 def tally(rankings: Iterable[Ranking], a: Speaker, b: Speaker) -> dict[str, Any]:

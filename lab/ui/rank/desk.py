@@ -179,4 +179,5 @@ def label(policy: str) -> str:
 
 
 def named(policy: str, step: int) -> str:
-    return f"{policy} at step {step}" if step and policy not in ("base", "sft") else label(policy)
+    name, at, _ = policy.partition("@")
+    return f"{name} at step {step}" if (step or at) and policy not in ("base", "sft") else label(policy)
