@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import tracemalloc
 
 import pytest
 
@@ -12,10 +13,12 @@ from lab.journal import append_json
 from lab.ui.feed import LOST
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.pool import read_pool
+from lab.ui.prompts import HOW_MANY, SEED
 from lab.ui.rank.desk import Desk
 from lab.ui.state import AGE
 from lab.ui.supervisor import Supervisor
 from lab.workspace import MOST_ANSWERS
+from lab.world import corpus
 
 
 @pytest.fixture
@@ -183,6 +186,29 @@ def test_an_imported_file_brings_no_own_prompts_whatever_it_is_called(office):
     assert [office.feed.prompts.next("own")[0] for _ in range(2)] == ["Mine?", "Mine?"]
     office.store.add_prompts(["Mine too?"], "own")
     assert office.feed.prompts.next("both") == ("Mine too?", "own")
+
+
+def test_what_was_ranked_before_the_start_comes_again_when_all_else_has_been_asked(office):
+    first, second, *_ = corpus.prompts(HOW_MANY, SEED)
+    office.store.add_prompts(["Mine?", "Mine too?"], "own:mine.txt")
+    rows = [(text, ["yes", "no"], [[0], [1]], "") for text in (first, "Mine?")]
+    office.store.add_rankings(rows, "ana", "pairs.jsonl")
+    prompts = office.feed.prompts
+    assert [prompts.next("own")[0] for _ in range(3)] == ["Mine too?", "Mine?", "Mine too?"]
+    assert prompts.next("built-in")[0] == second
+
+
+def test_the_first_prompt_after_a_start_reads_no_answer_of_an_import(office):
+    rows = [(f"Theirs {n}?", ["yes " * 25_000, "no"], [[0], [1]], "") for n in range(60)]
+    office.store.add_rankings(rows, "ana", "pairs.jsonl")
+    desk = Desk(office)
+    tracemalloc.start()
+    try:
+        shown, most = desk.next({"tab": "tabone000"}, "ana"), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert shown["progress"]["mine"] == 60
+    assert most < 3_000_000, "half of the answers"
 
 
 def test_many_boards_that_ask_who_can_answer_have_the_runs_looked_at_once(office, monkeypatch):

@@ -83,7 +83,7 @@ def test_duels_of_the_policy_in_training_and_of_sft_count_for_the_runs_that_spok
             saved_duel(store, {"policies": names, "steps": steps}, order)
 
         def counted(a: str, b: str) -> tuple[int, int, int]:
-            found = tally(store.rankings(pool="duel"), speaker(workspace, a), speaker(workspace, b))
+            found = tally(store.rankings(pools=("duel",)), speaker(workspace, a), speaker(workspace, b))
             return found["wins"], found["losses"], found["ties"]
 
         write(other, Started("ppo", 60, asdict(Ppo())))

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -303,12 +304,35 @@ def counted(store):
 def test_rankings_can_be_asked_for_by_pool_and_behind_a_seq(store):
     for n, pool in enumerate(["rank", "duel", "rank"]):
         store.rank(f"k{n}", show(store, f"Q{n}", pool), [], rater="ana")
-    assert [each.seq for each in store.rankings(pool="rank")] == [1, 3]
+    assert [each.seq for each in store.rankings(pools=("rank",))] == [1, 3]
+    assert [each.seq for each in store.rankings(pools=("duel", "rank"))] == [1, 2, 3]
     assert [each.comparison.pool for each in store.rankings(after=1)] == ["duel", "rank"]
     assert store.rankings(after=3) == []
     bare = store.rankings(ids=False)
     assert [each.text for each in bare[0].comparison.candidates] == [each.text for each in FOUR]
     assert {each.ids for each in bare[0].comparison.candidates} == {()}
+
+
+def test_rankings_of_one_pool_leave_the_texts_of_all_others_on_the_disk(store):
+    asked = ((f"{n} " + "why " * 4_000, ["yes " * 10_000, "no"], [[0], [1]], "") for n in range(50))
+    store.add_rankings(asked, "ana", "long.jsonl")
+    store.rank("k", show(store), [], rater="ana")
+    tracemalloc.start()
+    try:
+        found, most = store.rankings(pools=("rank",)), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [each.key for each in found] == ["k"]
+    assert most < 16_000, "less than the shortest prompt of the import"
+
+
+def test_it_is_counted_how_often_each_prompt_is_ranked(store):
+    for n, (text, rater) in enumerate([("Q1", "ana"), ("Q1", "bob"), ("Q2", "ana"), ("Q3", "ana")]):
+        store.rank(f"k{n}", show(store, text), [[0], [1, 2, 3]], rater=rater)
+    store.add_rankings([("Q1", ["yes", "no"], [[0], [1]], "")], "carl", "pairs.jsonl")
+    store.withdraw("w", 3)
+    store.exclude(4)
+    assert store.times_ranked(["Q1", "Q2", "Q3", "Q4"]) == {"Q1": 3, "Q3": 1}
 
 
 def test_a_closed_store_says_so_and_a_missing_one_too(store, shown, tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab.errors import BadInput, BadNumber, LabError, NotFound
 from lab.store import backups, batches, imports, writing
-from lab.store.reading import Counter, comparison, ranking_at, rankings_from
+from lab.store.reading import Counter, comparison, ranking_at, rankings_from, times_ranked
 from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
 from lab.store.recovery import Recovered, prepare
 from lab.store.schema import check_version, connect, refusal
@@ -144,14 +144,19 @@ class Store:
         """Leaves a ranking out of training, or takes it in again; the ranking itself is kept."""
         self._save(lambda link: writing.exclusion(link, seq, excluded))
 
-    def rankings(self, *, withdrawn: bool = False, excluded: bool = True, pool: str | None = None, after: int = 0,
+    def rankings(self, *, withdrawn: bool = False, excluded: bool = True, pools: Sequence[str] = (), after: int = 0,
                  ids: bool = True) -> list[Ranking]:  # fmt: skip
         """By seq: without withdrawn ones, with excluded ones, of every pool, unless told otherwise.
 
+        Of other pools than those asked for neither prompts nor answers are read: of an import there may be very many.
         `ids=False` leaves the candidates' token ids out, for pages: faster, and a quarter of the memory.
         """
-        found = self._with(lambda link: rankings_from(link, after, pool, ids))
+        found = self._with(lambda link: rankings_from(link, after, tuple(pools), ids))
         return [each for each in found if (withdrawn or each.withdrawn_at is None) and (excluded or not each.excluded)]
+
+    def times_ranked(self, texts: Sequence[str]) -> dict[str, int]:
+        """How many rankings there are of each of these prompts, without withdrawn ones; those of none are left out."""
+        return self._with(lambda link: times_ranked(link, texts))
 
     def ranking(self, seq: int) -> Ranking | None:
         """The one with this number; None where there is none, or it was withdrawn."""

@@ -12,13 +12,20 @@ from contextlib import contextmanager
 from lab.store.records import SIMULATED, Comparison, Ranking, Turns, unpack
 
 RANKING = 'SELECT seq, key, comparison_id, "order", shown, tags, guess, rater, seconds, note, at FROM ranking'
-RANKINGS = f"""{RANKING}
-              WHERE seq > ? AND (? = '' OR comparison_id IN (SELECT id FROM comparison WHERE pool = ?)) ORDER BY seq"""
-COMPARISONS = """SELECT id, prompt_id, at, pool, candidates, CASE WHEN ? THEN ids END FROM comparison
-                 WHERE (? = 0 OR id IN (SELECT comparison_id FROM ranking WHERE seq > ?)) AND ? IN ('', pool)"""
+# :pools is a JSON list, empty for all of them; :ids whether with token ids.
+POOLED = "(:pools = '[]' OR pool IN (SELECT value FROM json_each(:pools)))"
+RANKINGS = f"""{RANKING} WHERE seq > :after
+              AND (:pools = '[]' OR comparison_id IN (SELECT id FROM comparison WHERE {POOLED})) ORDER BY seq"""
+COMPARISONS = f"""SELECT id, prompt_id, at, pool, candidates, CASE WHEN :ids THEN ids END FROM comparison
+                 WHERE (:after = 0 OR id IN (SELECT comparison_id FROM ranking WHERE seq > :after)) AND {POOLED}"""
 ONE = "SELECT id, prompt_id, at, pool, candidates, ids FROM comparison WHERE id = ?"
 CHANGES = "SELECT ranking_seq, kind, at FROM change"
-PROMPTS = "SELECT id, text, turns FROM prompt WHERE id IN (SELECT prompt_id FROM comparison)"
+PROMPTS = f"SELECT id, text, turns FROM prompt WHERE id IN (SELECT prompt_id FROM comparison WHERE {POOLED})"
+# The comparisons are walked through, and only for those of a wanted prompt is anything else looked up.
+RANKED = """SELECT p.text, count(*) FROM comparison c
+            CROSS JOIN prompt p ON p.id = c.prompt_id CROSS JOIN ranking r ON r.comparison_id = c.id
+            WHERE c.prompt_id IN (SELECT id FROM prompt WHERE text IN (SELECT value FROM json_each(?)))
+            AND NOT EXISTS (SELECT 1 FROM change WHERE ranking_seq = r.seq AND kind = 'withdraw') GROUP BY p.text"""
 
 
 def comparison(link: sqlite3.Connection, id: str) -> Comparison | None:
@@ -27,13 +34,11 @@ def comparison(link: sqlite3.Connection, id: str) -> Comparison | None:
     return _comparisons(rows, prompts).get(id)
 
 
-def rankings_from(link: sqlite3.Connection, after: int, pool: str | None, ids: bool) -> list[Ranking]:
+def rankings_from(link: sqlite3.Connection, after: int, pools: Sequence[str], ids: bool) -> list[Ranking]:
     """All rankings behind `after`, marks included; the lock is only held while rows are fetched."""
-    pool = pool or ""
+    wanted = {"after": after, "pools": json.dumps(pools), "ids": ids}
     link.execute("BEGIN")
-    rows = link.execute(RANKINGS, (after, pool, pool)).fetchall()
-    compared = link.execute(COMPARISONS, (ids, after, after, pool)).fetchall()
-    prompts = link.execute(PROMPTS).fetchall()
+    rows, compared, prompts = (link.execute(each, wanted).fetchall() for each in (RANKINGS, COMPARISONS, PROMPTS))
     changes = link.execute(f"{CHANGES} ORDER BY seq").fetchall()
     link.execute("ROLLBACK")
     with _no_collector():
@@ -48,6 +53,10 @@ def ranking_at(link: sqlite3.Connection, seq: int) -> Ranking | None:
     compared = {id: comparison(link, id) for _, _, id, *_ in rows}
     link.execute("ROLLBACK")
     return next(iter(_rankings(rows, compared, *marks(changes))), None)
+
+
+def times_ranked(link: sqlite3.Connection, texts: Sequence[str]) -> dict[str, int]:
+    return dict(link.execute(RANKED, (json.dumps(texts),)).fetchall())
 
 
 @contextmanager

@@ -65,13 +65,15 @@ class Prompts:
         return list(self._own.items())
 
     def _begin(self) -> None:
-        """The built-in prompts on first use: importing the small world costs a tenth of a second."""
+        """The built-in prompts on first use, for importing the small world costs a tenth of a second, and how often
+        each prompt has been ranked."""
         if self._built_in:
             return
         from lab.world.corpus import prompts
 
         self._built_in = prompts(HOW_MANY, SEED)
-        self._asked.update(each.comparison.prompt for each in self._store.rankings())
+        texts = [*self._built_in, *(text for text, _ in self._known())]
+        self._asked.update(self._store.times_ranked(texts))
 
 
 def is_own(source: str) -> bool:

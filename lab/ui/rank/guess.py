@@ -49,6 +49,6 @@ class Agreement:
     def _book(self) -> dict[str, dict[int, tuple[float, int]]]:
         if self._known is None:
             self._known = {}
-            for each in self._store.rankings(pool="rank"):
+            for each in self._store.rankings(pools=("rank",), ids=False):
                 self._known.setdefault(each.rater, {})[each.seq] = agreement(each.order, each.guess)
         return self._known

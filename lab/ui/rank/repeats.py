@@ -13,6 +13,7 @@ from lab.ui.rank.guess import Order, agreement
 
 # Rankings before the first repeat, and how many of the newest are still fresh in mind.
 FEWEST, FRESH = 10, 5
+KEPT = ("rank", REPEAT)
 Kind = tuple[str, tuple[str, ...]]
 
 
@@ -82,7 +83,7 @@ class Repeats:
     def _book(self) -> dict[str, dict[int, Known]]:
         if self._known is None:
             self._known = {}
-            for each in self._store.rankings(ids=False):
+            for each in self._store.rankings(pools=KEPT, ids=False):
                 if counts(each.comparison, each.order):
                     self._known.setdefault(each.rater, {})[each.seq] = known(each.comparison, each.order)
         return self._known
