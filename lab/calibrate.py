@@ -1,4 +1,5 @@
-"""Before a run: its knobs turned until it fits, where so chosen, and the forecast held against one micro-batch."""
+"""Before a run begins or goes on: its knobs turned until it fits, where so chosen, and the forecast held against one
+micro-batch."""
 
 from __future__ import annotations
 
@@ -50,11 +51,13 @@ def told(turns: list[Turn], fits: bool) -> Iterator[Event]:
         yield Warned(0, "W_FIT", text, "Choose a smaller base or fewer bits, if the run should keep its own settings.")
 
 
-def check(roles: Roles, role: str, stage: str, config: Any, lengths: dict[str, int]) -> Iterator[Event]:
+def check(
+    roles: Roles, role: str, stage: str, config: Any, lengths: dict[str, int], tried: bool = False
+) -> Iterator[Warned]:
     """Warns where the run is foretold not to fit, or where one micro-batch takes other memory than was foretold.
 
-    The micro-batch is tried for stages that roll out. On a CPU memory that was freed before is used again unseen, so
-    there only a larger peak says something.
+    The micro-batch is tried for stages that roll out, unless the run has steps behind it: `tried`. On a CPU memory that
+    was freed before is used again unseen, so there only a larger peak says something.
     """
     facts, device = facts_from(roles.model.config, roles.name), roles.device.type
     knobs = _knobs(roles, config, lengths)
@@ -64,7 +67,7 @@ def check(roles: Roles, role: str, stage: str, config: Any, lengths: dict[str, i
         return
     if foretold > limit:
         yield Warned(0, "W_MEMORY_SHORT", _short(foretold, limit), ANEW)
-    if LIKE[stage] != "ppo":
+    if tried or LIKE[stage] != "ppo":
         return
     phases = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in ("rollout", "score", "update")}
     measured, size = _tried(roles, role, knobs)

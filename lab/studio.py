@@ -150,20 +150,14 @@ class Studio:
         config = _config(STAGES[stage], sized(STAGES[stage], self.roles.model.num_parameters()) | knobs | fixed)
         turns, fits = [], True
         inputs, found = begin(config, dict(inputs))
-        lengths = material.lengths(self.roles.text, found) if stage in calibrate.LIKE else {}
         if stage in calibrate.LIKE and (fit or (self.workspace.base() or {}).get("fit")):
+            lengths = material.lengths(self.roles.text, found)
             config, turns, fits = calibrate.make_fit(self.roles, stage, config, lengths)
         run = self.workspace.new_run(stage, _as_dict(config), base=self.base(), inputs=inputs, by=by)
         material.keep(run, found)
         job = self._job(run, config, inputs, found, fresh=True)
-        first = _after(calibrate.told(turns, fits), self._calibrated(job, stage, config, lengths))
         # A generator, which the runner can close when the run is stopped.
-        return replace(job, events=_after(first, job.events))
-
-    def _calibrated(self, job: Job, stage: str, config: Any, lengths: dict[str, int]) -> Iterator[Event]:
-        """The forecast held against what is free, and against one micro-batch."""
-        if stage in calibrate.LIKE and job.state is not None:
-            yield from calibrate.check(self.roles, job.state.adapters[0], stage, config, lengths)
+        return replace(job, events=_after(calibrate.told(turns, fits), job.events))
 
     def resume(self, name: str, step: int | None = None) -> Job:
         """Go on from the newest whole checkpoint of a run, or from a step; from its beginning when it has none yet."""
@@ -267,9 +261,15 @@ class Studio:
         make = {"sft": self._sft, "reward": self._reward, "ppo": self._ppo, "dpo": self._dpo, "compare": self._compare}
         make = make.get(run.stage, self._group)
         state, events, facts = make(run, config, inputs, found)
-        if state is not None and not fresh:
-            events = _after(_restored(run, state, step), events)
+        if state is not None:
+            foretold = self._foretold(run, state, config, found)
+            events = _after(foretold if fresh else _restored(run, state, step, foretold), events)
         return Job(run, events, state, lambda result: self._finish(run, state, result, facts))
+
+    def _foretold(self, run: Run, state: State, config: Any, found: dict[str, Any]) -> Iterator[Warned]:
+        """The forecast held against what is free and, where no step has been kept that shows it, one micro-batch."""
+        lengths, tried = material.lengths(self.roles.text, found), bool(run.checkpoints())
+        yield from calibrate.check(self.roles, state.adapters[0], run.stage, config, lengths, tried)
 
     def _finish(self, run: Run, state: State | None, result: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         """Keep the adapter, with what belongs to it; what was loaded of this name before is out of date."""
@@ -347,15 +347,17 @@ def _no_checkpoint(run: Run, step: int) -> NotFound:
     return NotFound(f"Run {run.name} has no checkpoint of step {step}. Checkpoints: {known}.")
 
 
-def _restored(run: Run, state: State, step: int | None) -> Iterator[Event]:
-    """Bring the state back before the first event; what was skipped on the way is said."""
-    if step is None and not run.checkpoints():
-        return
-    skipped = checkpoint.restore(run.folder / "checkpoint", state, step)
+def _restored(run: Run, state: State, step: int | None, foretold: Iterator[Warned]) -> Iterator[Event]:
+    """Bring the state back before the first event; what was skipped on the way is said, and what is foretold."""
+    # First, as at a start: the forecast counts what the optimizer remembers, which is not in memory yet.
+    warnings, skipped = list(foretold), []
+    if step is not None or run.checkpoints():
+        skipped = checkpoint.restore(run.folder / "checkpoint", state, step)
     if step is not None:
         checkpoint.forget_after(run.folder / "checkpoint", step)
     for each in skipped:
         yield Warned(state.step, "W_CHECKPOINT", each, f"The run goes on from step {state.step}.")
+    yield from (replace(each, step=state.step) for each in warnings)
 
 
 def _cut_warning(found: dict[str, Any], longest: int, context: int) -> Iterator[Event]:

@@ -113,6 +113,37 @@ def test_a_run_of_before_there_was_a_share_of_layers_goes_on_with_all_of_them(re
     assert job.run.status() == "done" and same(final(whole.run), final(job.run))
 
 
+@pytest.mark.parametrize(
+    "stage, inputs", [("sft", {"pairs": [("Hi", "Yes"), ("Why?", "So")]}), ("ppo", {"prompts": ["Hi"]})]
+)
+def test_a_run_that_goes_on_is_warned_of_memory_and_tries_no_micro_batch_again(rewarded, stage, inputs, monkeypatch):
+    knobs = PPO if stage == "ppo" else {"steps": 3}
+    whole = rewarded.start(stage, knobs, inputs)
+    list(drive(whole))
+    job = rewarded.start(stage, knobs, inputs)
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            job.run.set_control(order="stop")
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 0)
+    monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: 1 / 0)
+    warned, started, *_ = drive(rewarded.resume(job.run.name))
+    assert (warned.code, warned.step) == ("W_MEMORY_SHORT", 2) and "foretold to need" in warned.message
+    assert isinstance(started, Started) and started.step == 2
+    assert same(final(whole.run), final(job.run))
+
+
+def test_a_run_that_begins_again_without_a_checkpoint_is_tried_like_a_new_one(rewarded, monkeypatch):
+    job, tried = rewarded.start("ppo", PPO, {"prompts": ["Hi"]}), []
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 0)
+    monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: tried.append(knobs) or {})
+    for begun in (lambda: job, lambda: rewarded.resume(job.run.name)):
+        events = drive(begun())
+        first, second = next(events), next(events)
+        events.close()
+        assert {first.code, second.code} == {"W_MEMORY_SHORT"} and "in a trial" in second.message
+    assert len(tried) == 2 and tried[0] == tried[1]
+
+
 def test_a_comparison_stops_when_told_and_can_be_made_again(studio):
     job, seen = studio.start("compare", {"count": 100, "tokens": 4}, {"a": "sft", "b": "base"}), []
     for event in drive(job):
