@@ -13,9 +13,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from lab.errors import Busy, Forbidden
-from lab.ui.launch import Options, only_one, words
+from lab.ui.launch import Options, mark, only_one, words
 from lab.ui.office import Office
-from lab.ui.roles import COOKIE, EVERYBODY, check, is_host
+from lab.ui.roles import COOKIE, EVERYBODY, RATER, check, cookies_of, is_host, marked
 from lab.ui.routes import routes
 from lab.ui.shell import build
 from lab.ui.supervisor import Supervisor
@@ -107,7 +107,7 @@ def test_a_save_waits_behind_nobodys_question_to_the_model(office):
             crowd.submit(client.post, "/lab/reward-score", json={"prompt": "Why?", "response": "So."})
             for _ in range(90)
         ]
-        assert client.post("/lab/name", json={"name": "ana"}).json() == {"name": "ana"}
+        assert client.post("/lab/name", json={"name": "ana"}).json()["name"] == "ana"
         answers = [each.result().json() for each in asked]
         assert time.monotonic() - began < 20
     look = client.post("/lab/reward-score-look", json={"request": answers[0]["request"]}).json()
@@ -120,8 +120,24 @@ def test_the_links_outlive_a_restart_and_are_changed_on_request(tmp_path):
     assert all(len(word) == 16 for word in first) and first[0] != first[1]
     assert words(options, tmp_path) == first and stat.S_IMODE((tmp_path / "links.json").stat().st_mode) == 0o600
     assert words(Options(tmp_path), tmp_path) == ("", "") and words(options, tmp_path) == first
+    own = mark(tmp_path)
     again = words(replace(options, new_links=True), tmp_path)
+    assert mark(tmp_path) == own, "new links take nobody's name away"
     assert not set(again) & set(first) and words(options, tmp_path) == again
     for damaged in ('{"key": "", "host": ""}', "[]", "{"):
         (tmp_path / "links.json").write_text(damaged)
         assert all(len(word) == 16 for word in words(options, tmp_path))
+
+
+def test_a_workspace_reads_its_own_cookies_and_those_of_a_lab_from_before_the_marks(tmp_path):
+    first, second = (tmp_path / name for name in ("first", "second"))
+    for root in (first, second):
+        root.mkdir()
+    marks = mark(first), mark(second)
+    assert marks[0] != marks[1] and (mark(first), mark(second)) == marks
+    assert stat.S_IMODE((first / "links.json").stat().st_mode) == 0o600
+    browser = {marked(COOKIE, each): f"word {each}" for each in marks} | {COOKIE: "old", RATER: "ana", "prefs": "x"}
+    for each in marks:
+        assert cookies_of(each, browser) == {COOKIE: f"word {each}", RATER: "ana"}
+    assert cookies_of("cafecafe", browser) == {COOKIE: "old", RATER: "ana"}
+    assert cookies_of(marks[0], {marked(RATER, marks[0]): "bo", RATER: "ana"}) == {RATER: "bo"}

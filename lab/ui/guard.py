@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.ui.roles import COOKIE as HOST
-from lab.ui.roles import GUEST, UPLOADS
+from lab.ui.roles import GUEST, KEY, UPLOADS, cookies_of, marked
 
 BODY, UPLOAD = 2_000_000, 52_000_000
 CLOSED = (
@@ -32,7 +32,6 @@ CLOSED = (
 )
 # Gradio asks for the first while it starts, from this machine and without a cookie; both tell and change nothing.
 OPEN = ("/gradio_api/startup-events", "/healthz")
-COOKIE = "lab_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,14 @@ class Rules:
     """`hosts`: names under which the app may be asked for, without port; '*.x' allows what ends in .x.
     `key`: the word that a browser must bring once (?key=...), '' where only this machine can reach the app.
     `host_key`: the word that makes a browser the host's, '' where there is no difference.
-    `frames`: origins that may show the page inside their own."""
+    `frames`: origins that may show the page inside their own.
+    `mark`: what its cookies are marked with, so that they are no other lab's on this machine."""
 
     hosts: frozenset[str]
     key: str = ""
     host_key: str = ""
     frames: tuple[str, ...] = ("'self'",)
+    mark: str = ""
 
 
 class TooLarge(Exception):
@@ -84,24 +85,28 @@ class Guard:
 
     def _guest(self, path: str, headers: Headers) -> Any:
         """Files come from the host alone, for Gradio takes them before any handler of ours is asked."""
-        if self.rules.host_key and path.rstrip("/") in UPLOADS and not has_cookie(headers, HOST, self.rules.host_key):
+        if self.rules.host_key and path.rstrip("/") in UPLOADS and not self._has(headers, HOST, self.rules.host_key):
             return problem(403, "E_FORBIDDEN", "Only the host may send files.")
         return None
 
     def _unknown(self, scope: Scope, headers: Headers) -> Any:
         """The right ?key= or ?host= sets its cookie. Where a key is needed, nobody else passes without that cookie."""
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        found = {COOKIE: self.rules.key} if offers(query, "key", self.rules.key) else {}
+        found = {KEY: self.rules.key} if offers(query, "key", self.rules.key) else {}
         if offers(query, "host", self.rules.host_key):
-            found = {COOKIE: self.rules.key, HOST: self.rules.host_key}
+            found = {KEY: self.rules.key, HOST: self.rules.host_key}
         if scope.get("method") == "GET" and found:
             answer = RedirectResponse(scope["path"] or "/", 303)
             for name, value in filter(lambda each: each[1], found.items()):
+                name = marked(name, self.rules.mark)
                 answer.set_cookie(name, value, httponly=True, samesite="lax", max_age=7 * 86400)
             return answer
-        if not self.rules.key or scope["path"] in OPEN or has_cookie(headers, COOKIE, self.rules.key):
+        if not self.rules.key or scope["path"] in OPEN or self._has(headers, KEY, self.rules.key):
             return None
         return problem(401, "E_KEY", "Open the link with its key, as it was printed when the app started.")
+
+    def _has(self, headers: Headers, name: str, key: str) -> bool:
+        return hmac.compare_digest(cookies_of(self.rules.mark, cookies(headers)).get(name, "").encode(), key.encode())
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         room, begun = limit(scope["path"]), False
@@ -131,9 +136,11 @@ class Guard:
     def _new_guest(self, scope: Scope, headers: Headers) -> str:
         """A number for a browser that opens a shared page for the first time: until they type a name, it tells the
         guests apart."""
-        if not self.rules.host_key or scope["path"] != "/" or cookies(headers).get(GUEST):
+        known = cookies_of(self.rules.mark, cookies(headers))
+        if not self.rules.host_key or scope["path"] != "/" or known.get(GUEST):
             return ""
-        return f"{GUEST}={secrets.randbelow(900_000) + 100_000}; Path=/; Max-Age=31536000; HttpOnly; SameSite=lax"
+        name = marked(GUEST, self.rules.mark)
+        return f"{name}={secrets.randbelow(900_000) + 100_000}; Path=/; Max-Age=31536000; HttpOnly; SameSite=lax"
 
     def _strict(self, send: Send) -> Send:
         policy = csp(self.rules.frames)
@@ -189,10 +196,6 @@ def limit(path: str) -> int:
 
 def offers(query: dict[str, list[str]], name: str, key: str) -> bool:
     return bool(key) and hmac.compare_digest(query.get(name, [""])[0].encode(), key.encode())
-
-
-def has_cookie(headers: Headers, name: str, key: str) -> bool:
-    return hmac.compare_digest(cookies(headers).get(name, "").encode(), key.encode())
 
 
 def cookies(headers: Headers) -> dict[str, str]:

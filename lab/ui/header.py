@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from lab.ui.office import Office, checked_name
+from lab.ui.roles import RATER, marked
 from lab.ui.state import snapshot
 from lab.ui.theme import STATIC
 
@@ -39,8 +40,14 @@ def header(office: Office) -> None:
 
     office.action("state", lambda body, rater: seen_by(office, body["host"], rater))
     office.action("restart", restart)
-    office.action("name", lambda body, _: {"name": checked_name(str(body.get("name", "")), bool(body["host"]))})
+    office.action("name", lambda body, _: name(office, body))
     Header(elem_id="header")
+
+
+def name(office: Office, body: dict[str, Any]) -> dict[str, str]:
+    """A name that somebody may rank under, and the cookie that keeps it."""
+    found = checked_name(str(body.get("name", "")), bool(body["host"]))
+    return {"name": found, "cookie": marked(RATER, office.mark)}
 
 
 def seen_by(office: Office, host: bool, rater: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
+import re
 import secrets
 import signal
 import socket
@@ -18,6 +19,7 @@ from lab.errors import Busy, LabError
 from lab.ui.roles import SHARED_MODES
 
 PORT, TRIES, SHORTEST = 7860, 20, 16
+MARK = re.compile("[0-9a-f]{8}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MODES = ("solo", "workshop", "demo")
 
@@ -82,7 +84,7 @@ def serve(options: Options, *, block: bool) -> Any:
         # The office makes the database, which the worker only reads; Gradio is imported while the model loads.
         key, host_key = words(options, root)
         worker = Supervisor(root, inline=options.inline)
-        office = Office(root, mode=options.mode, host_key=host_key, worker=worker)
+        office = Office(root, mode=options.mode, host_key=host_key, mark=mark(root), worker=worker)
         ending.callback(office.close)
         office.worker.start()
         demo = _open(office, options, port, key)
@@ -101,12 +103,24 @@ def words(options: Options, root: Path) -> tuple[str, str]:
     """
     from lab.journal import read_json, replace_json
 
-    kept = (not options.new_links and read_json(root / "links.json")) or {}
-    found = {name: kept.get(name) for name in ("key", "host")}
+    kept = read_json(root / "links.json") or {}
+    found = {name: None if options.new_links else kept.get(name) for name in ("key", "host")}
     if not all(isinstance(word, str) and len(word) >= SHORTEST for word in found.values()):
         found = {name: secrets.token_urlsafe(12) for name in found}
-        replace_json(root / "links.json", found, mode=0o600)
+        replace_json(root / "links.json", kept | found, mode=0o600)
     return found["key"] if needs_key(options) else "", found["host"] if options.mode in SHARED_MODES else ""
+
+
+def mark(root: Path) -> str:
+    """What tells a workspace's cookies from those of other labs on this machine, kept beside the words of its links."""
+    from lab.journal import read_json, replace_json
+
+    kept = read_json(root / "links.json") or {}
+    found = kept.get("mark")
+    if not isinstance(found, str) or not MARK.fullmatch(found):
+        found = secrets.token_hex(4)
+        replace_json(root / "links.json", kept | {"mark": found}, mode=0o600)
+    return found
 
 
 def _open(office: Any, options: Options, port: int, key: str) -> Any:

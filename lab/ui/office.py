@@ -15,7 +15,7 @@ from lab.store import Store
 from lab.store.raters import ALL, PERSON
 from lab.ui.feed import Feed
 from lab.ui.refusal import refuse
-from lab.ui.roles import GUEST, SHARED_MODES, is_host
+from lab.ui.roles import GUEST, RATER, SHARED_MODES, cookies_of, is_host
 from lab.ui.supervisor import Supervisor
 from lab.workspace import Served, Workspace
 
@@ -31,11 +31,14 @@ Download = Callable[[dict[str, str], Path], Path]
 class Office:
     """One for each app. Open it before the first page is built, close it when the server has stopped."""
 
-    def __init__(self, root: Path, *, mode: str = "solo", host_key: str = "", worker: Supervisor) -> None:
+    def __init__(
+        self, root: Path, *, mode: str = "solo", host_key: str = "", mark: str = "", worker: Supervisor
+    ) -> None:
+        """`mark`: what its cookies are marked with (`roles.cookies_of`)."""
         self.workspace = Workspace(root)
         self.store: Store = self.workspace.store()
         self.served = Served(self.workspace.served)
-        self.mode, self.host_key = mode, host_key
+        self.mode, self.host_key, self.mark = mode, host_key, mark
         self.worker = worker
         self.actions: dict[str, Action] = {}
         self.downloads: dict[str, Download] = {}
@@ -101,16 +104,19 @@ class Office:
 
     def is_host(self, request: Any) -> bool:
         """Whether this browser may start, stop and delete; `request` has `cookies`."""
-        return is_host(self.mode, self.host_key, dict(getattr(request, "cookies", None) or {}))
+        return is_host(self.mode, self.host_key, self._cookies(request))
 
     def rater(self, request: Any) -> str:
         """The name under which this browser ranks: the one that was typed; else me, or a guest's number."""
         guest = self.mode in SHARED_MODES and not self.is_host(request)
-        return rater_name(dict(getattr(request, "cookies", None) or {}), guest)
+        return rater_name(self._cookies(request), guest)
+
+    def _cookies(self, request: Any) -> dict[str, str]:
+        return cookies_of(self.mark, dict(getattr(request, "cookies", None) or {}))
 
 
 def rater_name(cookies: Mapping[str, str], guest: bool = False) -> str:
-    name, number = unquote(cookies.get("lab_rater", "")).strip(), cookies.get(GUEST, "")
+    name, number = unquote(cookies.get(RATER, "")).strip(), cookies.get(GUEST, "")
     if is_name(name) and not (guest and name.lower() == HOST_NAME):
         return name
     return f"guest {number}" if guest and NUMBER.fullmatch(number) else HOST_NAME

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from lab.errors import Forbidden
 
-COOKIE, GUEST = "lab_host", "lab_guest"
+KEY, COOKIE, GUEST, RATER = "lab_key", "lab_host", "lab_guest", "lab_rater"
 SHARED_MODES = ("workshop", "demo")
 # What everybody may ask for; any other action, and whatever is added later without a thought, is the host's.
 EVERYBODY = frozenset(
@@ -21,6 +21,17 @@ EVERYBODY = frozenset(
     }
 )
 UPLOADS = ("/gradio_api/upload",)
+
+
+def marked(name: str, mark: str) -> str:
+    """What a cookie is called in one workspace: a browser sends all cookies of a machine to each of its ports."""
+    return f"{name}_{mark}" if mark else name
+
+
+def cookies_of(mark: str, found: Mapping[str, str]) -> dict[str, str]:
+    """A workspace's cookies by their plain names; where it has none of its own, that of a lab from before the marks."""
+    own = {name: found.get(marked(name, mark)) or found.get(name) for name in (KEY, COOKIE, GUEST, RATER)}
+    return {name: value for name, value in own.items() if value}
 
 
 def is_host(mode: str, key: str, cookies: Mapping[str, str]) -> bool:

@@ -28,7 +28,7 @@ def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
     demo = build(office)
     demo.queue(max_size=100, api_open=False)
     demo._queue.sleep_when_free = QUEUE_SECONDS
-    rules = Rules(hosts(options), key, office.host_key, frames(options))
+    rules = Rules(hosts(options), key, office.host_key, frames(options), office.mark)
     demo.launch(
         server_name=options.host,
         server_port=port,

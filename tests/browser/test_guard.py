@@ -18,6 +18,8 @@ from starlette.testclient import TestClient
 
 from lab.ui.guard import Guard, Rules, allowed_host
 
+MARKS = ("aaaaaaaa", "bbbbbbbb")
+
 
 def ask(app, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
     """One request as raw as it is given: no client here mends a Host or a path."""
@@ -177,6 +179,28 @@ def test_the_hosts_link_opens_the_app_and_makes_the_host_and_the_guests_link_doe
     assert client.get("/?host=mine").text == "hello"
     # The tiny app's own answer to a method that it does not know, behind the guard.
     assert client.post("/gradio_api/upload").status_code == 405
+
+
+def test_the_link_of_one_lab_locks_nobody_out_of_another_on_the_same_machine():
+    labs = [guarded(key=f"key {each}", host_key=f"host {each}", mark=each) for each in MARKS]
+    labs[1].cookies = labs[0].cookies.jar  # one browser
+    for lab, each in zip(labs, MARKS, strict=True):
+        assert lab.get("/").status_code == 401
+        assert lab.get(f"/?host=host {each}").text == "hello"
+    for lab in labs:
+        assert lab.get("/").text == "hello"
+        assert lab.post("/gradio_api/upload").status_code == 405, "the host is still the host"
+    assert sorted(labs[0].cookies) == sorted(
+        f"lab_{what}_{each}" for what in ("guest", "host", "key") for each in MARKS
+    )
+
+
+def test_a_browser_that_was_let_in_by_an_older_lab_is_still_let_in():
+    client = guarded(key="secret", host_key="mine", mark=MARKS[0])
+    old = {"cookie": "lab_key=secret; lab_host=mine; lab_guest=123456"}
+    answer = client.get("/", headers=old)
+    assert answer.text == "hello" and "set-cookie" not in answer.headers
+    assert client.post("/gradio_api/upload", headers=old).status_code == 405
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def test_a_ranking_comes_back_unmarked_and_the_agreement_with_oneself_is_shown_a
     ready(page)
     page.fill(".lab-name input", "twice")
     page.keyboard.press("Enter")
-    page.wait_for_function("() => document.cookie.includes('lab_rater=twice')")
+    page.wait_for_function("() => /lab_rater_[0-9a-f]{8}=twice/.test(document.cookie)")
     for _ in range(10):
         rank(page)
     assert "ranked these answers before" not in page.inner_text(f"{BOARD} .board-reveal")

@@ -14,6 +14,7 @@ import pytest
 from test_roles import HOST_ONLY
 
 from lab.store import Store
+from lab.ui.launch import mark
 
 from .conftest import ROOT, start, stop, watch
 from .test_rank import rank
@@ -24,11 +25,16 @@ def workshop(tmp_path_factory):
     """The app, and the host's word from the link that it printed."""
     top = tmp_path_factory.mktemp("workshop")
     running = start(top / "workspace", "--mode", "workshop")
-    log, deadline = top / f"app-{urlsplit(running.url).port}.log", time.monotonic() + 60
+    yield running, host_word(running)
+    stop(running)
+
+
+def host_word(app) -> str:
+    """The host's word from the link that the app printed."""
+    log, deadline = app.workspace.parent / f"app-{urlsplit(app.url).port}.log", time.monotonic() + 60
     while "?host=" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)
-    yield running, re.search(r"\?host=(\S+)", log.read_text()).group(1)
-    stop(running)
+    return re.search(r"\?host=(\S+)", log.read_text()).group(1)
 
 
 def post(app, path: str, body: dict, cookie: str = "") -> tuple[int, dict]:
@@ -52,7 +58,8 @@ def test_the_server_refuses_a_guest_whatever_the_page_claims(workshop, action):
 
 def test_a_guest_can_take_no_file_away_and_send_none(workshop):
     app, host = workshop
-    for cookie, wanted in (("", 403), (f"lab_host={host}", 422)):
+    own = f"lab_host_{mark(app.workspace)}"
+    for cookie, wanted in (("", 403), (f"{own}={host}", 422), (f"{own}=x; lab_host={host}", 403)):
         link = http.client.HTTPConnection(urlsplit(app.url).netloc, timeout=30)
         link.request("GET", "/lab/export/rankings", headers={"cookie": cookie})
         assert link.getresponse().status == wanted
@@ -117,6 +124,26 @@ def test_guests_without_a_name_are_told_apart_and_keep_their_number(workshop, ch
     assert names[0] == names[1] != names[2] == names[3]
 
 
+def test_one_browser_is_the_host_of_two_labs_on_one_machine_with_a_name_in_each(workshop, tmp_path, chromium):
+    first, second = workshop[0], start(tmp_path / "workspace", "--mode", "workshop")
+    try:
+        browser = chromium.new_context()
+        for app, host, name in ((first, workshop[1], "ana"), (second, host_word(second), "bo")):
+            page = browser.new_page()
+            page.goto(f"{app.url}/?host={host}")
+            page.fill(".lab-name input", name)
+            page.keyboard.press("Enter")
+            page.wait_for_function("name => document.cookie.includes(`=${name}`)", arg=name)
+        for app, name in ((first, "ana"), (second, "bo")):
+            page = browser.new_page()
+            with page.expect_response("**/lab/state") as state:
+                page.goto(app.url)
+            assert (state.value.json()["host"], state.value.json()["rater"]) == (True, name)
+        browser.close()
+    finally:
+        stop(second)
+
+
 def test_a_second_app_on_the_workspace_ends_with_one_line_that_names_the_first(workshop):
     app, _ = workshop
     command = [sys.executable, "app.py", "--workspace", str(app.workspace)]
@@ -130,10 +157,7 @@ def test_open_pages_of_guests_and_host_go_on_after_a_restart(tmp_path):
     for _ in range(2):
         app = start(tmp_path / "workspace", "--mode", "workshop")
         try:
-            log, deadline = tmp_path / f"app-{urlsplit(app.url).port}.log", time.monotonic() + 60
-            while "?host=" not in log.read_text() and time.monotonic() < deadline:
-                time.sleep(0.1)
-            links.append(re.search(r"\?host=(\S+)", log.read_text()).group(1))
+            links.append(host_word(app))
             assert post(app, "/lab/state", {}, f"lab_host={links[0]}")[1]["host"] is True
         finally:
             stop(app)

@@ -42,7 +42,7 @@ const name = element.querySelector(".lab-name input");
 async function rename() {
   try {
     const found = await lab.post("name", { name: name.value });
-    document.cookie = `lab_rater=${encodeURIComponent(found.name)}; path=/; max-age=31536000; samesite=lax`;
+    document.cookie = `${found.cookie}=${encodeURIComponent(found.name)}; path=/; max-age=31536000; samesite=lax`;
     name.setCustomValidity("");
   } catch (error) {
     name.setCustomValidity(error.message);
