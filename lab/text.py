@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from jinja2 import TemplateError
 
-from lab.errors import BadInput, EmptyPrompt, ModelIncomplete, NoEndToken, PromptTooLong
+from lab.errors import BadInput, EmptyPrompt, ModelIncomplete, NoEndToken, PromptTooLong, Unsupported
 from lab.stem import Stem
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message.content }}"
     "{% if message.role == 'assistant' %}{{ eos_token }}{% else %}\n\n{% endif %}{% endfor %}"
 )
+# A template with a switch for thinking aloud (Qwen 3, Kimi K2.5) would have it on, and no short answer would end.
+QUIET = MappingProxyType({"enable_thinking": False, "thinking": False})
+OPENED = re.compile(r"([<\[])((?:\w+:)?(?:think|thinking|thoughts?|reasoning))([>\]])\s*\Z", re.IGNORECASE)
 Prompt = str | Sequence[Mapping[str, str]]
 
 
@@ -30,7 +36,8 @@ class Asked(NamedTuple):
 class Text:
     """A tokenizer with its template, its stop tokens, the one that ends an answer first, and the context length.
 
-    `lead`: what the template puts between a question and its answer, in words; `rows` of the table of embeddings.
+    `lead`: what stands between a question and its answer, in words; `start`: what the template ends a prompt with, and
+    what stands there instead, so that an answer begins and no thought; `rows` of the table of embeddings.
     """
 
     tokenizer: Any
@@ -39,11 +46,12 @@ class Text:
     context: int
     rows: int
     lead: str = ""
+    start: tuple[str, str] = ("", "")
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, generation_config: Any = None) -> Text:
         """The text rules of a loaded model; NoEndToken when nothing can end an answer, ModelIncomplete where the
-        tokenizer has more tokens than the model.
+        tokenizer has more tokens than the model, Unsupported where an answer could begin with nothing but a thought.
 
         All stop ids count (Qwen and Llama 3 have several); first comes the one by which the template ends an answer
         (Gemma's and Phi 3's is not the tokenizer's end token). A tokenizer without a pad token, or whose pad is its end
@@ -58,14 +66,17 @@ class Text:
         if not tokenizer.chat_template:
             tokenizer.chat_template = _beginning_token(tokenizer) + PLAIN_TEMPLATE
         more = getattr(generation_config, "eos_token_id", None) or ()
-        ids = (*_ending(tokenizer), tokenizer.eos_token_id, *((more,) if isinstance(more, int) else more))
+        between, behind = _around_answer(tokenizer)
+        ids = (*_ending(tokenizer, behind), tokenizer.eos_token_id, *((more,) if isinstance(more, int) else more))
         config = config.get_text_config()
         _check_table(tokenizer, config.vocab_size)
         pad = tokenizer.pad_token_id
         if pad is None or pad in ids or pad >= config.vocab_size:
             pad = next(i for i in range(config.vocab_size) if i not in ids)
         context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1024)
-        return cls(tokenizer, tuple(dict.fromkeys(ids)), pad, context, config.vocab_size, _lead(tokenizer))
+        lead = _lead(tokenizer)
+        start = _start(tokenizer, lead, between)
+        return cls(tokenizer, tuple(dict.fromkeys(ids)), pad, context, config.vocab_size, _begun(lead, start), start)
 
     def prompt_ids(self, prompt: Prompt, room: int = 1) -> list[int]:
         """The ids of a prompt, up to where the response begins, leaving `room` tokens of the context for it.
@@ -75,7 +86,7 @@ class Text:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         if not any(message["content"].strip() for message in messages):
             raise EmptyPrompt("The prompt is empty, so there is nothing to answer. Write at least one word.")
-        ids = self._ids(_rendered(self.tokenizer, messages))
+        ids = self._ids(_begun(_rendered(self.tokenizer, messages), self.start))
         if len(ids) + room > self.context:
             raise PromptTooLong(
                 f"The prompt {_beginning(messages)} has {len(ids)} tokens and the answer needs room for {room}, but "
@@ -120,20 +131,55 @@ _ASKED, _ANSWERED = "lab-question", "lab-answer"
 
 
 def _lead(tokenizer: Any) -> str:
-    """What stands between a question and its answer in the model's template; '' where it does not show the question."""
+    """What the template puts behind a question that is to be answered; '' where it does not show the question."""
     _, found, behind = _rendered(tokenizer, [{"role": "user", "content": _ASKED}]).rpartition(_ASKED)
     return behind if found else ""
 
 
-def _ending(tokenizer: Any) -> tuple[int, ...]:
-    """The special token that the template puts behind an answer; none where it puts none, or shows no such turns."""
+def _around_answer(tokenizer: Any) -> tuple[str, str]:
+    """What the template puts between a question and an answer, and behind that; '' where it shows no such turns."""
     turns = [{"role": "user", "content": _ASKED}, {"role": "assistant", "content": _ANSWERED}]
     try:
-        said = tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False)
+        said = tokenizer.apply_chat_template(turns, tokenize=False, **QUIET)
     except TemplateError:
-        return ()
-    _, found, behind = said.rpartition(_ANSWERED)
-    ids = tokenizer(behind if found else "", add_special_tokens=False, verbose=False)["input_ids"]
+        return "", ""
+    front, found, behind = said.rpartition(_ANSWERED)
+    between = front.rpartition(_ASKED)
+    return between[2] if between[1] else "", behind if found else ""
+
+
+def _start(tokenizer: Any, lead: str, between: str) -> tuple[str, str]:
+    """What the template ends a prompt with, and what has to stand there so that an answer begins.
+
+    Where the template writes something more before its own answers (the channel of gpt-oss's), that; and a thought that
+    it opens (DeepSeek-R1's) is closed at once. Raises Unsupported where nothing is known to close it.
+    """
+    shared = len(commonprefix([lead, between]))
+    if between[shared:].strip():
+        return lead[shared:], between[shared:].rstrip(" ")
+    thought = OPENED.search(lead)
+    if not thought:
+        return "", ""
+    opened, (bracket, name, end) = thought[0].rstrip(), thought.groups()
+    closing = f"{bracket}/{name}{end}"
+    if closing not in tokenizer.chat_template and closing not in tokenizer.get_vocab():
+        raise Unsupported(
+            f"This model's chat template begins every answer inside a thought, {opened}, and neither it nor the "
+            f"tokenizer knows {closing}: the model thinks aloud, and a short answer would be a thought and no answer. "
+            f"Choose another base, or take {opened} out of its chat template."
+        )
+    return thought[0], f"{opened}\n\n{closing}\n\n"
+
+
+def _begun(prompt: str, start: tuple[str, str]) -> str:
+    """The prompt with its end replaced, up to where an answer begins."""
+    end, instead = start
+    return prompt.removesuffix(end) + instead if prompt.endswith(end) else prompt
+
+
+def _ending(tokenizer: Any, behind: str) -> tuple[int, ...]:
+    """The special token that the template puts behind an answer; none where it puts none."""
+    ids = tokenizer(behind, add_special_tokens=False, verbose=False)["input_ids"]
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     return tuple(i for i in ids if i in special)[:1]
 
@@ -168,10 +214,7 @@ def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
         tries.append([{**others[0], "content": f"{first['content']}\n\n{others[0]['content']}"}, *others[1:]])
     for said in tries:
         try:
-            # A template with a switch for thinking aloud (Qwen 3) would have it on, and no short answer would end.
-            return tokenizer.apply_chat_template(
-                said, add_generation_prompt=True, tokenize=False, enable_thinking=False
-            )
+            return tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False, **QUIET)
         except TemplateError as problem:
             refusal = problem
     raise BadInput(

@@ -377,13 +377,15 @@ def test_without_a_template_a_prompt_begins_as_the_tokenizer_would_begin_it():
     assert words.bos_token_id not in text.response_ids("So.")
 
 
-def of_turns(ending, opening="<turn>", thinks=False):
-    """A template as chat models have it: a role behind an opening token, and each turn closed by an ending token."""
-    thought = "{% if enable_thinking is defined and not enable_thinking %}[no thought]\n{% endif %}" if thinks else ""
+def of_turns(ending, opening="<turn>", asked="", said=""):
+    """A template as chat models have it: a role behind an opening token, and each turn closed by an ending token.
+
+    `asked` stands before an answer that is to be given, `said` before one that was.
+    """
     return (
         f"{{% for m in messages %}}{opening}{{{{ m.role }}}}\n"
-        + f"{{% if m.role == 'assistant' %}}{thought}{{% endif %}}{{{{ m.content }}}}{ending}\n{{% endfor %}}"
-        + f"{{% if add_generation_prompt %}}{opening}assistant\n{thought}{{% endif %}}"
+        + f"{{% if m.role == 'assistant' %}}{said}{{% endif %}}{{{{ m.content }}}}{ending}\n{{% endfor %}}"
+        + f"{{% if add_generation_prompt %}}{opening}assistant\n{asked}{{% endif %}}"
     )
 
 
@@ -402,11 +404,49 @@ def test_an_answer_ends_as_the_template_ends_it_even_where_that_is_not_the_end_t
     assert text.decode(text.response_ids("So.")) == "So."
 
 
-def test_a_template_that_thinks_aloud_is_told_not_to():
-    words = tokenizer(template=of_turns("<end>", thinks=True))
+@pytest.mark.parametrize("switch", ["enable_thinking", "thinking"])
+def test_a_template_that_thinks_aloud_is_told_not_to(switch):
+    quiet = f"{{% if {switch} is defined and not {switch} %}}[no thought]\n{{% endif %}}"
+    words = tokenizer(template=of_turns("<end>", asked=quiet, said=quiet))
     text = Text.of(words, configs(len(words))["qwen3"])
     assert words.decode(text.prompt_ids("Why?")).endswith("assistant\n[no thought]\n")
     assert text.eos_ids == (words.eos_token_id,)
+
+
+@pytest.mark.parametrize(
+    "asked, said, begun",
+    [
+        ("<think>\n", "", "<think>\n\n</think>\n\n"),
+        ("<think>", "<think>\n\n</think>\n\n", "<think>\n\n</think>\n\n"),
+        ("", "<way>final<say>", "<way>final<say>"),
+        ("<way>analysis<say>", "<way>final<say>", "<way>final<say>"),
+        ("<think>\n\n</think>\n", "", "<think>\n\n</think>\n"),
+        ("So:", "So: ", "So:"),
+    ],
+)
+def test_a_prompt_goes_on_to_where_the_answer_begins_and_no_thought(asked, said, begun):
+    """DeepSeek-R1's templates open a thought; gpt-oss's models name a channel before they answer."""
+    words = tokenizer(template=of_turns("<end>", asked=asked, said=said))
+    words.add_tokens(["<think>", "</think>", "<way>", "<say>"])
+    text = Text.of(words, configs(len(words))["llama"])
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "Why?"},
+    ]
+    before = words.apply_chat_template(turns, tokenize=False)
+    assert words.decode(text.prompt_ids(turns)) == f"{before}<turn>assistant\n{begun}"
+    whole = words(f"{before}<turn>assistant\n{begun}So.<end>", add_special_tokens=False)["input_ids"]
+    assert text.prompt_ids(turns) + text.response_ids("So.") == whole
+
+
+def test_a_thought_that_nothing_is_known_to_close_is_refused_and_a_tag_of_another_name_is_none(tmp_path):
+    folder = make(tmp_path, "llama", template=of_turns("<end>", asked="[THINK]"))
+    with pytest.raises(Unsupported, match=r"inside a thought, \[THINK\], .* knows \[/THINK\]: the model thinks aloud"):
+        load(str(folder), device="cpu")
+    words = tokenizer(template=of_turns("<end>", asked="<answer>\n"))
+    ids = Text.of(words, configs(len(words))["llama"]).prompt_ids("Why?")
+    assert words.decode(ids).endswith("<turn>assistant\n<answer>\n")
 
 
 def test_a_response_is_cut_in_tokens_as_it_is_behind_a_prompt():
