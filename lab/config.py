@@ -249,7 +249,7 @@ class Dpo:
     epochs: int = knob(1, "passes over the pairs", low=1, high=1000, shown=True)
     batch: int = knob(16, "pairs in one optimizer step", low=1, high=1024, shown=True)
     microbatch: int = knob(8, "pairs in one forward pass: memory, not mathematics", low=1, high=1024)
-    learning_rate: float = _rate("policy", 5e-4, 1e-5, 1e-5)
+    learning_rate: float = _rate("policy", 2e-3, 1e-5, 1e-5)
     beta: float = knob(0.1, "how closely the policy is held to the reference", low=1e-4, high=1000.0, shown=True)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     unfrozen: float = _unfrozen()
