@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from heapq import nlargest
 from typing import Any
 
 from lab.errors import Damaged, NoRows, PromptTooLong
+from lab.events import Event, Warned
 from lab.journal import read_json, replace_json
 from lab.reward import Ranked
 from lab.store import Candidate, Ranking
@@ -209,3 +210,25 @@ def for_compare(inputs: dict[str, Any], count: int, seed: int) -> dict[str, Any]
     given = inputs.get("prompts")
     prompts = given if isinstance(given, list) else corpus.prompts(count, COMPARE_SEED + seed, held_out=True)
     return {"prompts": [str(prompt) for prompt in prompts][:count]}
+
+
+def cut_warning(found: dict[str, Any], longest: int, context: int) -> Iterator[Event]:
+    """How many rankings were cut to `longest` tokens, where any was, and what to do about it."""
+    if not found["cut"]:
+        return
+    text = (
+        f"{found['cut']} of {len(found['rankings'])} rankings did not fit in {min(longest, context)} tokens, of which "
+        "an answer gets at most half, and were cut."
+    )
+    if longest < context:
+        yield Warned(0, "W_CUT", text, "Raise the length that the reward model reads, if memory allows.")
+    else:
+        yield Warned(0, "W_TOO_LONG", text, "This model reads no more. Choose a base that does, or leave it at that.")
+
+
+def left_out_warning(found: dict[str, Any]) -> Iterator[Event]:
+    """How many pairs were left out because the model does not read so much, where any was."""
+    if found.get("left_out"):
+        total = found["left_out"] + len(found["pairs"]) + len(found["held_out"])
+        text = f"{found['left_out']} of {total} pairs are longer than the model reads and were left out."
+        yield Warned(0, "W_TOO_LONG", text, "Shorten them, or choose a base that reads more tokens.")

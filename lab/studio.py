@@ -24,6 +24,7 @@ from lab.rater import MARK, rater
 from lab.rollout import Cast, Scale
 from lab.runner import Job, Live, steps_of
 from lab.state import State
+from lab.steps import as_dict
 from lab.store import Ranking
 from lab.text import Asked
 from lab.workspace import RUN_NAME, Run, Workspace
@@ -153,7 +154,7 @@ class Studio:
         if stage in calibrate.LIKE and (fit or (self.workspace.base() or {}).get("fit")):
             lengths = material.lengths(self.roles.text, found)
             config, turns, fits = calibrate.make_fit(self.roles, stage, config, lengths)
-        run = self.workspace.new_run(stage, _as_dict(config), base=self.base(), inputs=inputs, by=by)
+        run = self.workspace.new_run(stage, as_dict(config), base=self.base(), inputs=inputs, by=by)
         material.keep(run, found)
         job = self._job(run, config, inputs, found, fresh=True)
         # A generator, which the runner can close when the run is stopped.
@@ -284,14 +285,14 @@ class Studio:
         state = sft_stage.begin(self.roles, config, run.name)
         pairs, held_out = ([tuple(pair) for pair in found[key]] for key in ("pairs", "held_out"))
         events = sft_stage.sft(state, pairs, Live(run, config), held_out=held_out, pinned=found["pinned"])
-        return state, _after(_left_out_warning(found), events), {}
+        return state, _after(material.left_out_warning(found), events), {}
 
     def _reward(self, run: Run, config: Reward, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         reference = self.role(inputs["reference"])
         state = reward_stage.begin(self.roles, config, run.name, reference)
         prompts = self.roles.text.asked(found["prompts"], room=config.tokens)
         events = reward_stage.reward(state, material.rankings_in(found), prompts, Live(run, config), reference)
-        cut = _cut_warning(found, config.context, self.roles.text.context)
+        cut = material.cut_warning(found, config.context, self.roles.text.context)
         return state, _after(cut, events), {"raters_used": found["raters"]}
 
     def _ppo(self, run: Run, config: Ppo, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
@@ -310,7 +311,7 @@ class Studio:
         cast = Cast(run.name, self.role(inputs["reference"]))
         state = dpo_stage.begin(self.roles, cast, config)
         events = dpo_stage.dpo(state, cast, material.rankings_in(found), Live(run, config), found.get("pinned", ()))
-        cut = _cut_warning(found, self.roles.text.context, self.roles.text.context)
+        cut = material.cut_warning(found, self.roles.text.context, self.roles.text.context)
         return state, _after(cut, events), {"raters_used": found["raters"]}
 
     def _compare(self, run: Run, config: Compare, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
@@ -338,10 +339,6 @@ def _kept_config(stage: str, kept: dict[str, Any]) -> Any:
     return _config(STAGES[stage], older | kept)
 
 
-def _as_dict(config: Any) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in type(config).__dataclass_fields__}
-
-
 def _no_checkpoint(run: Run, step: int) -> NotFound:
     known = ", ".join(map(str, run.checkpoints())) or "none"
     return NotFound(f"Run {run.name} has no checkpoint of step {step}. Checkpoints: {known}.")
@@ -358,26 +355,6 @@ def _restored(run: Run, state: State, step: int | None, foretold: Iterator[Warne
     for each in skipped:
         yield Warned(state.step, "W_CHECKPOINT", each, f"The run goes on from step {state.step}.")
     yield from (replace(each, step=state.step) for each in warnings)
-
-
-def _cut_warning(found: dict[str, Any], longest: int, context: int) -> Iterator[Event]:
-    if not found["cut"]:
-        return
-    text = (
-        f"{found['cut']} of {len(found['rankings'])} rankings did not fit in {min(longest, context)} tokens, of which "
-        "an answer gets at most half, and were cut."
-    )
-    if longest < context:
-        yield Warned(0, "W_CUT", text, "Raise the length that the reward model reads, if memory allows.")
-    else:
-        yield Warned(0, "W_TOO_LONG", text, "This model reads no more. Choose a base that does, or leave it at that.")
-
-
-def _left_out_warning(found: dict[str, Any]) -> Iterator[Event]:
-    if found.get("left_out"):
-        total = found["left_out"] + len(found["pairs"]) + len(found["held_out"])
-        text = f"{found['left_out']} of {total} pairs are longer than the model reads and were left out."
-        yield Warned(0, "W_TOO_LONG", text, "Shorten them, or choose a base that reads more tokens.")
 
 
 def _after(first: Iterator[Event], events: Iterator[Event]) -> Iterator[Event]:
