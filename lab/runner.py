@@ -23,14 +23,22 @@ CHECKPOINT_SECONDS, MILESTONE = 10.0, 10
 IN_STEP = ("rollout", "scored", "update")  # what a step of a policy's training says how far it is with
 
 
+def nothing() -> None:
+    """What happens between two events of a run that nobody else waits for."""
+
+
 @dataclass
 class Job:
-    """A run and the generator of its work. `finish` turns the trainer's result into the run's and keeps the adapter."""
+    """A run and the generator of its work. `finish` turns the trainer's result into the run's and keeps the adapter.
+
+    `over` is called once the run goes on no more, however it ended.
+    """
 
     run: Run
     events: Iterator[Event]
     state: State | None
     finish: Callable[[dict[str, Any]], dict[str, Any]]
+    over: Callable[[], None] = nothing
 
 
 @dataclass
@@ -58,10 +66,6 @@ def _may_move(each: Any, moved: dict[str, Any]) -> bool:
     return each.metadata["live"] and isinstance(value, int | float) and math.isfinite(value)
 
 
-def nothing() -> None:
-    """What happens between two events of a run that nobody else waits for."""
-
-
 def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     """Every event of the job, each written before it is passed on; `between` runs after each, with the model at rest.
 
@@ -81,6 +85,7 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
         yield writer.write(Failed(writer.step, OutOfMemory.code, _short_of_memory(job.run)))
     finally:
         writer.close()
+        job.over()
         lock.release()
 
 

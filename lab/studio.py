@@ -59,7 +59,9 @@ class Studio:
                 raise NotFound("No policy is in training now. Choose sft or a finished run.")
             return self.training
         name = self.reference() if name == "sft" else name
-        if name != self.training and name not in self.used:
+        if name == self.training:
+            return name
+        if name not in self.used:
             self._load(name)
         self.used[name] = self.used.pop(name, None)
         return name
@@ -261,11 +263,18 @@ class Studio:
     ) -> Job:
         make = {"sft": self._sft, "reward": self._reward, "ppo": self._ppo, "dpo": self._dpo, "compare": self._compare}
         make = make.get(run.stage, self._group)
+        self.used.pop(run.name, None)  # what was loaded under this name learns on from here
         state, events, facts = make(run, config, inputs, found)
         if state is not None:
             foretold = self._foretold(run, state, config, found)
             events = _after(foretold if fresh else _restored(run, state, step, foretold), events)
-        return Job(run, events, state, lambda result: self._finish(run, state, result, facts))
+        return Job(run, events, state, lambda result: self._finish(run, state, result, facts), lambda: self._over(run))
+
+    def _over(self, run: Run) -> None:
+        """What a run learned with goes, but for an adapter that it has kept: a run that failed has none to speak with."""
+        for role in ("value", run.name):
+            if role not in self.used:
+                self.roles.remove(role)
 
     def _foretold(self, run: Run, state: State, config: Any, found: dict[str, Any]) -> Iterator[Warned]:
         """The forecast held against what is free and, where no step has been kept that shows it, one micro-batch."""

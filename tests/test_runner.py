@@ -306,9 +306,9 @@ def test_a_number_that_breaks_ends_the_run_with_a_reason_and_the_checkpoint_befo
             checkpoint.save(job.run.folder / "checkpoint", job.state)
             with torch.no_grad():
                 next(iter(job.state.roles.weights(job.run.name).values())).fill_(float("nan"))
+            with pytest.raises(NotFinite):
+                checkpoint.save(job.run.folder / "checkpoint", job.state)
     assert isinstance(event, Failed) and event.code == "E_NOT_FINITE" and job.run.status() == "failed"
-    with pytest.raises(NotFinite):
-        checkpoint.save(job.run.folder / "checkpoint", job.state)
     assert job.run.checkpoints() == [2]
 
 
@@ -359,6 +359,38 @@ def test_policies_are_loaded_by_name_and_unknown_ones_refused(rewarded):
             rewarded.role(name)
     fresh = Studio(rewarded.workspace, rewarded.roles)
     assert fresh.cast().reward == "0001-reward" and fresh.cast().scale == rewarded.cast().scale
+
+
+@pytest.mark.parametrize("ending", ["fails", "is left"])
+def test_a_run_that_ends_without_an_adapter_speaks_no_more_and_leaves_nothing_loaded(rewarded, ending):
+    job = rewarded.start("ppo", PPO | {"value_model": "adapter"}, {"prompts": ["Hi"]})
+    rewarded.training = job.run.name
+    running = drive(job)
+    for event in running:
+        assert rewarded.role("policy") == job.run.name
+        if ending == "is left" and isinstance(event, Step):
+            running.close()
+        if ending == "fails" and isinstance(event, Step) and event.step == 2:
+            with torch.no_grad():
+                next(iter(job.state.roles.weights(job.run.name).values())).fill_(float("nan"))
+    rewarded.training = ""
+    assert isinstance(event, Failed if ending == "fails" else Step) and not job.run.adapter.is_dir()
+    assert not {"value", job.run.name} & {*rewarded.roles.known(), *rewarded.roles.heads}
+    with pytest.raises(NotFound, match="has no adapter yet: it is (failed|interrupted)"):
+        rewarded.role(job.run.name)
+
+
+def test_a_run_that_keeps_its_adapter_speaks_with_it_and_one_that_then_fails_with_the_one_on_disk(rewarded):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            job.run.set_control(order="stop")
+    kept = {name: weight.clone() for name, weight in rewarded.roles.weights(rewarded.role(job.run.name)).items()}
+    assert kept and "value" not in rewarded.roles.heads
+    running = drive(rewarded.resume(job.run.name))
+    next(event for event in running if isinstance(event, Step) and event.step == 4)
+    running.close()
+    assert same(kept, rewarded.roles.weights(rewarded.role(job.run.name)))
 
 
 def test_the_progress_inside_a_step_comes_often_enough_to_serve_people(rewarded):
@@ -437,7 +469,8 @@ def test_60_kills_at_random_moments_all_resume(rewarded, folder):
 
 def test_20_kills_inside_a_checkpoint_all_resume(rewarded):
     job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
-    list(drive(job))
+    running = drive(job)
+    next(event for event in running if isinstance(event, Step))
     checkpoint.save(job.run.folder / "checkpoint", job.state)
     for number in range(20):
         child = os.fork()
@@ -450,6 +483,7 @@ def test_20_kills_inside_a_checkpoint_all_resume(rewarded):
         os.waitpid(child, 0)
         mend(job.run.folder / "checkpoint")
         assert checkpoint.restore(job.run.folder / "checkpoint", job.state) == []
+    running.close()
 
 
 def test_rankings_too_long_for_the_knob_and_for_the_base_are_told_apart(studio):
