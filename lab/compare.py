@@ -25,13 +25,20 @@ _GROUP, _READ = 32, 8  # prompts that are answered together, and answers that ar
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One policy's responses to the prompts of a comparison, with their scores [N] and exact KL in nats a response."""
+    """One policy's responses to the prompts of a comparison, with their scores [N] and exact KL in nats a response.
+
+    scores: None where the cast has no reward model.
+    """
 
     ids: list[list[int]]
     texts: list[str]
     ended: list[bool]
-    scores: torch.Tensor
+    scores: torch.Tensor | None
     kl: float
+
+    def score(self) -> float | None:
+        """The mean score."""
+        return None if self.scores is None else self.scores.mean().item()
 
 
 def compare(
@@ -39,7 +46,7 @@ def compare(
 ) -> Iterator[Event]:
     """Both policies answer every prompt; the Finished event says how often the judge prefers the first.
 
-    Without a judge the reward model's score decides.
+    Without a judge the reward model's score decides, which the cast then must have.
     """
     if not prompts:
         raise NoRows("There is no prompt to compare on. Give at least two.")
@@ -48,55 +55,65 @@ def compare(
     theirs = yield from answers(roles, cast, pair[1], prompts, config, seed=2)
     for row, prompt in enumerate(prompts[:20]):
         for name, each in zip(pair, (ours, theirs), strict=True):
-            yield Sample(
-                row, prompt.text, each.texts[row], each.scores[row].item(), None, len(each.ids[row]), False, name
-            )
+            score = None if each.scores is None else each.scores[row].item()
+            yield Sample(row, prompt.text, each.texts[row], score, None, len(each.ids[row]), False, name)
     result = win_rate(ours, theirs, prompts, judge) | {"count": len(prompts), "a": pair[0], "b": pair[1]}
     result |= {"kl_a": ours.kl, "kl_b": theirs.kl}
-    result |= {"score_a": ours.scores.mean().item(), "score_b": theirs.scores.mean().item()}
+    result |= {"score_a": ours.score(), "score_b": theirs.score()}
     yield Finished(2 * len(prompts), "done", result)
 
 
 def answers(
     roles: Roles, cast: Cast, role: str, prompts: Sequence[Asked], config: Compare, *, seed: int, best_of: int = 1
 ) -> Generator[Event, None, Answers]:
-    """The policy's answers, or the best scored of `best_of`, whose KL is then the bound log n - (n-1)/n."""
+    """The policy's answers, or the best scored of `best_of`, whose KL is then the bound log n - (n-1)/n.
+
+    The best of several is told by the reward model, which the cast then must have.
+    """
     rounds = []
     for i in range(best_of):
-        found: list[tuple[list[list[int]], torch.Tensor, torch.Tensor]] = []
+        found: list[tuple[list[list[int]], torch.Tensor | None, torch.Tensor]] = []
         for start in range(0, len(prompts), _GROUP):
             group = [prompt.ids for prompt in prompts[start : start + _GROUP]]
             drawn = step_seed(1000 * (config.seed + 1) + 10 * seed + i, start)
             found.append(_answer(roles, cast, role, group, config, drawn))
             yield Progress(f"answers of {role}", len(prompts) * i + start + len(group), len(prompts) * best_of)
         ids, scores, kl = zip(*found, strict=True)
-        rounds.append(([each for part in ids for each in part], torch.cat(scores), torch.cat(kl).mean().item()))
-    scores = torch.stack([scored for _, scored, _ in rounds])
-    ids = [rounds[best][0][row] for row, best in enumerate(scores.argmax(0).tolist())]
-    stops, kl = frozenset(roles.text.eos_ids), losses.best_of_n_kl(best_of) if best_of > 1 else rounds[0][2]
-    return Answers(ids, [roles.text.decode(i) for i in ids], [i[-1] in stops for i in ids], scores.amax(0), kl)
+        rounds.append(([each for part in ids for each in part], _joined(scores), torch.cat(kl).mean().item()))
+    ids, scores, kl = rounds[0]
+    if best_of > 1:
+        scores, best = torch.stack([scored for _, scored, _ in rounds]).max(0)
+        ids, kl = [rounds[one][0][row] for row, one in enumerate(best.tolist())], losses.best_of_n_kl(best_of)
+    stops = frozenset(roles.text.eos_ids)
+    return Answers(ids, [roles.text.decode(i) for i in ids], [i[-1] in stops for i in ids], scores, kl)
+
+
+def _joined(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    return None if parts[0] is None else torch.cat(parts)
 
 
 def _answer(
     roles: Roles, cast: Cast, role: str, group: list, config: Compare, seed: int
-) -> tuple[list[list[int]], torch.Tensor, torch.Tensor]:
-    """Responses, their scores [n] (0 without a reward model) and exact KL [n] to the reference."""
+) -> tuple[list[list[int]], torch.Tensor | None, torch.Tensor]:
+    """Responses, their scores [n] (None without a reward model) and exact KL [n] to the reference."""
     ids = sample(roles, role, group, tokens=config.tokens, temperature=config.temperature, seed=seed)
     rows = list(zip(group, ids, strict=True))
     parts, _ = in_parts(lambda some: _read(roles, cast, role, some, config), rows, _READ)
-    scores, kl = (torch.cat(column) for column in zip(*parts, strict=True))
-    return ids, scores, kl
+    scores, kl = zip(*parts, strict=True)
+    return ids, _joined(scores), torch.cat(kl)
 
 
 @torch.no_grad()
-def _read(roles: Roles, cast: Cast, role: str, rows: Sequence, config: Compare) -> tuple[torch.Tensor, torch.Tensor]:
+def _read(
+    roles: Roles, cast: Cast, role: str, rows: Sequence, config: Compare
+) -> tuple[torch.Tensor | None, torch.Tensor]:
     """Scores [n] and exact KL [n] of prompts with their responses."""
     batch = batch_of(*zip(*rows, strict=True), roles.text.pad_id).to(roles.device)
     policy, reference = (roles.hidden(each, batch)[:, :-1] for each in (role, cast.reference))
     read = logprobs.read(roles, policy, reference, batch.responses, batch.mask, config.temperature)
     kl = read[2].sum(1).cpu()
-    if cast.reward not in roles.heads:
-        return torch.zeros(len(rows)), kl
+    if not cast.reward:
+        return None, kl
     return (cast.scale.gain * roles.raw_scores(batch, cast.reward) + cast.scale.bias).cpu(), kl
 
 

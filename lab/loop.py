@@ -140,7 +140,7 @@ def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
         ours: Answers = yield from answers(studio.roles, cast, role, prompts, settings, seed=number, best_of=best_of)
         rows[name] = win_rate(ours, theirs, prompts, judge.utility) | {
             "kl": ours.kl,
-            "score": ours.scores.mean().item(),
+            "score": ours.score(),
         }
     if plan.larger:
         rows[f"untuned {plan.larger}"] = yield from untuned(plan.larger, judge, prompts, theirs, config)

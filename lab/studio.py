@@ -244,10 +244,12 @@ class Studio:
     def _begin_compare(self, config: Compare, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         names = {key: self.role(str(inputs.get(key) or "sft")) for key in ("a", "b")}
         judge = str(inputs.get("judge") or MARK + "helpful")
-        if judge.startswith(MARK):
+        simulated = judge.startswith(MARK)
+        if simulated:
             rater(judge)
-        else:
-            names["reward"] = self.cast(judge.removeprefix("reward:")).reward
+        # The best of several is the reward model's choice, so there must be one; scores are left out without one.
+        needed = not simulated or config.best_of > 1 or self.workspace.newest("reward")
+        names["reward"] = self.cast("" if simulated else judge.removeprefix("reward:")).reward if needed else ""
         found = material.for_compare(inputs, config.count, config.seed)
         return names | {"judge": judge, "reference": self.role("sft")}, found
 
@@ -271,7 +273,7 @@ class Studio:
         return Job(run, events, state, lambda result: self._finish(run, state, result, facts), lambda: self._over(run))
 
     def _over(self, run: Run) -> None:
-        """What a run learned with goes, but for an adapter that it has kept: a run that failed has none to speak with."""
+        """What a run learned with goes, but for an adapter that it has kept; one that failed has none to speak with."""
         for role in ("value", run.name):
             if role not in self.used:
                 self.roles.remove(role)
@@ -325,10 +327,8 @@ class Studio:
 
     def _compare(self, run: Run, config: Compare, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         a, b = self.role(inputs["a"]), self.role(inputs["b"])
-        reward = inputs.get("reward") or self.workspace.newest("reward")
-        cast = (
-            self.cast(inputs.get("reward", ""), inputs["reference"]) if reward else Cast(reference=inputs["reference"])
-        )
+        reward, reference = inputs.get("reward"), inputs["reference"]
+        cast = self.cast(reward, reference) if reward else Cast(reference=reference, reward="")
         judge = inputs["judge"]
         prompts: Sequence[Asked] = self.roles.text.asked(found["prompts"], room=config.tokens)
         score = rater(judge).utility if judge.startswith(MARK) else None

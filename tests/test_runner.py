@@ -22,13 +22,13 @@ import lab as package
 from lab import checkpoint, material
 from lab.diagnose import Diagnosis
 from lab.errors import Busy, Damaged, NotFinite, NotFound, PromptTooLong, TooFewRankings, UnsureReward, WrongBase
-from lab.events import Changed, Failed, Finished, Progress, Started, Step
+from lab.events import Changed, Failed, Finished, Progress, Sample, Started, Step
 from lab.folders import mend
 from lab.journal import Journal
 from lab.loading import load
 from lab.runner import drive, steps_of
 from lab.store import Candidate
-from lab.studio import Studio
+from lab.studio import MOST_LOADED, Studio
 from lab.workspace import Workspace
 
 PPO = {"steps": 6, "batch": 8, "minibatch": 4, "microbatch": 4, "tokens": 8}
@@ -154,6 +154,40 @@ def test_a_comparison_stops_when_told_and_can_be_made_again(studio):
     assert job.run.status() == "stopped" and "win_rate" not in seen[-1].result
     again = list(drive(studio.resume(job.run.name)))
     assert job.run.status() == "done" and 0 <= again[-1].result["win_rate"] <= 1
+
+
+def test_a_comparison_without_a_reward_model_has_no_scores_and_no_best_of_several(studio):
+    against = {"a": "sft", "b": "base"}
+    job = studio.start("compare", {"count": 3, "tokens": 4}, against)
+    list(drive(studio.start("reward", REWARD, {})))
+    *events, end = drive(studio.resume(job.run.name))
+    assert job.run.facts()["inputs"]["reward"] == "" and 0 <= end.result["win_rate"] <= 1
+    assert end.result["score_a"] is end.result["score_b"] is None
+    assert {event.score for event in events if isinstance(event, Sample)} == {None}
+    bare = Studio(Workspace(studio.workspace.root.parent / "bare"), studio.roles)
+    for more in ({"best_of": 2}, {"judge": "reward:"}):
+        knobs = {"count": 3, "best_of": more.get("best_of", 1)}
+        with pytest.raises(NotFound, match="no reward model yet"):
+            bare.start("compare", knobs, against | more)
+    assert bare.workspace.runs() == []
+
+
+def test_a_comparison_is_scored_by_the_reward_model_of_its_start_also_when_others_are_asked_for_meanwhile(rewarded):
+    job = rewarded.start("compare", {"count": 34, "tokens": 4}, {"a": "sft", "b": "base"})
+    assert job.run.facts()["inputs"]["reward"] == "0001-reward"
+    later = rewarded.workspace.new_run("reward", {})
+    shutil.copytree(rewarded.workspace.run("0001-reward").adapter, later.adapter)
+    with Journal(later.folder / "events.jsonl") as journal:
+        journal.write(Finished(1, "done", {}))
+    rewarded.training = job.run.name
+    events = []
+    for event in drive(job):
+        events.append(event)
+        if later.name not in rewarded.used:
+            rewarded.used |= dict.fromkeys(f"old {number}" for number in range(MOST_LOADED))
+            rewarded.cast()
+    assert "0001-reward" in rewarded.roles.heads
+    assert events[-1].result["score_a"] and events[-1].result["score_b"]
 
 
 def test_going_back_to_a_checkpoint_starts_from_its_step(rewarded):
