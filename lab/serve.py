@@ -57,7 +57,7 @@ class Server:
         names = payload.get("policies")
         if not isinstance(names, list) or not 1 <= len(names) <= MOST_CANDIDATES:
             raise BadInput(f"Candidates need 1 to {MOST_CANDIDATES} policies, one for each; got {names!r}.")
-        roles = [studio.role(str(name)) for name in names]
+        roles = studio.roles_of([str(name) for name in names])
         tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
         prompt = text.prompt_ids(_prompt(payload), room=tokens)
         ids: list[list[int]] = [[] for _ in roles]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -50,8 +50,18 @@ class Studio:
         run = self.workspace.newest("sft")
         return run.name if run else "sft"
 
-    def role(self, name: str) -> str:
-        """The role of a policy: base, sft, a run, a run at a step (0004-ppo@20), or policy: the one in training."""
+    def roles_of(self, names: Sequence[str]) -> list[str]:
+        """The roles of policies that speak together: none of them goes to make room for another."""
+        found: list[str] = []
+        for name in names:
+            found.append(self.role(name, keep=found))
+        return found
+
+    def role(self, name: str, keep: Collection[str] = ()) -> str:
+        """The role of a policy: base, sft, a run, a run at a step (0004-ppo@20), or policy: the one in training.
+
+        keep: roles that stay loaded whatever it takes.
+        """
         if name == BASE:
             return BASE
         if name == "policy":
@@ -62,12 +72,12 @@ class Studio:
         if name == self.training:
             return name
         if name not in self.used:
+            self._make_room(keep)
             self._load(name)
         self.used[name] = self.used.pop(name, None)
         return name
 
     def _load(self, name: str) -> None:
-        self._make_room()
         if name == "sft":
             shipped = EMBEDDED / self.roles.name / "sft"
             if shipped.is_dir():
@@ -100,9 +110,9 @@ class Studio:
         self.roles.add(role, rank=first.shape[0])
         copy_weights(found, self.roles.weights(role))
 
-    def _make_room(self) -> None:
-        """The longest unused adapters go, but for those a run in training stands on."""
-        busy = {self.training, "sft", self.reference(), *self._standing_on()}
+    def _make_room(self, keep: Collection[str]) -> None:
+        """The longest unused adapters go, but for those to keep and those a run in training stands on."""
+        busy = {self.training, "sft", self.reference(), *self._standing_on(), *keep}
         idle = [name for name in self.used if name not in busy]
         for name in idle[: max(0, len(self.used) - MOST_LOADED + 1)]:
             self.roles.remove(name)

@@ -27,6 +27,7 @@ from lab.folders import mend
 from lab.journal import Journal
 from lab.loading import load
 from lab.runner import drive, steps_of
+from lab.serve import Server
 from lab.store import Candidate
 from lab.studio import MOST_LOADED, Studio
 from lab.workspace import Workspace
@@ -425,6 +426,20 @@ def test_a_run_that_keeps_its_adapter_speaks_with_it_and_one_that_then_fails_wit
     next(event for event in running if isinstance(event, Step) and event.step == 4)
     running.close()
     assert same(kept, rewarded.roles.weights(rewarded.role(job.run.name)))
+
+
+def test_more_policies_than_stay_loaded_speak_together_and_go_again_afterwards(rewarded):
+    list(drive(rewarded.start("ppo", PPO | {"steps": 1}, {"prompts": ["Hi"]})))
+    first = rewarded.workspace.run("0002-ppo")
+    copies = [rewarded.workspace.new_run("ppo", {}) for _ in range(MOST_LOADED)]
+    for run in copies:
+        shutil.copytree(first.adapter, run.adapter)
+    names = [first.name, *(run.name for run in copies), "base"]
+    fresh = Studio(rewarded.workspace, rewarded.roles)
+    served = list(Server(fresh)._candidates({"prompt": "Why?", "policies": names, "tokens": 2}))
+    assert served[-1]["policies"] == names and len(served[-1]["texts"]) == MOST_LOADED + 2
+    fresh.role("0001-reward")
+    assert len(fresh.used) == MOST_LOADED and first.name not in rewarded.roles.known()
 
 
 def test_the_progress_inside_a_step_comes_often_enough_to_serve_people(rewarded):
