@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.errors import Damaged, NoRows, PromptTooLong
 from lab.events import Event, Warned
-from lab.journal import read_json, replace_json
+from lab.journal import read_json
 from lab.reward import Ranked
 from lab.store import Candidate, Ranking
 from lab.store.raters import ALL, PERSON, is_meant, meant
@@ -17,24 +17,17 @@ from lab.text import Prompt, Text
 from lab.workspace import Run
 from lab.world import corpus
 
+FILE = "data.json"
 SFT_PAIRS, SFT_HELD_OUT, PPO_PROMPTS = 4000, 160, 512
 SCALE_PROMPTS, COMPARE_SEED = 256, 7
 LONGEST = 64  # texts
 
 
-def keep(run: Run, material: dict[str, Any]) -> dict[str, Any]:
-    """Write the material beside the run's config; returns it."""
-    replace_json(run.folder / "data.json", material)
-    return material
-
-
 def kept(run: Run) -> dict[str, Any]:
     """The material of a run that goes on; Damaged when it cannot be read."""
-    found = read_json(run.folder / "data.json")
+    found = read_json(run.folder / FILE)
     if found is None:
-        raise Damaged(
-            f"data.json of run {run.name} cannot be read, so the run cannot go on as it began. Start a new run."
-        )
+        raise Damaged(f"{FILE} of run {run.name} cannot be read, so the run cannot go on as it began. Start a new run.")
     return found
 
 

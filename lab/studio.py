@@ -150,7 +150,7 @@ class Studio:
     # Runs
 
     def start(self, stage: str, knobs: dict[str, Any], inputs: dict[str, Any], by: str = "", fit: bool = False) -> Job:
-        """A new run of a stage: its folder, its material, its state. The run is refused before a folder is made.
+        """A new run of a stage: its folder, its material, its state. A run that is refused leaves no folder.
 
         What knobs leave out is as usual; a learning rate is then chosen for the size of the base.
 
@@ -166,8 +166,8 @@ class Studio:
         if stage in calibrate.LIKE and (fit or (self.workspace.base() or {}).get("fit")):
             lengths = material.lengths(self.roles.text, found)
             config, turns, fits = calibrate.make_fit(self.roles, stage, config, lengths)
-        run = self.workspace.new_run(stage, as_dict(config), base=self.base(), inputs=inputs, by=by)
-        material.keep(run, found)
+        files = {material.FILE: found}
+        run = self.workspace.new_run(stage, as_dict(config), files=files, base=self.base(), inputs=inputs, by=by)
         job = self._job(run, config, inputs, found, fresh=True)
         # A generator, which the runner can close when the run is stopped.
         return replace(job, events=_after(calibrate.told(turns, fits), job.events))
@@ -276,7 +276,14 @@ class Studio:
         make = {"sft": self._sft, "reward": self._reward, "ppo": self._ppo, "dpo": self._dpo, "compare": self._compare}
         make = make.get(run.stage, self._group)
         self.used.pop(run.name, None)  # what was loaded under this name learns on from here
-        state, events, facts = make(run, config, inputs, found)
+        made = None
+        try:
+            made = state, events, facts = make(run, config, inputs, found)
+        finally:
+            if made is None:
+                self._over(run)
+                if fresh:
+                    run.discard()
         if state is not None:
             foretold = self._foretold(run, state, config, found)
             events = _after(foretold if fresh else _restored(run, state, step, foretold), events)

@@ -24,6 +24,7 @@ STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 STATES = ("running", "paused", "interrupted", "done", "stopped", "failed", "damaged")
 STEP_FOLDER = re.compile(r"step-(\d+)")
 DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "by": "", "rollback": None})
+NO_FILES: Mapping[str, dict] = MappingProxyType({})
 TITLE_CHARACTERS = 120
 MOST_ANSWERS, MOST_BYTES = 2_000, 1 << 24
 PATIENCE = 0.5
@@ -70,14 +71,19 @@ class Workspace:
             raise NotFound(f"There is no run {name!r} in this workspace. Runs here: {known}.")
         return Run(folder)
 
-    def new_run(self, stage: str, config: dict, **facts) -> Run:
-        """A folder with the next number and its config.json, which appear together; `facts` are base, inputs, by."""
+    def new_run(self, stage: str, config: dict, *, files: Mapping[str, dict] = NO_FILES, **facts) -> Run:
+        """A folder with the next number, its config.json and other JSON files by name, which appear together.
+
+        `facts` are base, inputs, by.
+        """
         if not STAGE_NAME.fullmatch(stage):
             raise BadName(f"{stage!r} cannot be a stage: lower-case letters and digits only, a letter first.")
         record = {"stage": stage, "config": config, "base": self.base() or {}, "inputs": {}, "by": ""}
         draft = self._runs / f".new-{uuid.uuid4().hex}"
         draft.mkdir()
         try:
+            for name, content in files.items():
+                replace_json(draft / name, content)
             replace_json(draft / "config.json", record | facts | {"created": time.time()})
             with filelock.FileLock(self.root / "runs.lock", timeout=10):
                 return Run(self._claim(draft, stage))
@@ -166,6 +172,10 @@ class Run:
             return self.folder.rename(trash / self.name)
         finally:
             lock.release()
+
+    def discard(self) -> None:
+        """The folder goes for good: of a run that was never begun."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def restore(self) -> Run:
         """Moves the folder back from the trash."""

@@ -21,7 +21,17 @@ from safetensors.torch import load_file
 import lab as package
 from lab import checkpoint, material
 from lab.diagnose import Diagnosis
-from lab.errors import Busy, Damaged, NotFinite, NotFound, PromptTooLong, TooFewRankings, UnsureReward, WrongBase
+from lab.errors import (
+    Busy,
+    Damaged,
+    NotFinite,
+    NotFound,
+    PromptTooLong,
+    TooFewRankings,
+    Unsupported,
+    UnsureReward,
+    WrongBase,
+)
 from lab.events import Changed, Failed, Finished, Progress, Sample, Started, Step
 from lab.folders import mend
 from lab.journal import Journal
@@ -308,6 +318,33 @@ def test_a_run_is_refused_before_it_has_a_folder(studio):
     with pytest.raises(NotFound, match="no stage"):
         studio.start("magic", {}, {})
     assert studio.workspace.runs() == []
+
+
+@pytest.mark.parametrize("problem", [Unsupported("No such optimizer here."), torch.OutOfMemoryError("out of memory")])
+def test_a_run_whose_state_cannot_be_made_leaves_neither_a_folder_nor_a_role(rewarded, monkeypatch, problem):
+    def refuse(*_):
+        raise problem
+
+    known = {*rewarded.roles.known()}
+    monkeypatch.setattr("lab.state._adamw", refuse)
+    with pytest.raises(type(problem)):
+        rewarded.start("ppo", PPO | {"value_model": "adapter"}, {"prompts": ["Hi"]})
+    assert [run.name for run in rewarded.workspace.runs()] == ["0001-reward"]
+    assert {*rewarded.roles.known()} == known and "value" not in rewarded.roles.heads
+    monkeypatch.undo()
+    assert isinstance(list(drive(rewarded.start("ppo", PPO | {"steps": 1}, {"prompts": ["Hi"]})))[-1], Finished)
+
+
+def test_a_run_that_cannot_go_on_keeps_its_folder(rewarded, monkeypatch):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            job.run.set_control(order="stop")
+    monkeypatch.setattr("lab.state._adamw", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        rewarded.resume(job.run.name)
+    assert job.run.checkpoints() == [2] and rewarded.role(job.run.name) == job.run.name
+    assert {*rewarded.roles.weights(job.run.name)} and job.run.adapter.is_dir()
 
 
 def test_a_reward_model_that_may_be_guessing_is_followed_only_by_one_who_says_so(rewarded):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import BadFile, BadName, Busy, Damaged, NotFound
+from lab.errors import BadFile, BadName, Busy, Damaged, DiskFull, NotFound
 from lab.events import Failed, Finished, Progress, Sample, Started, Step
 from lab.journal import Journal, append_json
 from lab.store import Store
@@ -112,6 +112,20 @@ def test_ten_thousand_runs_stay_in_order(workspace):
         (workspace.root / "runs" / f"{number:04d}-sft").mkdir()
     assert [each.number for each in workspace.runs()] == [2, 9_999, 10_000]
     assert workspace.new_run("ppo", {}).name == "10001-ppo"
+
+
+def test_a_run_appears_with_all_of_its_files_or_not_at_all(workspace, monkeypatch):
+    made = workspace.new_run("sft", {}, files={"data.json": {"pairs": []}})
+    assert json.loads((made.folder / "data.json").read_text()) == {"pairs": []}
+
+    def full(path, record):
+        raise DiskFull(f"No room was left for {path.name}.")
+
+    before = sorted(path.name for path in made.folder.parent.iterdir())
+    monkeypatch.setattr("lab.workspace.replace_json", full)
+    with pytest.raises(DiskFull, match="data.json"):
+        workspace.new_run("sft", {}, files={"data.json": {"pairs": []}})
+    assert sorted(path.name for path in made.folder.parent.iterdir()) == before
 
 
 BAD_NAMES = [
