@@ -19,7 +19,7 @@ from lab.shortage import ran_out
 from lab.state import State
 from lab.workspace import Run, taken
 
-CHECKPOINT_SECONDS, MILESTONE = 10.0, 10
+CHECKPOINT_SECONDS, PAUSE_SECONDS, MILESTONE = 10.0, 0.05, 10
 IN_STEP = ("rollout", "scored", "update")  # what a step of a policy's training says how far it is with
 
 
@@ -76,26 +76,35 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     mend(_folder(job.run))
     writer = Writer(job.run)
     try:
-        yield from _driven(job, writer, between)
-    except LabError as problem:
-        yield writer.write(Failed(writer.step, problem.code, str(problem)))
-    except RuntimeError as problem:
-        if not ran_out(problem):
-            raise
-        yield writer.write(Failed(writer.step, OutOfMemory.code, _short_of_memory(job.run)))
+        for event in _or_failed(job, writer):
+            if event is not None:
+                yield event
+            between()  # here, where a fault of what goes on meanwhile is not taken for the run's own
     finally:
         writer.close()
         job.over()
         lock.release()
 
 
-def _driven(job: Job, writer: Writer, between: Callable[[], None]) -> Iterator[Event]:
+def _or_failed(job: Job, writer: Writer) -> Iterator[Event | None]:
+    """What happens, and at the end of a run that cannot go on why."""
+    try:
+        yield from _driven(job, writer)
+    except LabError as problem:
+        yield writer.write(Failed(writer.step, problem.code, str(problem)))
+    except RuntimeError as problem:
+        if not ran_out(problem):
+            raise
+        yield writer.write(Failed(writer.step, OutOfMemory.code, _short_of_memory(job.run)))
+
+
+def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
+    """Every event; None again and again while the run is paused."""
     saved, updates = monotonic(), 0
     for event in job.events:
         if isinstance(event, Finished):
             event = replace(event, result=job.finish(event.result))
         yield writer.write(event)
-        between()
         if _between_steps(event, job.state, updates) and _order(job.run, writer.step) == "stop":
             job.events.close()
             yield writer.write(Finished(writer.step, "stopped", _kept_as_it_stands(job)))
@@ -107,7 +116,10 @@ def _driven(job: Job, writer: Writer, between: Callable[[], None]) -> Iterator[E
         if order != "run" or monotonic() - saved > CHECKPOINT_SECONDS or event.step % MILESTONE == 0:
             keep(job)
             saved = monotonic()
-        order = _wait_while_paused(job.run, event.step, between) if order == "pause" else order
+        while order == "pause":
+            yield None
+            sleep(PAUSE_SECONDS)
+            order = _order(job.run, event.step)
         if order == "stop":
             job.events.close()
             yield writer.write(Finished(event.step, "stopped", job.finish({})))
@@ -156,13 +168,6 @@ def _order(run: Run, step: int) -> str:
     control = run.control()
     later = control["order"] == "pause" and step < (control["until"] or 0)
     return "run" if later else control["order"]
-
-
-def _wait_while_paused(run: Run, step: int, between: Callable[[], None]) -> str:
-    while (order := _order(run, step)) == "pause":
-        between()
-        sleep(0.05)
-    return order
 
 
 def steps_of(run: Run) -> list[Step]:

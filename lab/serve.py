@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect, bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time
@@ -9,7 +10,7 @@ from typing import Any
 
 from lab import reward as reward_stage
 from lab.config import TEMPERATURE
-from lab.errors import BadInput, BadNumber, BadText, LabError, PromptTooLong
+from lab.errors import BadInput, BadNumber, BadText, DiskFull, LabError, PromptTooLong
 from lab.generate import stream
 from lab.journal import append_json
 from lab.studio import Studio
@@ -21,6 +22,7 @@ MOST_CANDIDATES, MOST_TOKENS, MOST_RESCORED, MOST_TURNS = 8, 512, 256, 64
 # same teach nothing. A policy that has only one thing to say is allowed to say it.
 REDRAWN = 2
 Answer = Iterator[dict[str, Any]]
+log = logging.getLogger("lab.serve")
 
 
 class Server:
@@ -47,7 +49,11 @@ class Server:
             self.refuse(request_id, problem)
 
     def say(self, request_id: str, found: dict[str, Any]) -> None:
-        append_json(self.path, {"id": request_id, "at": time(), "done": False} | found)
+        """One line more for whoever asked; where the disk is full that is logged, and everything else goes on."""
+        try:
+            append_json(self.path, {"id": request_id, "at": time(), "done": False} | found)
+        except DiskFull as problem:
+            log.error("request %s: %s", request_id, problem)
 
     def refuse(self, request_id: str, problem: LabError) -> None:
         self.say(request_id, {"done": True, "error": {"code": problem.code, "message": str(problem)}})

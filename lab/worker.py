@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from lab.errors import Busy, Damaged, LabError, OutOfMemory
+from lab.errors import Busy, Damaged, DiskFull, LabError, OutOfMemory
 from lab.events import Failed, Started, Step
 from lab.journal import tail_json
 from lab.runner import Job, Writer, drive
@@ -45,6 +45,7 @@ class Worker:
         self.server, self.store = Server(studio), workspace.store(read_only=True)
         self.waiting: deque[tuple[str, str, dict[str, Any], float]] = deque()
         self.seen, self.looked, self.began, self.started = 0, 0.0, began, time()
+        self.fault = ""  # of the last look
         self.written = NEVER  # when the database was, and whether that was long ago when it was looked at
 
     def forever(self) -> None:
@@ -63,13 +64,20 @@ class Worker:
         if monotonic() - self.looked < POLL_SECONDS or not self._news():
             return
         try:
-            asked = list(self.store.requests_after(self.seen))
-        except Busy:  # somebody writes much at once, an import for instance: what was asked is still there later
-            self.written, asked = NEVER, []
-        for seq, *request in asked:
-            self.seen = seq
-            self._take(*request)
+            for seq, *request in list(self.store.requests_after(self.seen)):
+                self.seen = seq
+                self._take(*request)
+            self.fault = ""
+        except LabError as problem:  # such as Busy, during an import: what was asked is still there later
+            self.written = NEVER
+            self._log_once(problem)
         self.looked = monotonic()
+
+    def _log_once(self, problem: LabError) -> None:
+        """A fault that stays is met at every look, many times a second."""
+        if str(problem) != self.fault:
+            self.fault = str(problem)
+            log.error("%s: %s", problem.code, problem)
 
     def _news(self) -> bool:
         """Whether the database may have changed since the last look, by its file, which costs less than opening it.
@@ -177,25 +185,31 @@ class Worker:
 
     def _fail(self, job: Job, message: str) -> None:
         writer = Writer(job.run)
-        writer.write(Failed(self.studio.step, "E_INTERNAL", message))
-        writer.close()
+        try:
+            writer.write(Failed(self.studio.step, "E_INTERNAL", message))
+        except DiskFull as problem:  # the run then counts as interrupted
+            log.error("%s: %s", job.run.name, problem)
+        finally:
+            writer.close()
 
     def report(self, busy: str | None = None, message: str = "") -> None:
-        """worker.json."""
+        """worker.json, as it was where the disk is full."""
         roles = self.studio.roles
-        self.workspace.say(
-            {
-                "pid": os.getpid(),
-                "started": self.started,
-                "base": roles.name,
-                "precision": roles.precision,
-                "ready": True,
-                "busy": busy,
-                "device": str(roles.device),
-                "context": roles.text.context,
-                "message": message,
-            }
-        )
+        record = {
+            "pid": os.getpid(),
+            "started": self.started,
+            "base": roles.name,
+            "precision": roles.precision,
+            "ready": True,
+            "busy": busy,
+            "device": str(roles.device),
+            "context": roles.text.context,
+            "message": message,
+        }
+        try:
+            self.workspace.say(record)
+        except DiskFull as problem:
+            log.error("worker.json: %s", problem)
 
 
 def work(

@@ -262,6 +262,20 @@ def test_pause_holds_a_run_at_a_step_and_one_step_lets_one_pass(rewarded):
     assert set(waited) >= {2, 3} and seen == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_fault_of_what_is_served_between_two_events_is_not_the_runs(rewarded):
+    job, seen = rewarded.start("ppo", PPO, {"prompts": ["Hi"]}), []
+
+    def between():
+        if any(isinstance(event, Step) for event in seen):
+            raise NotFound("There is no run '0099-ppo'.")
+
+    with pytest.raises(NotFound, match="0099"):
+        for event in drive(job, between):
+            seen.append(event)
+    assert job.run.status() == "interrupted" and not isinstance(seen[-1], Failed)
+    assert isinstance(list(drive(rewarded.resume(job.run.name)))[-1], Finished) and job.run.status() == "done"
+
+
 def test_a_slider_moved_by_somebody_is_marked_with_their_name_and_a_wild_value_is_left_alone(rewarded):
     job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
     for event in drive(job):

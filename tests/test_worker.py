@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,14 +15,14 @@ from types import SimpleNamespace
 import pytest
 from folders import make
 
-from lab.errors import Busy, PromptTooLong
+from lab.errors import Busy, Damaged, LabError, PromptTooLong
 from lab.events import Started, Step
 from lab.journal import append_json
 from lab.loading import load
 from lab.serve import MOST_TURNS, _newest, twins
 from lab.store import Candidate
 from lab.studio import Studio
-from lab.worker import SETTLED, Worker
+from lab.worker import NEVER, SETTLED, Worker
 from lab.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -244,25 +245,75 @@ def test_the_database_is_opened_again_only_when_it_may_have_changed(tmp_path):
     assert looks(just) == [True, False, False], "what came in that tick, seen late"
 
 
-def test_a_store_that_is_busy_is_read_again_later_and_ends_neither_run_nor_worker(tmp_path):
+def test_a_store_that_cannot_be_read_now_is_read_again_later_and_ends_neither_run_nor_worker(tmp_path, caplog):
     workspace = Workspace(tmp_path)
     workspace.store().close()
-    asked, answers = [], [Busy("lab.db was in use for over 10 seconds."), [(1, "a", "chat", {}, 0.0)]]
+    damaged = Damaged("lab.db cannot be read.")
+    asked, answers = [], [Busy("lab.db was in use."), damaged, damaged, [(1, "a", "chat", {}, 0.0)]]
 
     def requests_after(_seq):
         found = answers.pop(0)
-        if isinstance(found, Busy):
+        if isinstance(found, LabError):
             raise found
         return found
 
     worker = Worker(workspace, SimpleNamespace(workspace=workspace), lambda: True, 0.0)
     worker.store = SimpleNamespace(requests_after=requests_after)
     worker._take = lambda *order: asked.append(order)
-    worker.look()
-    assert not asked and worker.seen == 0
-    worker.looked = 0.0
+    for _ in range(3):
+        worker.look()
+        assert not asked and worker.seen == 0
+        worker.looked = 0.0
+    assert caplog.text.count("lab.db cannot be read") == 1, "a fault that stays is logged once"
     worker.look()
     assert asked == [("a", "chat", {}, 0.0)] and worker.seen == 1
+
+
+CHAT = {"messages": [{"role": "user", "content": "Hi"}], "tokens": 2}
+LITTLE = {"steps": 2, "batch": 1, "microbatch": 1}
+
+
+@pytest.fixture
+def hand(tmp_path):
+    """A worker in this process."""
+    workspace = Workspace(tmp_path / "w")
+    found = Worker(workspace, Studio(workspace, load("tiny", device="cpu")), lambda: True, time.time())
+    yield found
+    found.store.close()
+
+
+def asked_of(worker, kind, payload):
+    with worker.workspace.store() as store:
+        return store.ask(kind, payload)
+
+
+def test_an_answer_that_finds_no_room_on_the_disk_is_lost_and_nothing_else(hand, caplog):
+    hand.workspace.served.symlink_to("/dev/full")
+    job = hand.studio.start("sft", LITTLE, {"pairs": [("Why?", "So.")]})
+    request = asked_of(hand, "chat", CHAT)
+    hand._drive(job)
+    assert job.run.status() == "done" and f"request {request}: No room was left" in caplog.text
+    hand.workspace.served.unlink()
+    request = asked_of(hand, "chat", CHAT)
+    hand.written, hand.looked = NEVER, 0.0
+    hand.look()
+    assert hand.workspace.answer(request)["done"]
+
+
+def test_a_disk_without_any_room_refuses_a_run_and_ends_no_worker(hand):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    asked_of(hand, "chat", CHAT)
+    order = asked_of(hand, "run", {"stage": "sft", "config": LITTLE, "inputs": {"pairs": [["Why?", "So."]]}})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        hand.look()
+        hand._run(*hand.waiting[0])
+        hand.report()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert hand.workspace.runs() == [] and hand.seen == 2
+    hand._run(*hand.waiting.popleft())
+    assert hand.workspace.run(hand.workspace.answer(order)["run"]).status() == "done"
 
 
 def test_a_conversation_that_has_grown_too_long_loses_its_oldest_turns():
