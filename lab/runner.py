@@ -73,7 +73,8 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     at the next Step; a reading before the first or after the last, and a comparison, stop at the next Progress.
     """
     lock = taken(job.run.lock(), f"Run {job.run.name}")
-    mend(_folder(job.run))
+    for folder in (job.run.folder, _folder(job.run)):
+        mend(folder)
     writer = Writer(job.run)
     try:
         for event in _or_failed(job, writer):

@@ -349,6 +349,20 @@ def test_a_run_whose_state_cannot_be_made_leaves_neither_a_folder_nor_a_role(rew
     assert isinstance(list(drive(rewarded.start("ppo", PPO | {"steps": 1}, {"prompts": ["Hi"]})))[-1], Finished)
 
 
+def test_what_a_kill_between_two_renames_left_of_an_adapter_is_mended_when_the_run_goes_on(rewarded):
+    job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            job.run.set_control(order="stop")
+    before = final(job.run)
+    shutil.copytree(job.run.adapter, job.run.folder / ".tmp-adapter-123")
+    job.run.adapter.rename(job.run.folder / ".old-adapter-123")
+    running = drive(rewarded.resume(job.run.name))
+    next(running)
+    assert same(before, final(job.run)) and not list(job.run.folder.glob(".*adapter*"))
+    running.close()
+
+
 def test_a_run_that_cannot_go_on_keeps_its_folder(rewarded, monkeypatch):
     job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
     for event in drive(job):
