@@ -35,7 +35,7 @@ class Journal:
         self._end = _append(self._file.fileno(), _encoded(line), self._end, self._path)
 
     def sync(self) -> None:
-        """Returns once the disk has every line: called beside each checkpoint."""
+        """Returns once the disk has every line: called before each checkpoint."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:

@@ -108,14 +108,14 @@ def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
         yield writer.write(event)
         if _between_steps(event, job.state, updates) and _order(job.run, writer.step) == "stop":
             job.events.close()
-            yield writer.write(Finished(writer.step, "stopped", _kept_as_it_stands(job)))
+            yield writer.write(Finished(writer.step, "stopped", _kept_as_it_stands(job, writer)))
             return
         if job.state is None or not isinstance(event, Step):
             continue
         updates = job.state.updates
         order = _order(job.run, event.step)
         if order != "run" or monotonic() - saved > CHECKPOINT_SECONDS or event.step % MILESTONE == 0:
-            keep(job)
+            keep(job, writer)
             saved = monotonic()
         while order == "pause":
             yield None
@@ -136,12 +136,12 @@ def _between_steps(event: Event, state: State | None, updates: int) -> bool:
     return reads and (state is None or state.updates == updates)
 
 
-def _kept_as_it_stands(job: Job) -> dict[str, Any]:
+def _kept_as_it_stands(job: Job, writer: Writer) -> dict[str, Any]:
     """What a run keeps that ends between steps; one that has learned nothing yet keeps nothing."""
     if job.state and not job.state.step:
         return {}
     if job.state:
-        keep(job)
+        keep(job, writer)
     return job.finish({})
 
 
@@ -159,8 +159,9 @@ def _short_of_memory(run: Run) -> str:
     )
 
 
-def keep(job: Job) -> Path:
-    """A checkpoint of the job as it stands, which must be at a step."""
+def keep(job: Job, writer: Writer) -> Path:
+    """A checkpoint of the job as it stands, which must be at a step; the disk has every line up to there before it."""
+    writer.sync()
     return checkpoint.save(_folder(job.run), job.state, milestone=MILESTONE)
 
 
@@ -206,8 +207,13 @@ class Writer:
             self.step = event.step
         (self.samples if isinstance(event, Sample) else self.events).write(event)
         if isinstance(event, Finished | Failed):
-            self.events.sync()
+            self.sync()
         return event
+
+    def sync(self) -> None:
+        """Returns once the disk has every line of both."""
+        self.events.sync()
+        self.samples.sync()
 
     def close(self) -> None:
         self.events.close()

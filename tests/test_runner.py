@@ -363,6 +363,27 @@ def test_what_a_kill_between_two_renames_left_of_an_adapter_is_mended_when_the_r
     running.close()
 
 
+def test_every_line_is_on_the_disk_before_the_checkpoint_of_its_step(rewarded, monkeypatch):
+    job, synced, at_save = rewarded.start("ppo", PPO | {"steps": 10}, {"prompts": ["Hi"]}), {}, []
+    real_sync, real_save = os.fsync, checkpoint.save
+
+    def sync(handle):
+        real_sync(handle)
+        synced[os.fstat(handle).st_ino] = os.fstat(handle).st_size
+
+    def save(*given, **more):
+        journals = [(job.run.folder / name).stat() for name in ("events.jsonl", "samples.jsonl")]
+        at_save.append(tuple(synced.get(each.st_ino, 0) == each.st_size > 0 for each in journals))
+        return real_save(*given, **more)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(checkpoint, "save", save)
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 4:
+            job.run.set_control(order="stop")
+    assert {*at_save} == {(True, True)}
+
+
 def test_a_run_that_cannot_go_on_keeps_its_folder(rewarded, monkeypatch):
     job = rewarded.start("ppo", PPO, {"prompts": ["Hi"]})
     for event in drive(job):
