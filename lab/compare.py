@@ -51,8 +51,8 @@ def compare(
     if not prompts:
         raise NoRows("There is no prompt to compare on. Give at least two.")
     yield Started("compare", 2 * len(prompts), as_dict(config))
-    ours = yield from answers(roles, cast, pair[0], prompts, config, seed=1, best_of=config.best_of)
-    theirs = yield from answers(roles, cast, pair[1], prompts, config, seed=2)
+    ours = yield from answers(roles, cast, pair[0], prompts, config, side=1, best_of=config.best_of)
+    theirs = yield from answers(roles, cast, pair[1], prompts, config, side=2)
     for row, prompt in enumerate(prompts[:20]):
         for name, each in zip(pair, (ours, theirs), strict=True):
             score = None if each.scores is None else each.scores[row].item()
@@ -64,7 +64,7 @@ def compare(
 
 
 def answers(
-    roles: Roles, cast: Cast, role: str, prompts: Sequence[Asked], config: Compare, *, seed: int, best_of: int = 1
+    roles: Roles, cast: Cast, role: str, prompts: Sequence[Asked], config: Compare, *, side: int, best_of: int = 1
 ) -> Generator[Event, None, Answers]:
     """The policy's answers, or the best scored of `best_of`, whose KL is then the bound log n - (n-1)/n.
 
@@ -75,7 +75,7 @@ def answers(
         found: list[tuple[list[list[int]], torch.Tensor | None, torch.Tensor]] = []
         for start in range(0, len(prompts), _GROUP):
             group = [prompt.ids for prompt in prompts[start : start + _GROUP]]
-            drawn = step_seed(1000 * (config.seed + 1) + 10 * seed + i, start)
+            drawn = step_seed(seed_of(config.seed, side, i), start)
             found.append(_answer(roles, cast, role, group, config, drawn))
             yield Progress(f"answers of {role}", len(prompts) * i + start + len(group), len(prompts) * best_of)
         ids, scores, kl = zip(*found, strict=True)
@@ -86,6 +86,11 @@ def answers(
         ids, kl = [rounds[one][0][row] for row, one in enumerate(best.tolist())], losses.best_of_n_kl(best_of)
     stops = frozenset(roles.text.eos_ids)
     return Answers(ids, [roles.text.decode(i) for i in ids], [i[-1] in stops for i in ids], scores, kl)
+
+
+def seed_of(seed: int, side: int, round_: int) -> int:
+    """Another one for each side, 1 to 9, and round, 0 to 99: hundreds and ones count the round, tens the side."""
+    return 1000 * (seed + 1) + 100 * (round_ // 10) + 10 * side + round_ % 10
 
 
 def _joined(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:

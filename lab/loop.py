@@ -131,13 +131,13 @@ def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
         corpus.prompts(TEST_PROMPTS, 90 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens
     )
     yield Started("compare", 5, {})
-    theirs = yield from answers(studio.roles, cast, reference, prompts, config, seed=1)
+    theirs = yield from answers(studio.roles, cast, reference, prompts, config, side=1)
     rows: dict[str, dict[str, float]] = {}
     for number, (name, role, best_of) in enumerate(
         (("base", BASE, 1), ("sft", reference, 1), ("best_of_4", reference, 4), ("ppo", policy, 1)), 2
     ):
         settings = replace(config, best_of=best_of)
-        ours: Answers = yield from answers(studio.roles, cast, role, prompts, settings, seed=number, best_of=best_of)
+        ours: Answers = yield from answers(studio.roles, cast, role, prompts, settings, side=number, best_of=best_of)
         rows[name] = win_rate(ours, theirs, prompts, judge.utility) | {
             "kl": ours.kl,
             "score": ours.score(),
@@ -153,5 +153,5 @@ def untuned(
     """How another base does on the same prompts with no tuning at all; KL and score mean nothing between two models."""
     roles = load(larger)
     asked = roles.text.asked([prompt.text for prompt in prompts], room=config.tokens)
-    ours = yield from answers(roles, Cast(BASE, BASE, ""), BASE, asked, config, seed=6)
+    ours = yield from answers(roles, Cast(BASE, BASE, ""), BASE, asked, config, side=6)
     return win_rate(ours, theirs, prompts, judge.utility) | {"kl": None, "score": None}

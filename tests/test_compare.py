@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import accumulate
 
 import pytest
@@ -74,6 +75,12 @@ def test_memory_that_runs_out_leaves_the_figures_as_they_are(roles, monkeypatch)
     ids, *found = compare._answer(roles, CAST, "policy", prompts, CONFIG, seed=3)
     assert ids == expected[0]
     assert all(torch.allclose(a, b, rtol=1e-2, atol=2e-2) for a, b in zip(found, expected[1:], strict=True))
+
+
+def test_no_two_sides_rounds_or_comparisons_draw_with_the_same_seed():
+    most = {each.name: each for each in fields(Compare)}["best_of"].metadata["high"]
+    seeds = [compare.seed_of(seed, side, i) for seed in range(3) for side in range(1, 10) for i in range(most)]
+    assert most >= 64 and len(set(seeds)) == len(seeds) == 3 * 9 * most
 
 
 def said(scores):
