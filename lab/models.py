@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from lab import decode, trunk
-from lab.errors import NotFound
+from lab.errors import Damaged, NotFound
 from lab.losses import positions
 from lab.stem import Stem, layers_of, learning, used
 from lab.text import Batch, Text
@@ -228,9 +228,15 @@ def _alike(ours: dict[str, nn.Parameter], theirs: dict[str, nn.Parameter]) -> bo
 
 
 def copy_weights(source: dict[str, torch.Tensor], target: dict[str, nn.Parameter]) -> None:
-    """Every weight of the target from the source's of the same name."""
+    """Every weight of the target from the source's of the same name. Raises Damaged for one of another shape."""
     with torch.no_grad():
         for name, parameter in target.items():
+            if source[name].shape != parameter.shape:
+                found, wanted = (" by ".join(map(str, each.shape)) for each in (source[name], parameter))
+                raise Damaged(
+                    f"The weight {name} has {found or 'one'} numbers and not {wanted}, so it belongs to another model "
+                    "or rank. Choose an earlier checkpoint, or train it again."
+                )
             parameter.copy_(source[name])
 
 

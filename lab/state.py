@@ -17,6 +17,7 @@ from lab.quantised import needs_bitsandbytes
 from lab.shortage import with_smaller_microbatches
 
 T = TypeVar("T")
+MOMENTS = ("exp_avg", "exp_avg_sq", "state1", "state2")  # AdamW's and bitsandbytes', of their parameter's shape
 
 
 @dataclass
@@ -101,7 +102,7 @@ class State:
                 self.roles.heads[name].load_state_dict(_under(tensors, f"head/{name}/"))
             self._unpack_optimizer(_under(tensors, "optimizer/"))
             self.step, self.beta, self.knob = int(numbers["step"]), float(numbers["beta"]), numbers.get("knob")
-        except (KeyError, RuntimeError, ValueError) as problem:
+        except (LookupError, RuntimeError, ValueError) as problem:
             raise Damaged(
                 f"This checkpoint does not fit the run's settings ({str(problem).splitlines()[0]}), so the run cannot "
                 "go on from it. Choose an earlier checkpoint, or start a new run."
@@ -118,6 +119,8 @@ class State:
         for name, tensor in tensors.items():
             index, _, key = name.partition("/")
             parameter = learning[int(index)]
+            if key in MOMENTS and tensor.shape != parameter.shape:
+                raise ValueError(f"moment {name} is {tuple(tensor.shape)} and not {tuple(parameter.shape)}")
             value = tensor.item() if plain and tensor.ndim == 0 else tensor.to(parameter.device, copy=True)
             self.optimizer.state[parameter][key] = value
 

@@ -12,7 +12,7 @@ from folders import make
 from lab import dpo, losses, ppo, reward, rloo_grpo, sft
 from lab.config import Ppo, Reward, Sft
 from lab.dpo import Dpo
-from lab.errors import SelfCheck
+from lab.errors import Damaged, SelfCheck
 from lab.events import Step
 from lab.loading import load
 from lab.reward import Ranked
@@ -163,3 +163,20 @@ def test_beta_follows_the_kl_of_each_step_with_a_horizon_of_six_batches(roles, t
     assert betas[1] == pytest.approx(0.1 * (1 - 0.2 / 6))
     assert target < 1 or betas[3] == pytest.approx(0.1 * (1 - 0.2 / 6) ** 3)
     assert target > 1 or betas[3] > betas[1]
+
+
+@pytest.mark.parametrize("harm", ["a moment too many", "a moment's shape", "a weight's shape", "a weight is missing"])
+def test_a_checkpoint_that_does_not_fit_is_damaged_and_never_stretched_to_fit(roles, harm):
+    state, events, _ = stage(roles, "ppo head")
+    next(event for event in events if isinstance(event, Step))
+    tensors, numbers = state.pack()
+    weight = next(name for name in tensors if name.startswith("adapter/") and tensors[name].shape[0] > 1)
+    if harm == "a moment too many":
+        tensors["optimizer/999/exp_avg"] = torch.zeros(3)
+    elif harm == "a weight is missing":
+        del tensors[weight]
+    else:
+        name = weight if harm == "a weight's shape" else "optimizer/0/exp_avg"
+        tensors[name] = tensors[name][:1].clone()  # which copy_ would repeat for every row
+    with pytest.raises(Damaged, match="earlier checkpoint"):
+        state.unpack(tensors, numbers)
