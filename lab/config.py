@@ -142,6 +142,7 @@ class Reward:
 class Ppo:
     """Proximal policy optimisation with a KL penalty to the reference."""
 
+    method, group = "ppo", 1  # no knobs: each answer stands alone
     steps: int = knob(60, "rollouts, each followed by its updates", low=1, high=100_000, shown=True)
     batch: int = knob(64, "responses in one rollout", low=8, high=4096, shown=True)
     minibatch: int = knob(32, "responses in one optimizer step", low=1, high=4096)
@@ -204,6 +205,8 @@ class Ppo:
 class Group:
     """Policy gradients with the other answers to a prompt as the baseline."""
 
+    # No knobs, unlike PPO's: beta stays as it is set, all passes are made, and there is no value model.
+    target_kl, update_kl, value_model = 0.0, math.inf, ""
     method: str = knob(
         "rloo", "leave one out (Ahmadian 2024), or standardised scores (Shao 2024)", choices=("rloo", "grpo")
     )
@@ -237,9 +240,14 @@ class Group:
             )
 
     @property
+    def batch(self) -> int:
+        """Responses in one rollout."""
+        return self.prompts * self.group
+
+    @property
     def minibatch(self) -> int:
         """The whole rollout is one optimizer step: a ratio that has moved is fragile here."""
-        return self.prompts * self.group
+        return self.batch
 
 
 @dataclass(frozen=True, slots=True)

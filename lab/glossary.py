@@ -50,7 +50,6 @@ _ALL = (
         "The reward model's own number before it is put on the scale of the score. Only differences between answers "
         "mean anything.",
         source="mean of the reward head's output at the last token",
-        stages=("ppo",),
     ),
     Metric(
         "reward/std",
@@ -86,7 +85,6 @@ _ALL = (
         "A third estimate of the same distance that is never below 0. The three should tell one story.",
         unit="nats",
         source="mean over responses of the sum of expm1(-r) + r, r = log policy - log reference (k3, Schulman 2020)",
-        stages=("ppo",),
     ),
     Metric(
         "kl/update",
@@ -153,8 +151,7 @@ _ALL = (
         "policy/updates",
         "Updates in the step",
         "How many optimiser steps were taken. Fewer than planned: the step had moved far enough and ended early.",
-        source="minibatches over all epochs until the limit of kl/update",
-        stages=("ppo",),
+        source="minibatches over all epochs, in PPO until the limit of kl/update",
     ),
     Metric(
         "loss/policy",
@@ -327,7 +324,7 @@ _ALL = (
         "Speed",
         "Tokens worked through each second.",
         unit="tokens a second",
-        stages=("sft", "reward", "ppo"),
+        stages=("sft", "reward", "ppo", "rloo", "grpo"),
     ),
     Metric(
         "memory/peak_bytes",

@@ -7,7 +7,7 @@ Legend. float32 unless said; B sequences, P prompt width, T response width, S = 
     logits        [.., V]      for response token t they come from position P - 1 + t: logits[:, P-1:-1]
     logp, ref     [B, T]       log-prob of response_ids under the policy, under the reference
     values        [B, T]       value of the state before token t, from the same position as its logits
-    score         [B]          shaped score of the reward model; a score after shape_score, raw before it
+    score         [B]          shaped score of the reward model; raw before its scale (rollout.py) and shape_score
     rewards       [B, T]       per token: -beta * kl, plus the score once
     advantages, returns [B, T] from gae; returns are the targets of the value
     scores        [K]          scores of one prompt's candidates; groups: their indices best first, ties share one
@@ -145,20 +145,13 @@ def k3(logp: Tensor, ref: Tensor) -> Tensor:
 
 
 def shape_score(
-    raw: Tensor,
-    gain: float | Tensor,
-    bias: float | Tensor,
-    ended: Tensor,
-    missing_eos: str,
-    missing_value: float = -1.0,
-    clip: float = 5.0,
+    score: Tensor, ended: Tensor, missing_eos: str, missing_value: float = -1.0, clip: float = 5.0
 ) -> Tensor:
-    """[B] score: normalised, then the rule for responses that never ended, then clipped to +-clip.
+    """[B] score, on the reward model's scale: the rule for responses that never ended, then clipped to +-clip.
 
     missing_eos: 'replace' puts missing_value in the score's place (OpenAI 2019), 'subtract' takes its size away (TRL),
-    'off' does nothing. gain and bias are frozen with the reward model: mean 0, variance 1 over reference responses.
+    'off' does nothing.
     """
-    score = gain * raw + bias
     if missing_eos == "replace":
         score = torch.where(ended, score, missing_value)
     elif missing_eos == "subtract":
@@ -181,6 +174,11 @@ def token_rewards(score: Tensor, kl: Tensor, mask: Tensor, beta: float, score_at
     column = torch.arange(mask.shape[1], device=mask.device)
     is_last = column == reach.sum(1, keepdim=True) - 1  # [B, T]
     return _kept(-beta * kl, mask) + _kept(score.unsqueeze(1), is_last)
+
+
+def response_rewards(score: Tensor, kl: Tensor, beta: float) -> Tensor:
+    """[B] the score minus beta times the response's KL [B]: what its token_rewards add up to."""
+    return score - beta * kl
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: float = 0.95) -> tuple[Tensor, Tensor]:
@@ -384,6 +382,15 @@ def grpo_advantages(scores: Tensor, group: int, eps: float = 1e-4) -> Tensor:
     """[B] scores standardised within each prompt (Shao 2024), unbiased deviation as in TRL."""
     grouped = _grouped(scores, group)
     return ((grouped - grouped.mean(1, keepdim=True)) / (grouped.std(1, keepdim=True) + eps)).flatten()
+
+
+def grpo_kl(logp: Tensor, ref: Tensor, mask: Tensor, beta: float, count: Count = None) -> Tensor:
+    """What GRPO's loss pays for the KL: beta times the mean k3, over all tokens of the minibatch.
+
+    As in policy_loss, so every token weighs alike. Shao 2024 averages within each response first, and then over the
+    responses: there a token of a long one weighs less.
+    """
+    return beta * masked_sum(k3(logp, ref), mask) / (mask.sum().clamp(min=1) if count is None else count)
 
 
 def dpo_loss(

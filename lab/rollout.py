@@ -1,20 +1,23 @@
-"""A rollout: prompts and responses with everything that the update needs, read once in every role without gradients."""
+"""A rollout: prompts and responses with everything that an update needs, read once in every role without gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from typing import TypeVar
 
 import torch
 
 from lab import logprobs, losses
-from lab.config import Ppo
+from lab.config import Group, Ppo
 from lab.errors import SelfCheck
 from lab.models import Roles
 from lab.stem import Stem
 from lab.steps import finite
 from lab.text import Batch, batch_of
+
+Number = TypeVar("Number", float, torch.Tensor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,14 @@ class Scale:
     bias: float = 0.0
     highest: float = inf
 
+    def of(self, raw: Number) -> Number:
+        """The score of a raw one, before it is shaped."""
+        return self.gain * raw + self.bias
+
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Which adapter plays which part in a run of PPO, and the scale of its reward model."""
+    """Which adapter plays which part in a run of PPO, RLOO or GRPO, and the scale of its reward model."""
 
     policy: str = "policy"
     reference: str = "sft"
@@ -57,50 +64,62 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Tensors of one step; shapes and names as in ALGORITHMS: [B, T] unless said. `minibatches` are tuples of parts."""
+    """What one step's responses were read as, [B, T] unless said; names as in losses.py. `minibatches`: parts by rows.
+
+    What a method has no use for is None, and so are advantages until it has weighed the responses.
+    """
 
     batch: Batch
     minibatches: tuple[tuple[Part, ...], ...]
+    beta: float  # in force
     logp: torch.Tensor
     reference_logp: torch.Tensor
     kl_exact: torch.Tensor
     entropy: torch.Tensor
-    values: torch.Tensor
     score: torch.Tensor  # [B]
     raw: torch.Tensor  # [B]
     ended: torch.Tensor  # [B]
-    rewards: torch.Tensor
-    advantages: torch.Tensor
-    returns: torch.Tensor
+    values: torch.Tensor | None = None
+    rewards: torch.Tensor | None = None
+    advantages: torch.Tensor | None = None
+    returns: torch.Tensor | None = None
+
+    @property
+    def k1(self) -> torch.Tensor:
+        """[B] the sampled KL of each response, in nats."""
+        return losses.masked_sum(losses.k1(self.logp, self.reference_logp), self.batch.mask, dim=1)
 
     def by_token(self) -> dict[str, torch.Tensor]:
         """What each token cost and earned: exact KL in nats, reward (the score at the last), value, advantage."""
-        return {"kl": self.kl_exact, "reward": self.rewards, "value": self.values, "advantage": self.advantages}
+        found = {"kl": self.kl_exact, "reward": self.rewards, "value": self.values, "advantage": self.advantages}
+        return {name: column for name, column in found.items() if column is not None}
 
-    def metrics(self, beta: float) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """What the charts show of a rollout; every mean is over response tokens or responses."""
-        mask, length = self.batch.mask, self.batch.mask.sum(1).float()
-        k1 = losses.masked_sum(losses.k1(self.logp, self.reference_logp), mask, dim=1)
+        mask, length, k1 = self.batch.mask, self.batch.mask.sum(1).float(), self.k1
         k3 = losses.masked_sum(losses.k3(self.logp, self.reference_logp), mask, dim=1)
         texts = {tuple(row[kept].tolist()) for row, kept in zip(self.batch.responses, mask, strict=True)}
-        return {
+        found = {
             "reward/score": finite(self.score.mean(), "score"),
-            "reward/total": (self.score - beta * k1).mean().item(),
+            "reward/total": losses.response_rewards(self.score, k1, self.beta).mean().item(),
             "reward/raw": self.raw.mean().item(),
             "reward/std": self.score.std(correction=0).item(),
             "kl/reference": self.kl_exact.sum(1).mean().item(),
             "kl/k1": k1.mean().item(),
             "kl/k3": k3.mean().item(),
-            "kl/beta": beta,
+            "kl/beta": self.beta,
             "policy/entropy": float(losses.masked_mean(self.entropy, mask)),
-            "value/explained_variance": float(losses.explained_variance(self.values, self.returns, mask)),
             "response/length": length.mean().item(),
             "response/ended": self.ended.float().mean().item(),
             "response/distinct": len(texts) / len(length),
         }
+        if self.returns is not None:
+            fit = losses.explained_variance(self.values, self.returns, mask)
+            found["value/explained_variance"] = float(fit)
+        return found
 
 
-def parts_of(batch: Batch, config: Ppo, stem: Stem | None = None) -> tuple[tuple[Part, ...], ...]:
+def parts_of(batch: Batch, config: Ppo | Group, stem: Stem | None = None) -> tuple[tuple[Part, ...], ...]:
     """Minibatches of neighbouring rows, cut in microbatches of alike lengths so that little is padded.
 
     stem: of the roles that will read them, empty; each part gets one of its own.
@@ -130,29 +149,22 @@ def measure(
     beta: float,
     prompts: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],
-    config: Ppo,
+    config: Ppo | Group,
 ) -> Rollout:
-    """Read sampled responses as policy, reference and reward model, and work out advantages."""
+    """Read sampled responses as policy, reference and reward model, and as the value model where there is one."""
     batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
     roles_read = [cast.reference, cast.reward, *(["value"] if config.value_model == "adapter" else [])]
     minibatches = parts_of(batch, config, roles.stem(config.unfrozen, cast.policy, *roles_read))
-    read = [torch.zeros(batch.mask.shape, device=roles.device) for _ in range(5)]
+    read = [torch.zeros(batch.mask.shape, device=roles.device) for _ in range(5 if config.value_model else 4)]
     raw = torch.zeros(len(prompts), device=roles.device)
     for part in (part for minibatch in minibatches for part in minibatch):
         *columns, raw[part.rows] = _read(roles, cast, part.batch, config)
         for whole, column in zip(read, columns, strict=True):
             whole[part.rows, : column.shape[1]] = column
-    logp, reference, kl, entropy, values = read
+    logp, reference, kl, entropy, *values = read
     ended = losses.ended(batch.responses, batch.mask, roles.text.eos_ids)
-    score = losses.shape_score(
-        raw, cast.scale.gain, cast.scale.bias, ended, config.missing_eos, missing_value=-1.0, clip=config.score_clip
-    )
-    rewards = losses.token_rewards(score, losses.k1(logp, reference), batch.mask, beta)
-    advantages, returns = losses.gae(rewards, values, batch.mask, gamma=config.gamma, lam=config.lam)
-    whitened = losses.whiten(advantages, batch.mask)
-    return Rollout(
-        batch, minibatches, logp, reference, kl, entropy, values, score, raw, ended, rewards, whitened, returns
-    )
+    score = losses.shape_score(cast.scale.of(raw), ended, config.missing_eos, clip=config.score_clip)
+    return Rollout(batch, minibatches, beta, logp, reference, kl, entropy, score, raw, ended, *values)
 
 
 def check_same_as_reference(kl: torch.Tensor) -> None:
@@ -166,13 +178,14 @@ def check_same_as_reference(kl: torch.Tensor) -> None:
         )
 
 
-def _read(roles: Roles, cast: Cast, batch: Batch, config: Ppo) -> tuple[torch.Tensor, ...]:
-    """Log-probs, reference log-probs, exact KL, entropy and values [b, T], and raw scores [b], of one microbatch."""
+def _read(roles: Roles, cast: Cast, batch: Batch, config: Ppo | Group) -> tuple[torch.Tensor, ...]:
+    """Log-probs, reference log-probs, exact KL, entropy and any values [b, T], and raw scores [b], of a microbatch."""
     states = roles.hidden(cast.policy, batch)[:, :-1]
     reference = roles.hidden(cast.reference, batch)[:, :-1]
     columns = logprobs.read(roles, states, reference, batch.responses, batch.mask, config.temperature)
-    values = torch.where(batch.mask, values_of(roles, batch, states, config), 0.0)
-    return *columns, values, roles.raw_scores(batch, cast.reward)
+    if config.value_model:
+        columns = *columns, torch.where(batch.mask, values_of(roles, batch, states, config), 0.0)
+    return *columns, roles.raw_scores(batch, cast.reward)
 
 
 def values_of(roles: Roles, batch: Batch, states: torch.Tensor, config: Ppo) -> torch.Tensor:

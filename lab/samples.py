@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
-
-from torch import Tensor
 
 from lab.config import TEMPERATURE
 from lab.events import Sample
 from lab.generate import sample
+from lab.rollout import Rollout
 from lab.state import State
-from lab.text import Asked, Batch
+from lab.text import Asked
 from lab.tokens import figures
 
 LONGEST = 72
 
 
-class Read(Protocol):
-    """A rollout that was read: its batch, score [B], exact KL [B, T], and columns [B, T] by the names of the page."""
-
-    batch: Batch
-    score: Tensor
-    kl_exact: Tensor
-
-    def by_token(self) -> dict[str, Tensor]: ...
-
-
 def of_rollout(
-    state: State, asked: Sequence[Asked], rollout: Read, *, pinned: bool = False, every: int = 1
+    state: State, asked: Sequence[Asked], rollout: Rollout, *, pinned: bool = False, every: int = 1
 ) -> list[Sample]:
     """The rollout's responses in words, one for each prompt that is given: those of every so many rows."""
     text, found, batch = state.roles.text, [], rollout.batch

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lab import dpo, material, rloo_grpo
+from lab import dpo, losses, material, on_policy, rloo_grpo
 from lab.dpo import Dpo
 from lab.errors import BadNumber, FlatReward, NotFound, TooFewRankings
-from lab.events import Changed, Finished, Sample, Step, Warned
+from lab.events import Changed, Finished, Progress, Sample, Step, Warned
+from lab.glossary import measured
 from lab.loading import load
 from lab.reward import Ranked
 from lab.rloo_grpo import Group
@@ -94,6 +95,38 @@ def test_a_run_that_leaves_what_is_healthy_is_warned_as_in_ppo(roles):
     assert {event.code for event in events if isinstance(event, Warned)} & {"W_KL_HIGH", "W_COLLAPSE", "W_ENTROPY_LOW"}
 
 
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+def test_every_pass_over_a_rollout_is_told_and_what_the_later_ones_move_is_measured(roles, method):
+    config = Group(method=method, steps=4, epochs=4, learning_rate=3e-2, **SHORT)
+    events = run(rloo_grpo.begin(roles, Cast(), config), config)
+    passes = [(each.done, each.total) for each in events if isinstance(each, Progress) and each.what == "update"]
+    assert passes == [(done, 4) for done in (1, 2, 3, 4)] * 4
+    for step in (each.metrics for each in events if isinstance(each, Step)):
+        assert step["kl/update"] > 0.02 and step["policy/clip_fraction"] > 0 and step["policy/ratio_mean"] != 1.0
+        assert step["policy/ratio_first"] == 0.0 and step["policy/updates"] == 4
+    assert "W_UPDATE_KL" in {each.code for each in events if isinstance(each, Warned)}
+
+
+def test_a_pass_of_wild_ratios_is_not_learned_from(roles, monkeypatch):
+    loss, seen = losses.policy_loss, []
+
+    def wild_at_the_second_pass(*args, **options):
+        seen.append({name: weight.detach().clone() for name, weight in roles.weights("policy").items()})
+        found, said = loss(*args, **options)
+        return found, said | ({"ratio_mean": torch.tensor(2 * on_policy.WILD)} if len(seen) == 2 else {})
+
+    monkeypatch.setattr(losses, "policy_loss", wild_at_the_second_pass)
+    steps_of(roles, Group(steps=1, epochs=3, **SHORT))
+    same = [all(torch.equal(old[name], new[name]) for name in old) for old, new in zip(seen, seen[1:], strict=False)]
+    assert same == [False, True]
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+def test_a_step_measures_what_the_glossary_says_of_its_stage(roles, method):
+    [step] = steps_of(roles, Group(method=method, steps=1, **SHORT))
+    assert set(step) == {metric.key for metric in measured(method)}
+
+
 def test_groups_that_all_score_alike_for_three_steps_end_the_run(roles):
     roles.raw_scores = lambda batch, role: torch.ones(len(batch.ids))
     config = Group(steps=9, **SHORT | {"tokens": 40})
@@ -125,9 +158,9 @@ def test_answers_that_all_score_alike_teach_nothing(roles):
 
 def test_rloo_pays_for_the_kl_in_its_reward_and_grpo_does_not():
     score, kl = torch.tensor([1.0, 1.0]), torch.tensor([0.0, 2.0])
-    paid = rloo_grpo.advantages_of(score, kl, Group(method="rloo", group=2, beta=0.5))
+    paid = rloo_grpo.advantages_of(score, kl, 0.5, Group(method="rloo", group=2))
     assert paid.tolist() == [1.0, -1.0]
-    assert rloo_grpo.advantages_of(score, kl, Group(method="grpo", group=2, beta=0.5)).tolist() == [0.0, 0.0]
+    assert rloo_grpo.advantages_of(score, kl, 0.5, Group(method="grpo", group=2)).tolist() == [0.0, 0.0]
 
 
 def test_a_microbatch_larger_than_the_rollout_is_refused():

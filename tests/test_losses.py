@@ -237,23 +237,23 @@ def test_equal_advantages_whiten_to_zero_and_not_to_noise() -> None:
 
 
 def test_a_response_without_a_stop_token_gets_exactly_the_missing_value() -> None:
-    raw, stopped = torch.tensor([0.5, 0.5, float("nan")]), torch.tensor([True, False, False])
-    assert shape_score(raw, 2.0, -0.25, stopped, "replace", -1.0).tolist() == [0.75, -1.0, -1.0]
+    score, stopped = torch.tensor([0.75, 0.75, float("nan")]), torch.tensor([True, False, False])
+    assert shape_score(score, stopped, "replace", -1.0).tolist() == [0.75, -1.0, -1.0]
 
 
 def test_the_missing_value_can_be_subtracted_or_left_off() -> None:
-    raw, stopped = torch.tensor([0.5, 0.5]), torch.tensor([True, False])
-    assert shape_score(raw, 2.0, -0.25, stopped, "subtract", -1.0).tolist() == [0.75, -0.25]
-    assert shape_score(raw, 2.0, -0.25, stopped, "subtract", 1.0).tolist() == [0.75, -0.25]
-    assert shape_score(raw, 2.0, -0.25, stopped, "off", -1.0).tolist() == [0.75, 0.75]
+    score, stopped = torch.tensor([0.75, 0.75]), torch.tensor([True, False])
+    assert shape_score(score, stopped, "subtract", -1.0).tolist() == [0.75, -0.25]
+    assert shape_score(score, stopped, "subtract", 1.0).tolist() == [0.75, -0.25]
+    assert shape_score(score, stopped, "off", -1.0).tolist() == [0.75, 0.75]
 
 
 def test_the_clip_comes_last() -> None:
-    raw, stopped = torch.tensor([100.0, -100.0, 0.0]), torch.tensor([True, True, False])
-    assert shape_score(raw, 1.0, 0.0, stopped, "replace", -9.0).tolist() == [5, -5, -5]
-    assert shape_score(raw, 1.0, 0.0, stopped, "off", clip=2.0).tolist() == [2, -2, 0]
+    score, stopped = torch.tensor([100.0, -100.0, 0.0]), torch.tensor([True, True, False])
+    assert shape_score(score, stopped, "replace", -9.0).tolist() == [5, -5, -5]
+    assert shape_score(score, stopped, "off", clip=2.0).tolist() == [2, -2, 0]
 
 
 def test_an_unknown_rule_for_missing_stop_tokens_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'punish'.*'replace'"):
-        shape_score(torch.zeros(1), 1.0, 0.0, torch.ones(1, dtype=torch.bool), "punish")
+        shape_score(torch.zeros(1), torch.ones(1, dtype=torch.bool), "punish")

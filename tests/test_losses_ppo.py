@@ -20,6 +20,7 @@ from lab.losses import (
     masked_var,
     policy_loss,
     response_mask,
+    response_rewards,
     sft_loss,
     token_rewards,
     value_loss,
@@ -52,8 +53,9 @@ def rollout(batch: int = 8, width: int = 6, seed: int = 0) -> dict[str, Tensor]:
 def test_the_rewards_of_a_response_add_up_to_score_minus_beta_times_kl(seed: int, score_at: str) -> None:
     r = rollout(seed=seed)
     rewards = token_rewards(r["score"], r["kl"], r["mask"], 0.3, score_at)
-    total = r["score"] - 0.3 * masked_sum(r["kl"], r["mask"], dim=1)
+    total = response_rewards(r["score"], masked_sum(r["kl"], r["mask"], dim=1), 0.3)
     assert torch.allclose(rewards.sum(1), total, atol=1e-12)
+    assert response_rewards(torch.tensor([2.0]), torch.tensor([3.0]), 0.5).tolist() == [0.5]
 
 
 def test_the_score_stands_at_the_last_token_or_one_after_where_there_is_room() -> None:

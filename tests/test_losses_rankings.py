@@ -15,6 +15,7 @@ from lab.losses import (
     calibration,
     dpo_loss,
     grpo_advantages,
+    grpo_kl,
     pair_logprob,
     pairs_of,
     plackett_luce_loss,
@@ -214,6 +215,16 @@ def test_group_relative_advantages_by_hand() -> None:
     found = grpo_advantages(torch.tensor([1.0, 3.0, 7.0, 7.0]), 2)
     unit = 1 / (math.sqrt(2) + 1e-4)
     assert found.tolist() == pytest.approx([-unit, unit, 0, 0])
+
+
+def test_the_kl_of_grpo_weighs_every_token_alike_and_adds_up_over_microbatches() -> None:
+    logp, mask = torch.tensor([[0.0, math.log(2)], [0.0, 0.0]]), torch.tensor([[True, False], [True, True]])
+    ref = torch.tensor([[math.log(2), 0.0], [0.0, 0.0]])
+    # k3 is exp(-r) - 1 + r with r = -log 2: 1 - log 2 at one of three tokens; the token outside the mask costs nothing.
+    whole = grpo_kl(logp, ref, mask, 0.5)
+    assert float(whole) == pytest.approx(0.5 * (1 - math.log(2)) / 3)
+    parts = [grpo_kl(logp[i : i + 1], ref[i : i + 1], mask[i : i + 1], 0.5, count=3) for i in range(2)]
+    assert float(sum(parts)) == pytest.approx(float(whole))
 
 
 @pytest.mark.parametrize("group", [1, 3])

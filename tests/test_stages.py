@@ -11,7 +11,7 @@ import pytest
 import torch
 from folders import make
 
-from lab import losses, ppo, reward, sft
+from lab import losses, on_policy, ppo, reward, sft
 from lab.config import Ppo, Reward, Sft
 from lab.errors import BadNumber, EmptyPrompt, FlatReward, NotFinite, NotFound, PromptTooLong, TooFewRankings
 from lab.events import Changed, Finished, Sample, Step
@@ -75,11 +75,12 @@ def test_before_the_first_update_the_kl_is_exactly_zero_and_the_ratio_exactly_on
 def test_a_minibatch_of_wild_ratios_is_not_learned_from(ready, off, learns):
     config = replace(SHORT, beta=0.1, score_clip=5.0)
     state = ppo.begin(ready, CAST, config)
-    prompts, responses = ppo.roll_out(state, CAST, asked(ready), config)
-    rollout = measure(ready, CAST, 0.1, [each.ids for each in prompts], responses, config)
+    prompts, responses = on_policy.roll_out(state, CAST, asked(ready), config)
+    rollout = ppo.weigh(measure(ready, CAST, 0.1, [each.ids for each in prompts], responses, config), config)
     rollout = replace(rollout, logp=rollout.logp - off)
     before = weights(ready, "policy")
-    seen = ppo._update(state, CAST, rollout.minibatches[0], rollout, config)
+    method = on_policy.Method(ppo.weigh, ppo._backward)
+    seen = on_policy.update(method, state, CAST, rollout.minibatches[0], rollout, config)
     assert seen["policy/ratio_mean"] == pytest.approx(math.exp(off), rel=1e-3)
     same = all(torch.equal(value, before[name]) for name, value in weights(ready, "policy").items())
     assert same is not learns
@@ -140,8 +141,8 @@ def test_microbatches_leave_the_gradient_of_a_minibatch_as_it_is(ready, microbat
         ready.products = torch.float32
         config = replace(SHORT, microbatch=size, minibatch=4, epochs=1, learning_rate=1e-8)
         state = ppo.begin(ready, CAST, config)
-        prompts, responses = ppo.roll_out(state, CAST, asked(ready), config)
-        rollout = measure(ready, CAST, 0.1, [each.ids for each in prompts], responses, config)
+        prompts, responses = on_policy.roll_out(state, CAST, asked(ready), config)
+        rollout = ppo.weigh(measure(ready, CAST, 0.1, [each.ids for each in prompts], responses, config), config)
         count = int(sum(part.batch.mask.sum() for part in rollout.minibatches[0]))
         for part in rollout.minibatches[0]:
             ppo._backward(ready, CAST, part, rollout, count, config)
@@ -218,6 +219,13 @@ def test_a_moved_knob_takes_effect_at_the_next_step_and_leaves_a_mark(ready):
     [changed] = [event for event in events if isinstance(event, Changed)]
     assert (changed.step, changed.key, changed.after) == (1, "beta", 0.7)
     assert [event.metrics["kl/beta"] for event in events if isinstance(event, Step)] == [0.1, 0.7]
+
+
+def test_a_knob_moved_before_the_first_step_is_told_and_obeyed_there(ready):
+    _, events = run(ready, live=lambda: replace(SHORT, beta=0.7))
+    [changed] = [event for event in events if isinstance(event, Changed)]
+    assert (changed.step, changed.key, changed.before, changed.after) == (0, "beta", 0.1, 0.7)
+    assert [event.metrics["kl/beta"] for event in events if isinstance(event, Step)] == [0.7, 0.7]
 
 
 def test_pinned_prompts_return_with_the_same_luck(ready):

@@ -34,7 +34,7 @@ def test_the_figures_add_up_to_the_whole_response(roles):
     config, cast = Ppo(batch=8, minibatch=8, microbatch=8), Cast(scale=Scale(2.0, 0.5))
     ppo.begin(roles, cast, config)
     responses = [[5, 6, 7, roles.text.eos_ids[0]], [9, 8]]
-    rollout = measure(roles, cast, BETA, [[4, 4], [5]], responses, config)
+    rollout = ppo.weigh(measure(roles, cast, BETA, [[4, 4], [5]], responses, config), config)
     k1 = losses.k1(rollout.logp, rollout.reference_logp)
     for row, response in enumerate(responses):
         found = figures(rollout.by_token(), rollout.batch, row, roles.text)
