@@ -119,7 +119,7 @@ def _read(
     kl = read[2].sum(1).cpu()
     if not cast.reward:
         return None, kl
-    return (cast.scale.gain * roles.raw_scores(batch, cast.reward) + cast.scale.bias).cpu(), kl
+    return cast.scale.of(roles.raw_scores(batch, cast.reward)).cpu(), kl
 
 
 def win_rate(ours: Answers, theirs: Answers, prompts: Sequence[Asked], judge: Judge | None = None) -> dict[str, float]:

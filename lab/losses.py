@@ -35,20 +35,10 @@ Groups = Sequence[Sequence[int]]
 # Masks and positions
 
 
-def _is_eos(response_ids: Tensor, eos_ids: Sequence[int] | Tensor) -> Tensor:
-    stops = torch.as_tensor(eos_ids, dtype=response_ids.dtype, device=response_ids.device)
-    return torch.isin(response_ids, stops)
-
-
-def response_mask(response_ids: Tensor, eos_ids: Sequence[int] | Tensor) -> Tensor:
-    """[B, T] bool: True up to and including the first of any of the template's stop tokens."""
-    is_eos = _is_eos(response_ids, eos_ids).long()
-    return (is_eos.cumsum(1) - is_eos) == 0
-
-
 def ended(response_ids: Tensor, mask: Tensor, eos_ids: Sequence[int] | Tensor) -> Tensor:
     """[B] bool: the response stopped by itself, it was not cut off."""
-    return (_is_eos(response_ids, eos_ids) & mask).any(1)
+    stops = torch.as_tensor(eos_ids, dtype=response_ids.dtype, device=response_ids.device)
+    return (torch.isin(response_ids, stops) & mask).any(1)
 
 
 def mask_after_eos(mask: Tensor) -> Tensor:
@@ -128,11 +118,6 @@ def exact_kl(logits: Tensor, reference_logits: Tensor, temperature: float = 1.0)
 def k1(logp: Tensor, ref: Tensor) -> Tensor:
     """Unbiased and may be negative: the estimate of the reward (Schulman 2020, 'Approximating KL divergence')."""
     return logp - ref
-
-
-def k2(logp: Tensor, ref: Tensor) -> Tensor:
-    """Never negative, biased; as a loss its gradient is that of the KL."""
-    return (logp - ref) ** 2 / 2
 
 
 def k3(logp: Tensor, ref: Tensor) -> Tensor:
@@ -252,13 +237,9 @@ def adaptive_beta(beta: float, kl: float | Tensor, target: float, batch: int, ho
 # Supervised tuning and learning from rankings
 
 
-def sft_loss(logits: Tensor, ids: Tensor, mask: Tensor, count: Count = None) -> Tensor:
-    """Negative log-prob per completion token; logits [B, T, V] already stand one position before ids [B, T].
-
-    Rows outside the mask are dropped before the softmax: ids there may be -100, and their logits get gradient 0.
-    """
-    nll = -log_softmax_gather(logits[mask], ids[mask])  # [tokens]
-    return _per_token(nll, torch.ones_like(nll, dtype=torch.bool), count)
+def sft_loss(logp: Tensor, mask: Tensor, count: Count = None) -> Tensor:
+    """Nats per completion token, of the log-probs that are to rise."""
+    return -_per_token(logp, mask, count)
 
 
 def pairs_of(groups: Groups) -> list[tuple[int, int]]:

@@ -234,7 +234,7 @@ def measure_scale(
             "so PPO would have nothing to follow. Rank more prompts whose answers clearly differ."
         )
     scale = Scale(1 / deviation, -raw.mean().item() / deviation)
-    return scale, (scale.gain * raw + scale.bias).quantile(torch.linspace(0, 1, 21)).tolist()
+    return scale, scale.of(raw).quantile(torch.linspace(0, 1, 21)).tolist()
 
 
 def _no_better_than_chance(step: int, result: dict[str, float]) -> Warned:

@@ -112,7 +112,7 @@ class Server:
     def _scores(self, reward: str, prompt: Sequence[int], ids: Sequence[Sequence[int]]) -> list[float]:
         cast = self.studio.cast(reward)
         raw = reward_stage.raw_scores(self.studio.roles, cast.reward, [prompt] * len(ids), ids)
-        return [cast.scale.gain * each + cast.scale.bias for each in raw.tolist()]
+        return [cast.scale.of(each) for each in raw.tolist()]
 
     def _chat(self, payload: dict[str, Any]) -> Answer:
         studio, text = self.studio, self.studio.roles.text
@@ -155,7 +155,7 @@ class Server:
         ]
         cast = self.studio.cast(str(payload.get("reward") or ""))
         raw = reward_stage.raw_scores(self.studio.roles, cast.reward, prompts, responses)
-        yield {"scores": (cast.scale.gain * raw + cast.scale.bias).tolist(), "reward": cast.reward, "done": True}
+        yield {"scores": cast.scale.of(raw).tolist(), "reward": cast.reward, "done": True}
 
     def _foretell(self, payload: dict[str, Any]) -> Answer:
         from lab.fit import foretell_request

@@ -8,7 +8,7 @@ from time import monotonic
 
 import torch
 
-from lab import logprobs
+from lab import logprobs, losses
 from lab.config import Sft
 from lab.errors import NoRows
 from lab.events import Event, Finished, Started, Step
@@ -114,7 +114,7 @@ def encode(roles: Roles, pair: tuple[str, str]) -> Encoded:
 def response_loss(roles: Roles, batch: Batch, role: str = "sft", count: int | None = None) -> torch.Tensor:
     """Nats a response token: the mean, or the sum over `count`."""
     logp = logprobs.of(roles, roles.hidden(role, batch)[:, :-1], batch.responses, batch.mask)
-    return -logp.sum() / (batch.mask.sum() if count is None else count)
+    return losses.sft_loss(logp, batch.mask, count)
 
 
 def held_out_loss(roles: Roles, pairs: Pairs, role: str = "sft") -> Generator[Event, None, float]:

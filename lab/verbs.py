@@ -189,7 +189,7 @@ def score(options: Options) -> Result:
         responses = [text.response_ids(row["response"]) for row in rows]
         prompts = [text.prompt_ids(row["prompt"], len(ids)) for row, ids in zip(rows, responses, strict=True)]
         raw = raw_scores(studio.roles, cast.reward, prompts, responses).tolist()
-    scores = [cast.scale.gain * each + cast.scale.bias for each in raw]
+    scores = [cast.scale.of(each) for each in raw]
     for row, each in zip(rows, scores, strict=True):
         print(f"{each:+.2f}  {row['response'][:100]}")
     return {"reward": cast.reward, "scores": scores}
