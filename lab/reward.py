@@ -25,6 +25,9 @@ from lab.steps import as_dict, changes, finite, part_by_part, result_of, step_se
 from lab.text import Asked, batch_of
 
 FEWEST_PAIRS, FEWEST_TEST_PAIRS = 30, 10
+# Steps in which AdamW learns more slowly, since its second moments rest on few gradients at first; and the share of the
+# rate that the last step still has: at 0 its rankings would teach nothing.
+WARM_UP, LAST_SHARE = 5, 0.1
 Live = Callable[[], Reward]
 
 
@@ -126,7 +129,7 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
 
 
 def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) -> dict[str, float | None]:
-    """One optimizer step on a batch of rankings, each epoch in a new order; the rate rises over 5 steps, then falls."""
+    """One optimizer step on a batch of rankings, each epoch in a new order."""
     began = monotonic()
     per_epoch = -(-len(train) // config.batch)
     epoch, index = divmod(state.step, per_epoch)
@@ -134,9 +137,14 @@ def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) ->
     chosen = [train[i] for i in order[index * config.batch : (index + 1) * config.batch]]
     loss, accuracy = state.fitting(lambda size: _summed(state, chosen, config, size), len(chosen))
     norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
-    state.apply(config.learning_rate * min(1.0, (state.step + 1) / 5, 1.1 - (state.step + 1) / total))
+    state.apply(config.learning_rate * share_of_rate(state.step + 1, total))
     metrics = {"loss/train": finite(loss, "reward loss"), "gradient/norm": norm}
     return metrics | {"pairs/train_accuracy": accuracy, "pairs/accuracy": None, "time/step": monotonic() - began}
+
+
+def share_of_rate(step: int, total: int) -> float:
+    """How much of the learning rate a step from 1 to the total has: it rises in the warm-up, then falls evenly."""
+    return min(1.0, step / WARM_UP, 1 + LAST_SHARE - step / total)
 
 
 def _summed(state: State, chosen: Sequence[Ranked], config: Reward, size: int) -> tuple[float, float]:

@@ -22,6 +22,7 @@ Pairs = Sequence[tuple[str, str]]
 Encoded = tuple[list[int], list[int]]
 Live = Callable[[], Sft]
 _WINDOW = 8
+WARM_UP = 10  # steps in which AdamW learns more slowly, since its second moments rest on few gradients at first
 
 
 def begin(roles: Roles, config: Sft, role: str = "sft") -> State:
@@ -82,13 +83,18 @@ def _learn(state: State, encoded: Sequence[Encoded], config: Sft) -> dict[str, f
 
     total = state.fitting(summed, config.microbatch)
     norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
-    state.apply(config.learning_rate * min(1.0, (state.step + 1) / 10, 2 * (1 - state.step / config.steps)))
+    state.apply(config.learning_rate * share_of_rate(state.step + 1, config.steps))
     seconds = monotonic() - began
     speed = sum(len(prompt) + len(response) for prompt, response in chosen) / seconds
     return {"loss/train": total, "loss/held_out": None, "gradient/norm": norm} | {
         "speed/tokens_per_second": speed,
         "time/step": seconds,
     }
+
+
+def share_of_rate(step: int, total: int) -> float:
+    """How much of the learning rate a step from 1 to the total has: it rises in the warm-up, falls from half-way on."""
+    return min(1.0, step / WARM_UP, 2 * (1 - (step - 1) / total))
 
 
 def _chosen(encoded: Sequence[Encoded], config: Sft, step: int) -> list[Encoded]:

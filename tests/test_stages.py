@@ -347,6 +347,15 @@ def test_the_supervised_loss_is_that_of_responses_alone(ready):
         assert not torch.equal(sft.response_loss(ready, batch), sft.response_loss(ready, other))
 
 
+@pytest.mark.parametrize("stage, first, last", [(sft, 0.1, 2 / 60), (reward, 0.2, 0.1)])
+def test_the_rate_rises_over_a_warm_up_to_the_whole_of_it_and_falls_until_the_last_step(stage, first, last):
+    shares = [stage.share_of_rate(step, 60) for step in range(1, 61)]
+    assert shares[0] == pytest.approx(first) and shares[-1] == pytest.approx(last)
+    top = shares.index(1.0)
+    assert shares[: top + 1] == sorted(shares[: top + 1]) and shares[top:] == sorted(shares[top:], reverse=True)
+    assert stage.WARM_UP == top + 1
+
+
 def test_sft_resumed_equals_uninterrupted_bitwise(ready):
     config, pairs = Sft(steps=6, batch=2), [("a", "b c"), ("d", "e"), ("f g", "h"), ("i", "j k l"), ("m", "n")]
     state, packed = sft.begin(ready, config, "x"), {}
