@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from lab import allocator, arithmetic, decode, hub, parity, quantised, trunk
-from lab.errors import LabError, ModelIncomplete, Unsupported
+from lab.errors import LabError, ModelIncomplete, OutOfMemory, Unsupported
 from lab.models import BASE, Roles, lora_config
+from lab.shortage import ran_out
 from lab.text import Text
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -38,10 +39,15 @@ def load(
 
     precision: one of config.PRECISIONS. say: told how far a download is. Raises ModelIncomplete when the folder lacks
     something, NoEndToken when the tokenizer cannot end an answer, Unsupported when this device has nothing for the
-    precision.
+    precision, OutOfMemory when memory does not suffice.
     """
     with quiet():
-        return _load(name, torch.device(device or default_device()), precision, say)
+        try:
+            return _load(name, torch.device(device or default_device()), precision, say)
+        except (RuntimeError, MemoryError) as problem:
+            if not ran_out(problem):
+                raise
+            raise incomplete(name, problem) from problem
 
 
 @contextmanager
@@ -116,7 +122,12 @@ def _drop_nothing(model: nn.Module) -> None:
 
 
 def incomplete(name: str, problem: Exception) -> LabError:
-    """What a person is told of a base that the library refuses."""
+    """What a person is told of a base that the library refuses, or that memory does not suffice for."""
+    if ran_out(problem):
+        return OutOfMemory(
+            f"The model {name} needs more memory than is free here. Load it in fewer bits, choose a smaller base, or "
+            f"close what else takes memory; python -m lab models {name} says what fits."
+        )
     if "trust_remote_code" in str(problem):
         return ModelIncomplete(
             f"The model {name} brings program code of its own, and the lab runs none. Choose a base whose shape the "

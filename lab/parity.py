@@ -16,6 +16,7 @@ from lab import trunk
 from lab.errors import NotFinite, SelfCheck
 from lab.losses import positions
 from lab.models import BASE, Roles
+from lab.shortage import ran_out
 from lab.text import Batch, batch_of
 
 ROUNDINGS = (
@@ -75,15 +76,17 @@ def _goes_on_from_stems(roles: Roles, batch: Batch) -> bool:
 
 
 def _logits(roles: Roles, batch: Batch) -> Tensor:
-    """Of the model's own pass [B, P+T, V]; SelfCheck where it breaks off."""
+    """Of the model's own pass [B, P+T, V]; SelfCheck where it breaks off, unless memory ran out."""
     where = positions(batch.attention)
     try:
         with roles.using(BASE) as model, roles.autocast():
             return model(batch.ids, attention_mask=batch.attention, position_ids=where).logits
     except (RuntimeError, IndexError, ValueError) as problem:
+        if ran_out(problem):
+            raise
         raise SelfCheck(
             f"This model's first pass broke off: {(str(problem).splitlines() or [''])[0]}. That happens where "
-            "config.json does not fit the weights, or memory is short. Fetch it again, or choose another base."
+            "config.json does not fit the weights. Fetch it again, or choose another base."
         ) from problem
 
 

@@ -12,9 +12,11 @@ ASKED = (
     "Memory ran out. Nothing that was saved is lost. Ask for less at a time, with fewer or shorter answers, or close "
     "what else takes memory, and try again."
 )
-# Of a CPU, of Apple's MPS, of a CUDA library that finds no room for itself, and of CUDA outside PyTorch's allocator.
+# Of a CPU, of a file that finds no room in memory, of Apple's MPS, of a CUDA library that finds no room for itself, and
+# of CUDA outside PyTorch's allocator.
 WORDS = (
     "can't allocate memory",
+    "Cannot allocate memory",
     "MPS backend out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDA error: out of memory",
@@ -55,6 +57,6 @@ def in_parts(work: Callable[[Sequence[T]], R], rows: Sequence[T], size: int) -> 
 
 
 def ran_out(problem: BaseException) -> bool:
-    """Whether an error says that memory ran out: PyTorch has a class for GPUs, and else only words."""
+    """Whether an error says that memory ran out: PyTorch has a class for GPUs, Python one, and else only words."""
     words = str(problem)
-    return isinstance(problem, torch.OutOfMemoryError) or any(each in words for each in WORDS)
+    return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or any(each in words for each in WORDS)
