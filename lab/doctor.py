@@ -16,7 +16,9 @@ from typing import Any
 import psutil
 
 from lab import arithmetic
+from lab.fit import table
 from lab.loading import EMBEDDED, default_device
+from lab.memory import Knobs, facts_from
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "plotly")
 LEAST_DISK, LEAST_MEMORY = 2**30, 2 * 2**30
@@ -127,32 +129,33 @@ def _four_bit() -> dict[str, Any]:
 
 
 def known_bases() -> list[dict[str, Any]]:
-    """The embedded models and some open ones, with their parameters and whether PPO in bf16 or NF4 fits here."""
+    """The embedded models and some open ones, with their parameters and whether PPO fits here, by `fit.table`."""
+    from transformers import AutoConfig
+
     rows = []
     for folder in sorted(path.parent for path in EMBEDDED.glob("*/training.json")):
         parameters = json.loads((folder / "training.json").read_text())["parameters"]
         rows.append({"name": folder.name, "parameters": parameters, "fits": "embedded, fits everywhere"})
-    budget = _budget()
-    for name, parameters, bf16, nf4 in OPEN_BASES:
-        fits = (
-            "in bf16" if bf16 * 2**30 <= budget else "in NF4 (--four-bit)" if nf4 * 2**30 <= budget else "does not fit"
-        )
-        rows.append({"name": name, "parameters": parameters, "fits": fits})
+    for name, (kind, *sizes) in OPEN_BASES.items():
+        facts = facts_from(AutoConfig.for_model(kind, **dict(zip(SHAPE, sizes, strict=True))), name)
+        rows.append({"name": name, "parameters": facts.parameters, "fits": table(facts, Knobs())["words"]})
     return rows
 
 
-# Name, parameters, and GiB of PPO in bf16 and in NF4 (ALGORITHMS section 2.3: prompt 256, response 128, rollout 32).
-OPEN_BASES = (
-    ("HuggingFaceTB/SmolLM2-135M", 134_500_000, 1.8, 1.6),
-    ("Qwen/Qwen2.5-0.5B", 494_000_000, 3.1, 2.6),
-    ("Qwen/Qwen2.5-1.5B", 1_543_700_000, 5.8, 3.9),
-    ("Qwen/Qwen2.5-3B", 3_085_900_000, 9.5, 5.4),
-    ("Qwen/Qwen2.5-7B", 7_615_600_000, 19.4, 9.8),
+# What their config.json says, so that the list needs no network.
+SHAPE = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+    "tie_word_embeddings",
 )
-
-
-def _budget() -> int:
-    """Bytes that a model may take: the GPU's memory where there is one, else what is free of the machine's."""
-    import torch
-
-    return torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else psutil.virtual_memory().available
+OPEN_BASES = {
+    "HuggingFaceTB/SmolLM2-135M": ("llama", 576, 1536, 30, 9, 3, 49152, True),
+    "Qwen/Qwen2.5-0.5B": ("qwen2", 896, 4864, 24, 14, 2, 151936, True),
+    "Qwen/Qwen2.5-1.5B": ("qwen2", 1536, 8960, 28, 12, 2, 151936, True),
+    "Qwen/Qwen2.5-3B": ("qwen2", 2048, 11008, 36, 16, 2, 151936, True),
+    "Qwen/Qwen2.5-7B": ("qwen2", 3584, 18944, 28, 28, 4, 152064, False),
+}

@@ -116,7 +116,7 @@ def foretell_request(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def table(facts: Facts, knobs: Knobs, fitted: bool = False) -> dict[str, Any]:
-    """Rows, peak, room, sentence and turns of PPO on this machine.
+    """Rows, peak, room, sentence, turns and whether it fits, also in words, of PPO on this machine.
 
     The rows count a base and CUDA itself, so the room is what is free and what this process holds: the worker answers
     with its base loaded, the one that is asked about or one that makes way for it.
@@ -131,12 +131,17 @@ def table(facts: Facts, knobs: Knobs, fitted: bool = False) -> dict[str, Any]:
     shown += [{"role": f"on a {size} GB card", "value": on_card(facts, "ppo", knobs, size)} for size in CARDS]
     told = [{"knob": turn.knob, "value": turn.value, "cost": turn.cost} for turn in turns]
     sentence = _sentence(facts, before, room, turns, fits)
-    return {"rows": shown, "peak": total(rows, device), "room": room, "sentence": sentence, "turns": told, "fits": fits}
+    here = {"peak": total(rows, device), "room": room, "fits": fits, "words": _words(turns, fits)}
+    return {"rows": shown, "sentence": sentence, "turns": told} | here
 
 
 def on_card(facts: Facts, stage: str, knobs: Knobs, size: int) -> str:
     """Fits, or what to turn, or that nothing helps; size in GB as on the box."""
     _, turns, fits = fit(facts, stage, knobs, "cuda", size * GIB)
+    return _words(turns, fits)
+
+
+def _words(turns: list[Turn], fits: bool) -> str:
     if not fits:
         return "does not fit"
     return "fits" if not turns else "fits with " + ", ".join(f"{turn.knob} {turn.value}" for turn in turns)
