@@ -15,6 +15,9 @@ from lab.errors import BadNumber
 TEMPERATURE = 0.7
 # Sizes of bases, as logarithms of their parameters: the embedded ones, a small language model, one for a larger GPU.
 SIZES = tuple(map(math.log, (13e6, 135e6, 1.5e9)))
+# A reward model's least, by judgement: five rankings of four answers give 30 pairs to learn from; among fewer than ten
+# unseen ones a single pair is more than ten points of accuracy.
+PAIRS_TO_LEARN, PAIRS_TO_TEST = 30, 10
 SEEDS = 2**31 - 1  # the largest seed: seeds of steps are made from it
 # What a base's weights are kept in. auto: bfloat16; on a CPU float32 where its products are faster so, or where our own
 # lean pass does not serve.

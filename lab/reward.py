@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lab.config import Reward
+from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST, Reward
 from lab.errors import FlatReward, TooFewRankings
 from lab.evaluate import Scored, accuracy_of, evaluate
 from lab.events import Event, Finished, Progress, Started, Step, Warned
@@ -24,10 +24,10 @@ from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, part_by_part, result_of, step_seed
 from lab.text import Asked, batch_of
 
-FEWEST_PAIRS, FEWEST_TEST_PAIRS = 30, 10
 # Steps in which AdamW learns more slowly, since its second moments rest on few gradients at first; and the share of the
 # rate that the last step still has: at 0 its rankings would teach nothing.
 WARM_UP, LAST_SHARE = 5, 0.1
+LEAST_SPREAD = 1e-3  # of scores: those that deviate by less differ by rounding, which the gain would blow up
 Live = Callable[[], Reward]
 
 
@@ -117,11 +117,11 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
     train = [ranked for ranked in useful if ranked.question not in kept]
     test = [ranked for ranked in useful if ranked.question in kept]
     found = sum(len(ranked.pairs) for ranked in train), sum(len(ranked.pairs) for ranked in test)
-    if found[0] < FEWEST_PAIRS or (config.held_out and found[1] < FEWEST_TEST_PAIRS):
+    if found[0] < PAIRS_TO_LEARN or (config.held_out and found[1] < PAIRS_TO_TEST):
         whole = config.half == "all"
         whose = f"your {len(rankings)} rankings" if whole else f"the {len(rankings)} rankings of the {config.half} half"
         raise TooFewRankings(
-            f"The reward model needs {FEWEST_PAIRS} pairs to learn from and {FEWEST_TEST_PAIRS} to be tested on; "
+            f"The reward model needs {PAIRS_TO_LEARN} pairs to learn from and {PAIRS_TO_TEST} to be tested on; "
             f"{whose} give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts on the Rank page, "
             f"or import some: python -m lab import FILE{'' if whole else '. Or learn from all of them'}"
         )
@@ -236,7 +236,7 @@ def measure_scale(
         responses += sample(roles, reference, some, tokens=config.tokens, temperature=config.temperature, seed=seed)
     raw = yield from _raw_scores(roles, role, asked, responses)
     deviation = raw.std(correction=0).item()
-    if deviation < 1e-3:
+    if deviation < LEAST_SPREAD:
         raise FlatReward(
             f"The reward model gives {len(raw)} different responses nearly the same score (deviation {deviation:.2g}), "
             "so PPO would have nothing to follow. Rank more prompts whose answers clearly differ."

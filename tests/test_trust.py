@@ -1,12 +1,14 @@
-"""Which reward models PPO follows: tested on ten pairs, right on over 55 % of them, not flat; others by a word only."""
+"""Which reward models PPO follows: tested on ten pairs, right on over 55 % of them; others by a word only."""
 
 from __future__ import annotations
 
 import pytest
 
 from lab import trust
-from lab.errors import FlatReward, UnsureReward
+from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST, Reward
+from lab.errors import TooFewRankings, UnsureReward
 from lab.events import Failed, Finished, Started, to_json
+from lab.reward import Ranked, split
 from lab.ui import state
 from lab.workspace import Workspace
 
@@ -27,16 +29,11 @@ def test_ten_pairs_and_an_accuracy_above_the_limit_are_enough(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "number"),
-    [
-        ({"pairs": 9}, UnsureReward, "tested on 9 pairs"),
-        ({"pairs/accuracy": 0.55}, UnsureReward, "55 % of 10 pairs"),
-        ({"gain": 1001.0}, FlatReward, "only 0.001"),
-    ],
+    ("changed", "number"), [({"pairs": 9}, "tested on 9 pairs"), ({"pairs/accuracy": 0.55}, "55 % of 10 pairs")]
 )
-def test_anything_less_is_refused_with_its_number_and_two_ways_to_go_on(tmp_path, changed, error, number):
+def test_anything_less_is_refused_with_its_number_and_two_ways_to_go_on(tmp_path, changed, number):
     run = ended(tmp_path, Finished(1, "done", SOUND | changed))
-    with pytest.raises(error) as refused:
+    with pytest.raises(UnsureReward) as refused:
         trust.check(run)
     for said in (str(refused.value), trust.doubt(run)):
         assert number in said and "Rank" in said and "anyway" in said and said.endswith(".")
@@ -54,6 +51,15 @@ def test_the_header_leads_to_the_page_and_starts_nothing_while_there_is_doubt():
     sure, unsure = (state.next_step(stands | {"doubt": doubt}) for doubt in (False, True))
     assert sure["start"] == "ppo" and unsure["start"] == "" and unsure["tab"] == "ppo"
     assert "rank more" in unsure["sentence"] and "all the same" in unsure["sentence"]
+
+
+def test_the_page_asks_for_exactly_as_many_rankings_of_four_answers_as_the_reward_model_can_be_parted_of():
+    order = ((0,), (1,), (2,), (3,))
+    rankings = [Ranked((number,), ((1,), (2,), (3,), (4,)), order) for number in range(state.FEWEST // state.PAIRS)]
+    train, test = split(rankings, Reward())
+    assert len(train) + len(test) == len(rankings) and state.FEWEST == state.PAIRS * len(rankings)
+    with pytest.raises(TooFewRankings, match=f"needs {PAIRS_TO_LEARN} pairs .* and {PAIRS_TO_TEST} to be tested on"):
+        split(rankings[1:], Reward())
 
 
 def test_an_accuracy_that_may_be_a_coins_is_doubted_in_the_header_and_not_refused(tmp_path):

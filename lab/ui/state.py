@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from lab import trust
+from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST, Reward
 from lab.journal import read_json
 from lab.store.raters import learnable
 from lab.ui.office import Office
@@ -13,9 +15,18 @@ from lab.ui.pages import page_of, stages_of
 from lab.ui.points import run_or_none
 from lab.workspace import Run
 
-# A reward model refuses under 40 pairs to learn from and 10 to be tested on, parted by prompt; four ordered answers
-# give 6. One that generalises wants about thirty rankings.
-FEWEST, PAIRS, ENOUGH = 48, 6, 30
+PAIRS, ENOUGH = 6, 30  # pairs of a ranking of four answers; rankings that one wants which generalises
+
+
+def _fewest() -> int:
+    """Pairs of so many such rankings that, parted by prompt, both parts are large enough for the reward model."""
+    for rankings in count(1):
+        kept = round(rankings * Reward().held_out)
+        if PAIRS * (rankings - kept) >= PAIRS_TO_LEARN and PAIRS * kept >= PAIRS_TO_TEST:
+            return PAIRS * rankings
+
+
+FEWEST = _fewest()
 AGE = 0.5
 
 
