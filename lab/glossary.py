@@ -240,14 +240,6 @@ _ALL = (
         source="mean -log p of a response token over the held-out pairs",
     ),
     Metric(
-        "loss/reward",
-        "Loss on rankings",
-        "How surprised the reward model is by your rankings: 0.69 is a coin toss, lower is better.",
-        unit="nats",
-        stages=("reward",),
-        source="mean over rankings of their pairs' mean -log sigmoid(score difference) (InstructGPT, equation 1)",
-    ),
-    Metric(
         "pairs/train_accuracy",
         "Right on known pairs",
         "How often the reward model agrees with the rankings it is being taught. It may well reach 100 %; what "
@@ -324,14 +316,13 @@ _ALL = (
         "Speed",
         "Tokens worked through each second.",
         unit="tokens a second",
-        stages=("sft", "reward", "ppo", "rloo", "grpo"),
+        stages=("sft", "ppo", "rloo", "grpo"),
     ),
     Metric(
         "memory/peak_bytes",
         "Memory at most",
         "The most memory that the run has held so far.",
         unit="bytes",
-        stages=("sft", "reward", "ppo", "rloo", "grpo"),
     ),
 )
 

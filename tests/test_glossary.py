@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from lab import dpo, ppo, reward, rloo_grpo, sft
+from lab.config import Dpo, Group, Ppo, Reward, Sft
+from lab.events import Step
 from lab.glossary import GLOSSARY, WORDS, Metric, measured
+from lab.loading import load
+from lab.reward import Ranked
+from lab.rollout import Cast
+from lab.text import Asked
 from lab.ui.numbers import number, short
 
 LAB = Path(__file__).parent.parent / "lab"
@@ -27,12 +34,61 @@ def test_every_key_that_the_code_emits_is_in_the_glossary():
     assert found - RESULTS <= set(GLOSSARY)
 
 
-@pytest.mark.parametrize("stage, file", [("dpo", "dpo.py")])
-def test_a_stage_has_a_curve_for_each_number_that_it_measures_and_for_no_other(stage, file):
-    nodes = ast.walk(ast.parse((LAB / file).read_text()))
-    emitted = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    assert {metric.key for metric in measured(stage)} == {each for each in emitted if KEY.fullmatch(each)}
-    assert any(metric.shown for metric in measured(stage)) and stage.upper() in WORDS
+def of_sft(roles):
+    config = Sft(steps=2, batch=4)
+    pairs = [(each, "Fish and squid.") for each in TEXTS]
+    return sft.sft(sft.begin(roles, config), pairs, lambda: config, held_out=pairs)
+
+
+def of_reward(roles):
+    config = Reward(batch=8, epochs=1, normalise_over=8, tokens=4)
+    return reward.reward(reward.begin(roles, config), rankings(roles), asked(roles), lambda: config)
+
+
+def of_dpo(roles):
+    config = Dpo(batch=8)
+    return dpo.dpo(dpo.begin(roles, Cast(), config), Cast(), rankings(roles), lambda: config)
+
+
+def of_policy(stage, method, config):
+    def events(roles):
+        roles.add("reward", like="sft")
+        roles.head("reward")
+        return method(stage.begin(roles, Cast(), config), Cast(), asked(roles), lambda: config)
+
+    return events
+
+
+TEXTS = [f"{number} and what does a penguin eat?" for number in range(20)]
+SHORT = {"steps": 2, "tokens": 6}
+RUN = {
+    "sft": of_sft,
+    "reward": of_reward,
+    "dpo": of_dpo,
+    "ppo": of_policy(ppo, ppo.ppo, Ppo(batch=8, minibatch=8, microbatch=8, target_kl=1.0, **SHORT)),
+} | {
+    method: of_policy(rloo_grpo, rloo_grpo.rloo_grpo, Group(method=method, prompts=2, microbatch=8, **SHORT))
+    for method in ("rloo", "grpo")
+}
+
+
+def asked(roles):
+    return [Asked(text, tuple(roles.text.prompt_ids(text))) for text in TEXTS]
+
+
+def rankings(roles):
+    """The longest answer is the best one."""
+    answers = [tuple(roles.text.response_ids(text)) for text in ("A penguin eats fish and squid.", "Fish.", "No, no.")]
+    return [Ranked(each.ids, tuple(answers), ((0,), (2,), (1,))) for each in asked(roles)]
+
+
+@pytest.mark.parametrize("stage", RUN)
+def test_a_stage_has_a_curve_for_each_number_that_it_measures_and_for_no_other(stage):
+    events = list(RUN[stage](load("tiny", device="cpu")))
+    curves = {key for event in events if isinstance(event, Step) for key in event.metrics}
+    told = {key for key in events[-1].result if KEY.fullmatch(key)} - RESULTS
+    assert {metric.key for metric in measured(stage)} == curves | told
+    assert any(metric.shown for metric in measured(stage)) and (stage == "reward" or stage.upper() in WORDS)
 
 
 @pytest.mark.parametrize("metric", GLOSSARY.values(), ids=lambda metric: metric.key)
