@@ -21,10 +21,13 @@ from lab.folders import whole
 from lab.state import State
 
 WEIGHTS, NUMBERS, MANIFEST = "weights.safetensors", "numbers.json", "manifest.json"
+MILESTONES = 10  # with its optimizer each is hundreds of megabytes for a base of 7 billion parameters
 
 
-def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10) -> Path:
-    """Write the state under root; the `keep` newest stay whole, and every `milestone`-th step for going back to.
+def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10, prune: bool = True) -> Path:
+    """Write the state under root; the `keep` newest stay whole, and MILESTONES of steps `milestone` apart or wider.
+
+    prune: whether older ones may go now; not while a person waits to go back to one.
 
     Raises NotFinite rather than keep broken weights, DiskFull when there is no room; older checkpoints stay.
     """
@@ -36,7 +39,8 @@ def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10) -> Pat
         )
     folder = root / f"step-{state.step:06d}"
     write_folder(folder, tensors, numbers)
-    _prune(root, keep, milestone)
+    if prune:
+        _prune(root, keep, milestone)
     return folder
 
 
@@ -100,8 +104,11 @@ def forget_after(root: Path, step: int) -> None:
 
 
 def _prune(root: Path, keep: int, milestone: int) -> None:
-    """Older checkpoints go, milestones stay; a checkpoint goes only after a newer one is whole."""
-    for step in steps(root)[:-keep]:
+    """Older checkpoints go, evenly spread milestones stay; a checkpoint goes only after a newer one is whole."""
+    *older, newest = steps(root)
+    while newest > MILESTONES * milestone:
+        milestone *= 2
+    for step in [*older, newest][:-keep]:
         if step % milestone:
             shutil.rmtree(root / f"step-{step:06d}", ignore_errors=True)
 

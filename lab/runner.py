@@ -162,7 +162,9 @@ def _short_of_memory(run: Run) -> str:
 def keep(job: Job, writer: Writer) -> Path:
     """A checkpoint of the job as it stands, which must be at a step; the disk has every line up to there before it."""
     writer.sync()
-    return checkpoint.save(_folder(job.run), job.state, milestone=MILESTONE)
+    # Who stops a run may do so to go back to any checkpoint that was there.
+    stopped = job.run.control()["order"] == "stop"
+    return checkpoint.save(_folder(job.run), job.state, milestone=MILESTONE, prune=not stopped)
 
 
 def _order(run: Run, step: int) -> str:

@@ -1,0 +1,56 @@
+"""Which checkpoints stay: the newest, a bounded number to go back to, and every one while somebody asks for one."""
+
+from __future__ import annotations
+
+import pytest
+from folders import make
+
+from lab import checkpoint, sft
+from lab.config import Sft
+from lab.errors import NotFound
+from lab.events import Step
+from lab.loading import load
+from lab.runner import drive
+from lab.studio import Studio
+from lab.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory):
+    return load(str(make(tmp_path_factory.mktemp("checkpoint"), "llama")), device="cpu")
+
+
+def test_a_long_run_keeps_the_two_newest_and_at_most_ten_milestones_evenly_spread(roles, tmp_path):
+    state = sft.begin(roles, Sft())
+    for state.step in range(5, 450, 5):
+        checkpoint.save(tmp_path, state)
+        *older, before, newest = [0, *checkpoint.steps(tmp_path)]
+        assert (before, newest) == (state.step - 5, state.step)
+        apart = older[1] if len(older) > 1 else 10
+        assert older == list(range(0, before, apart)) and len(older) - 1 <= checkpoint.MILESTONES
+        assert apart == 10 or newest > apart / 2 * checkpoint.MILESTONES, "no sparser than they must be"
+    assert older[1:] == [80, 160, 240, 320, 400]
+
+
+def test_a_checkpoint_that_somebody_goes_back_to_outlives_the_stop(roles, tmp_path):
+    studio = Studio(Workspace(tmp_path / "w"), roles)
+    job = studio.start("sft", {"steps": 9, "batch": 2}, {"pairs": [["Hi", "Hello."], ["Why?", "So."]]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step in (1, 2):
+            checkpoint.save(job.run.folder / "checkpoint", job.state)
+        if isinstance(event, Step) and event.step == 3:
+            job.run.set_control(order="stop")  # as "Roll back to step 1" does first
+    assert job.run.checkpoints() == [1, 2, 3]
+    steps = [event.step for event in drive(studio.resume(job.run.name, step=1)) if isinstance(event, Step)]
+    assert steps == list(range(2, 10))
+
+
+def test_one_that_went_is_refused_with_those_that_are_left(roles, tmp_path):
+    studio = Studio(Workspace(tmp_path / "w"), roles)
+    job = studio.start("sft", {"steps": 4, "batch": 2}, {"pairs": [["Hi", "Hello."], ["Why?", "So."]]})
+    for event in drive(job):
+        if isinstance(event, Step):
+            checkpoint.save(job.run.folder / "checkpoint", job.state)
+    for ask in (lambda: studio.resume(job.run.name, step=1), lambda: studio.role(f"{job.run.name}@1")):
+        with pytest.raises(NotFound, match="no checkpoint of step 1. Checkpoints: 3, 4."):
+            ask()
