@@ -7,6 +7,7 @@ import logging
 import math
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from lab.errors import LabError
 from lab.ui.office import Office
 from lab.ui.roles import check
 
+log = logging.getLogger("lab.ui")
 STATUS = MappingProxyType(
     {
         "E_NOT_FOUND": 404,
@@ -31,10 +33,9 @@ STATUS = MappingProxyType(
         "E_DISK_FULL": 507,
         "E_CONTENT_TYPE": 415,
         "E_BAD_JSON": 400,
+        "E_INTERNAL": 500,
     }
 )
-
-
 DIGITS = 18
 
 
@@ -104,8 +105,19 @@ async def body(request: Request) -> dict[str, Any]:
 
 
 def refusal(code: str, message: str) -> JSONResponse:
-    logging.getLogger("lab.ui").info("refused %s", code)
+    log.info("refused %s", code)
     return JSONResponse({"error": {"code": code, "message": message}}, STATUS.get(code, 422))
+
+
+async def unexpected(request: Request, problem: Exception) -> Response:
+    """The answer to an error that nobody foresaw: a reference for the person, all else in the log under it."""
+    reference = uuid.uuid4().hex[:8]
+    log.error("E_INTERNAL %s at %s", reference, request.url.path, exc_info=problem)
+    if not request.url.path.startswith("/lab/"):
+        return PlainTextResponse("Internal Server Error", STATUS["E_INTERNAL"])
+    found = f"Something unexpected happened ({type(problem).__name__}, ref {reference})"
+    more = "the terminal that the app runs in has the details. Nothing that was saved is lost. Try again."
+    return refusal("E_INTERNAL", f"{found}; {more}")
 
 
 def _no_constant(name: str) -> float:

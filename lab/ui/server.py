@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from lab.ui.guard import Guard, Rules
 from lab.ui.launch import LOOPBACK, Options
 from lab.ui.office import Office
-from lab.ui.routes import routes
+from lab.ui.routes import routes, unexpected
 from lab.ui.shell import build, head, styles
 from lab.ui.theme import theme
 
@@ -39,6 +39,7 @@ def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
         app_kwargs={
             "middleware": [Middleware(Guard, rules=rules)],
             "routes": routes(office),
+            "exception_handlers": {Exception: unexpected},
             "lifespan": outermost,
         },
         max_file_size="50mb",

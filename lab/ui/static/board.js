@@ -267,7 +267,7 @@ async function attempt() {
 
 function refused(error) {
   find(".board-reveal").hidden = true; // it tells of the ranking before, which was saved
-  const again = ["E_OFFLINE", "E_HTTP", "E_BUSY", "E_DISK_FULL"].includes(error.code);
+  const again = ["E_OFFLINE", "E_HTTP", "E_BUSY", "E_DISK_FULL", "E_INTERNAL"].includes(error.code);
   if (again) return problem(`Not saved. ${error.message}`, "Try again", send);
   saving = null;
   paint();

@@ -12,9 +12,10 @@ window.lab = (() => {
     }
   }
 
-  // The answer as an object. Throws Refused with the server's code and sentence, or with E_OFFLINE.
+  // The answer as an object. Throws Refused with the server's code and sentence; with E_OFFLINE where nothing answers,
+  // with E_HTTP where what answers does not speak as the app does.
   async function post(action, body = {}, seconds = 20) {
-    let answer, found;
+    let answer, text;
     try {
       answer = await fetch(`${root()}/lab/${action}`, {
         method: "POST",
@@ -22,13 +23,25 @@ window.lab = (() => {
         body: JSON.stringify(body),
         signal: AbortSignal.timeout(seconds * 1000),
       });
-      found = await answer.json();
+      text = await answer.text();
     } catch (error) {
       throw new Refused("E_OFFLINE", "The app does not answer. Is it still running?");
     }
-    if (found.error) throw new Refused(found.error.code, found.error.message);
-    if (!answer.ok) throw new Refused("E_HTTP", `The app answered with status ${answer.status}.`);
+    const found = parsed(text);
+    if (found?.error) throw new Refused(found.error.code, found.error.message);
+    if (!answer.ok || found === undefined) {
+      throw new Refused("E_HTTP", `The app answered with status ${answer.status} and without a reason. Try again.`);
+    }
     return found;
+  }
+
+  // What JSON says; undefined where it is none.
+  function parsed(text) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return undefined;
+    }
   }
 
   function tab(name) {
