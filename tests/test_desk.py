@@ -10,7 +10,7 @@ import pytest
 
 from lab.config import Group, Ppo, Reward, Sft
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
-from lab.events import Failed, Finished, Sample, Started, Step, Warned, to_json
+from lab.events import Changed, Failed, Finished, Sample, Started, Step, Warned, to_json
 from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
 from lab.ui import desk, ppo, remedies, reward, runs, sft, timeline
@@ -234,6 +234,22 @@ def test_the_remedy_of_a_high_kl_doubles_beta_from_what_is_in_force(office, runn
     assert [each["words"] for each in offers] == ["Double beta", "Go back to a checkpoint (step 2)"]
     remedies.apply(office, track, {"code": "W_KL_HIGH", "index": 0, "beta": 99}, "ana")
     assert running.control()["live"]["beta"] == 0.6
+
+
+def test_a_beta_that_adapts_is_shown_and_doubled_from_what_it_has_come_to_and_begins_anew_as_it_was_set(
+    office, running
+):
+    config = asdict(Ppo(beta=0.05, target_kl=6.0))
+    write(running, Started("ppo", 60, config, 4), Step(5, {"kl/beta": 0.1}), Step(6, {"kl/beta": 0.193421}))
+    write(running, Warned(6, "W_KL_HIGH", "Too far.", "Double beta."), Warned(6, "W_MEMORY_SHORT", "M.", "R."))
+    assert desk.look(office, PAGE, {"run": running.name})["run"]["live"]["beta"] == 0.1934
+    track = desk.track_of(office, PAGE, {"run": running.name})
+    remedies.apply(office, track, {"code": "W_MEMORY_SHORT", "index": 0}, "ana")
+    assert asked(office)[0][1]["config"]["beta"] == 0.05
+    remedies.apply(office, track, {"code": "W_KL_HIGH", "index": 0}, "ana")
+    assert running.control()["live"]["beta"] == desk.in_force(track)["beta"] == 0.3868, "moved, though not yet read"
+    write(running, Changed(6, "beta", 0.05, 0.3868, "ana"), Step(7, {"kl/beta": 0.3868}), Step(8, {"kl/beta": 0.35}))
+    assert desk.in_force(Track(running).refresh())["beta"] == 0.35
 
 
 @pytest.mark.parametrize("body", [{}, {"code": "W_KL_HIGH", "index": 9}, {"code": "W_CLIP", "index": 0}])

@@ -103,10 +103,18 @@ def standing(track: Track) -> dict[str, Any]:
     }
 
 
-def in_force(track: Track) -> dict[str, Any]:
+def settings(track: Track) -> dict[str, Any]:
     """The run's settings with what was moved since laid over them."""
     config = track.started.config if track.started else _config_of(track.run)
     return dict(config) | track.run.control()["live"]
+
+
+def in_force(track: Track) -> dict[str, Any]:
+    """The same, and of a beta that adapts what it has come to, until the trainer has read one that was moved."""
+    found = settings(track)
+    if found.get("target_kl") and found["beta"] == track.knobs.get("beta"):
+        found["beta"] = float(f"{track.latest('kl/beta') or found['beta']:.4g}")
+    return found
 
 
 def called(run: Run) -> str:

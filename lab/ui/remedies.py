@@ -11,7 +11,7 @@ from lab.config import STAGES, lessened
 from lab.errors import BadInput, Damaged, OutOfMemory
 from lab.events import Failed, Warned
 from lab.journal import read_json
-from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, track_of, wait_a_little
+from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, settings, track_of, wait_a_little
 from lab.ui.office import Office
 from lab.ui.tracks import Track
 
@@ -160,7 +160,7 @@ def anew(office: Office, track: Track, remedy: Remedy, rater: str) -> dict[str, 
     To fit, half the micro-batch in any case and whatever else it takes: memory may have run out although the forecast
     said that it fits.
     """
-    now, inputs, stage = in_force(track), _inputs(track), track.run.stage
+    now, inputs, stage = settings(track), _inputs(track), track.run.stage
     config = {each.name: now[each.name] for each in fields(STAGES[stage]) if each.name in now}
     for key, factor in remedy.times.items():
         config[key] *= factor

@@ -49,7 +49,8 @@ class Series:
 
 
 class Track:
-    """One run. `generation` changes when points that were already given out are no longer true, after a roll back."""
+    """One run. `generation` changes when points that were already given out are no longer true, after a roll back.
+    `knobs` are the settings that the trainer has read last."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -62,6 +63,7 @@ class Track:
         self.warned: list[tuple[Warned, float]] = []
         self.total = 0
         self.started: Started | None = None
+        self.knobs: dict[str, Any] = {}
         self.end: Finished | Failed | None = None
         self.result: dict[str, Any] = {}
         self.progress: Progress | None = None
@@ -113,9 +115,11 @@ class Track:
                 if self.steps and event.step < self.steps[-1]:
                     self._go_back(event.step + 1)
                 self.started, self.total, self.end, self.progress = event, event.total, None, None
+                self.knobs = dict(event.config)
             case Step():
                 self._take_step(event, at)
             case Changed():
+                self.knobs[event.key] = event.after
                 words = f"{event.key.replace('_', ' ')} from {event.before} to {event.after}"
                 self.marks.append(_mark("changed", event.step, words, event.by, event.key))
             case Warned():
