@@ -137,7 +137,9 @@ def alarms() -> tuple[Alarm, ...]:
         Alarm("W_RATIO", _ratio, ("policy/ratio_first",), "Stop the run, and start it in another precision.", after=1),
         Alarm("W_RATIO_MEAN", _ratio_mean, ("policy/ratio_mean",), slower),
         Alarm("W_UPDATE_KL", _update_kl, ("kl/update",), slower),
-        Alarm("W_CLIP", _clip, ("policy/clip_fraction",), "Halve the learning rate, or make one epoch a step."),
+        Alarm(
+            "W_CLIP", _clip, ("policy/clip_fraction",), "Halve the learning rate, or start anew with one epoch a step."
+        ),
         Alarm("W_GRADIENT", _gradient, ("policy/grad_norm",), "Halve the learning rate; if it stays, go back."),
         Alarm("W_KL_HIGH", _kl, ("kl/reference", "response/length"), "Double beta, or go back to a checkpoint."),
         Alarm("W_KL_NEGATIVE", _kl_negative, ("kl/k1", "kl/reference"), "Stop the run, and start it anew from SFT."),
@@ -148,15 +150,15 @@ def alarms() -> tuple[Alarm, ...]:
         Alarm(
             "W_LENGTH", _length, ("response/length",), "Rank some long and some short answers, then train the reward."
         ),
-        Alarm("W_ENDED", _ended, ("response/ended",), "Allow longer responses, or set missing EOS to replace."),
+        Alarm("W_ENDED", _ended, ("response/ended",), "Start anew with longer responses or missing EOS on replace."),
         Alarm(
             "W_VALUE", _value, ("value/explained_variance",), "Let it run; if it stays, halve the learning rate.", 11
         ),
         Alarm("W_VALUE_LOSS", _value_loss, ("loss/value",), "Halve the learning rate; if it stays, go back."),
-        Alarm("W_VALUE_CLIP", _value_clip, ("value/clip_fraction",), "Start the next run with a larger value clip."),
+        Alarm("W_VALUE_CLIP", _value_clip, ("value/clip_fraction",), "Start anew with a larger value clip."),
         Alarm("W_SCORE_CAP", _score_cap, ("reward/score",), "Stop here, and rank answers of this policy."),
         Alarm("W_SCORE_HIGH", _score_high, ("reward/score",), "Double beta, or rank answers of this policy."),
-        Alarm("W_FLAT", _flat, ("reward/std",), "Rank prompts whose answers clearly differ, then train the reward.", 1),
+        Alarm("W_FLAT", _flat, ("reward/std",), "Go back, or rank prompts whose answers clearly differ.", 1),
     )
 
 

@@ -269,6 +269,46 @@ def test_every_warning_that_a_run_can_give_has_a_remedy_but_two_about_which_noth
     assert given | {alarm.code for alarm in alarms()} == warned | {"W_MEMORY", "W_CHECKPOINT"}
 
 
+def doings(remedy):
+    """What a button does, in the words of a warning."""
+    live = {("beta", 2): "double beta", ("beta", 0.5): "halve beta", ("learning_rate", 2): "double the learning rate",
+            ("learning_rate", 0.5): "halve the learning rate", ("tokens", 2): "longer responses",
+            ("value_clip", 2): "larger value clip"}  # fmt: skip
+    put = {"epochs": "one epoch", "missing_eos": "missing eos"}
+    found = {live[each] for each in remedy.times.items()} | {put[key] for key in remedy.put}
+    found |= {"go back"} if remedy.back else set()
+    return found | ({"stop"} if remedy.stop else set()) | ({remedy.tab} - {""})
+
+
+def test_the_words_of_a_warning_ask_for_what_its_buttons_do():
+    from lab.diagnose import alarms
+
+    offered = {alarm.code: set().union(*map(doings, remedies.REMEDIES[alarm.code])) for alarm in alarms()}
+    every = set().union(*offered.values())
+    asked_for = {alarm.code: {each for each in every if each in alarm.remedy.lower()} for alarm in alarms()}
+    assert asked_for == offered and len(every) == 11
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "turned"),
+    [
+        (Ppo(), ["Start anew with responses twice as long"], {"tokens": 144}),
+        (Ppo(tokens=300), ["Start anew with responses twice as long"], {"tokens": 512}),
+        (Ppo(tokens=512, missing_eos="off"), ["Start anew with missing EOS on replace"], {"missing_eos": "replace"}),
+        (Ppo(tokens=512), [], None),
+    ],
+)
+def test_responses_that_are_cut_off_get_more_room_or_a_price_as_far_as_there_is_any(office, config, words, turned):
+    run = office.workspace.new_run("ppo", asdict(config))
+    write(run, Started("ppo", 60, asdict(config)), Step(1, {}), Warned(1, "W_ENDED", "Cut off.", "Start anew."))
+    track = desk.track_of(office, PAGE, {"run": run.name})
+    offers = remedies.cards(track)[0]["offers"]
+    assert [each["words"] for each in offers] == words
+    for offer in offers:
+        remedies.apply(office, track, {"code": "W_ENDED", "index": offer["index"]}, "ana")
+        assert asked(office)[-1][1]["config"] == asdict(replace(config, **turned))
+
+
 def test_rankings_that_were_cut_are_read_at_twice_the_length_by_one_click(office):
     run = office.workspace.new_run("reward", asdict(Reward()), inputs={"raters": "person", "reference": "sft"})
     write(run, Started("reward", 9, asdict(Reward())), Warned(0, "W_CUT", "3 rankings were cut.", "Raise the length."))

@@ -18,12 +18,13 @@ from lab.ui.tracks import Track
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """`times` multiplies live knobs, with `anew` the new run's; `back` returns to the last checkpoint before the
-    warning; `tab` opens a page; `anew` begins again with the same settings, with `fit` made to fit the memory, with
-    `less` turned as the words of the error say."""
+    """`times` multiplies live knobs, with `anew` the new run's, and `put` sets those; `back` returns to the last
+    checkpoint before the warning; `tab` opens a page; `anew` begins again with the same settings, with `fit` made to
+    fit the memory, with `less` turned as the words of the error say."""
 
     words: str
     times: Mapping[str, float] = field(default_factory=dict)
+    put: Mapping[str, Any] = field(default_factory=dict)
     back: bool = False
     stop: bool = False
     anew: bool = False
@@ -51,16 +52,19 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
         "W_STUCK": (Remedy("Halve beta", {"beta": 0.5}), Remedy("Double the learning rate", {"learning_rate": 2})),
         "W_RATIO_MEAN": (_SLOWER,),
         "W_UPDATE_KL": (_SLOWER,),
-        "W_CLIP": (_SLOWER,),
+        "W_CLIP": (_SLOWER, Remedy("Start anew with one epoch a step", put={"epochs": 1}, anew=True)),
         "W_GRADIENT": (_SLOWER, _RETURN),
         "W_ENTROPY_LOW": (_BACK,),
         "W_ENTROPY_HIGH": (Remedy("Halve the rate, double beta", {"learning_rate": 0.5, "beta": 2}),),
         "W_COLLAPSE": (_BACK,),
         "W_LENGTH": (_RANK,),
-        "W_ENDED": (_DEARER,),
+        "W_ENDED": (
+            Remedy("Start anew with responses twice as long", {"tokens": 2}, anew=True),
+            Remedy("Start anew with missing EOS on replace", put={"missing_eos": "replace"}, anew=True),
+        ),
         "W_VALUE": (_SLOWER,),
         "W_VALUE_LOSS": (_SLOWER, _RETURN),
-        "W_VALUE_CLIP": (_STOP,),
+        "W_VALUE_CLIP": (Remedy("Start anew with twice the value clip", {"value_clip": 2}, anew=True),),
         "W_SCORE_CAP": (_STOP, _RANK),
         "W_SCORE_HIGH": (_DEARER, _RANK),
         "W_FLAT": (_RETURN, _RANK),
@@ -113,12 +117,22 @@ def _offer(track: Track, step: int, remedy: Remedy, index: int) -> dict[str, Any
     """None where it can do nothing: knobs of a run that has ended, a way back without a checkpoint, nothing to turn."""
     live = remedy.stop or (remedy.times and not (remedy.back or remedy.anew))
     there = checkpoint_before(track, step) if remedy.back else None
-    less = lessened(in_force(track)) if remedy.less else {}
-    if (live and track.status() not in LIVE) or (remedy.back and there is None) or (remedy.less and not less):
+    turns = remedy.anew and (remedy.less or remedy.put or remedy.times)
+    turned = _turned(remedy, STAGES[track.run.stage], settings(track)) if turns else {}
+    if (live and track.status() not in LIVE) or (remedy.back and there is None) or (turns and not turned):
         return None
     words = f"{remedy.words} (step {there})" if remedy.back else remedy.words
-    turned = ", ".join(f"{name} {value}" for name, value in less.items())
-    return {"index": index, "words": f"{words} {turned}".strip(), "tab": remedy.tab}
+    more = ", ".join(f"{name} {value}" for name, value in turned.items()) if remedy.less else ""
+    return {"index": index, "words": f"{words} {more}".strip(), "tab": remedy.tab}
+
+
+def _turned(remedy: Remedy, stage: type, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a new run that the remedy makes others, each within its range."""
+    highest = {each.name: each.metadata["high"] for each in fields(stage)}
+    wanted = dict(remedy.put) | (lessened(now) if remedy.less else {})
+    for key, factor in remedy.times.items():
+        wanted[key] = now[key] * factor if highest[key] is None else min(now[key] * factor, highest[key])
+    return {key: value for key, value in wanted.items() if now.get(key) != value}
 
 
 def checkpoint_before(track: Track, step: int) -> int | None:
@@ -162,9 +176,7 @@ def anew(office: Office, track: Track, remedy: Remedy, rater: str) -> dict[str, 
     """
     now, inputs, stage = settings(track), _inputs(track), track.run.stage
     config = {each.name: now[each.name] for each in fields(STAGES[stage]) if each.name in now}
-    for key, factor in remedy.times.items():
-        config[key] *= factor
-    config |= lessened(config) if remedy.less else {}
+    config |= _turned(remedy, STAGES[stage], config)
     if remedy.fit and "microbatch" in config:
         config["microbatch"] = max(1, config["microbatch"] // 2)
     if track.run.status() in LIVE:
