@@ -80,9 +80,10 @@ def test_a_guest_is_not_led_to_what_only_the_host_may_start(office, monkeypatch)
     from lab.ui import header
 
     step = {"sentence": "Enough.", "tab": "reward", "button": "Train", "start": "reward"}
-    monkeypatch.setattr(header, "snapshot", lambda _: {"next": step})
-    assert header.seen_by(office, True, "ana")["next"] == step
-    assert header.seen_by(office, False, "ana")["next"] is None
+    monkeypatch.setattr(header, "snapshot", lambda _: {"next": step, "fault": "/home/ana is full"})
+    host, guest = (header.seen_by(office, each, "ana") for each in (True, False))
+    assert (host["next"], host["fault"]) == (step, "/home/ana is full")
+    assert (guest["next"], guest["fault"]) == (None, "")
 
 
 def test_a_second_app_on_a_workspace_is_told_where_the_first_is(tmp_path):

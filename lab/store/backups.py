@@ -10,7 +10,7 @@ import uuid
 from contextlib import closing, suppress
 from pathlib import Path
 
-from lab.errors import Damaged, LabError
+from lab.errors import Damaged, DiskFull, LabError
 from lab.journal import sync_folder
 from lab.store.schema import check_rows, check_version, connect, refusal
 
@@ -58,9 +58,15 @@ class Keeper:
             make(self._path, self._folder)
             self.fault = ""
         except (OSError, sqlite3.Error, LabError) as problem:
-            self.fault = f"The newest backup of the rankings failed: {problem}"
+            self.fault = f"The newest backup of the rankings failed; they themselves are saved. {self._why(problem)}"
         end = time.monotonic()
         self._not_before = end + max(self._rest, (end - start) / SHARE)
+
+    def _why(self, problem: Exception) -> str:
+        """The reason with what to do. The words of a full disk are those of a ranking that was not saved."""
+        if isinstance(problem, LabError) and not isinstance(problem, DiskFull):
+            return str(problem)
+        return f"See that {self._folder} can be written and has room ({problem.__cause__ or problem})."
 
 
 def make(path: Path, folder: Path, keep: int = KEPT) -> Path:

@@ -21,6 +21,7 @@ TEMPLATE = """
     <form class="lab-name"><label>Ranking as <input type="text" maxlength="64" autocomplete="off"></label></form>
   </div>
 </header>
+<p class="lab-fault" role="alert" hidden></p>
 <div class="lab-next" hidden><span></span><button type="button" class="lab-go"></button></div>
 """
 
@@ -51,7 +52,8 @@ def name(office: Office, body: dict[str, Any]) -> dict[str, str]:
 
 
 def seen_by(office: Office, host: bool, rater: str) -> dict[str, Any]:
-    """How the work stands; a guest is led to ranking and not to what only the host may start."""
+    """How the work stands; a guest is led to ranking and not to what only the host may start, or mend."""
     state = snapshot(office)
     step = state["next"] if host or not (state["next"] or {}).get("start") else None
-    return {**state, "next": step, "rater": rater, "host": host}
+    fault = state["fault"] if host else ""
+    return {**state, "next": step, "fault": fault, "rater": rater, "host": host}

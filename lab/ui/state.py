@@ -46,6 +46,7 @@ def _look(office: Office) -> dict[str, Any]:
     state = {
         "worker": "gone" if worker.given_up else "busy" if busy else "ready" if ready else "starting",
         "sentence": worker.sentence(),
+        "fault": office.store.backup_fault,
         "base": facts.get("base"),
         "device": facts.get("device"),
         "precision": facts.get("precision"),

@@ -19,6 +19,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from lab.bench.page import rank_by_taste
 from lab.store import Store
+from lab.ui.launch import Options
+from lab.ui.office import Office
+from lab.ui.server import start as serve
+from lab.ui.supervisor import Supervisor
 from lab.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent.parent
@@ -81,6 +85,16 @@ def app(tmp_path_factory) -> Iterator[App]:
     running = start(tmp_path_factory.mktemp("lab") / "workspace")
     yield running
     stop(running)
+
+
+@pytest.fixture
+def here(tmp_path) -> Iterator[tuple[Office, str]]:
+    """An app of this process whose model was never started: its office, and where it answers."""
+    office, port = Office(tmp_path, worker=Supervisor(tmp_path)), free_port()
+    demo = serve(office, Options(tmp_path), port, "")
+    yield office, f"http://127.0.0.1:{port}"
+    demo.close()
+    office.close()
 
 
 @pytest.fixture(scope="session")

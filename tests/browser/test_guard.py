@@ -18,12 +18,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from lab.ui.guard import Guard, Rules, allowed_host
-from lab.ui.launch import Options
-from lab.ui.office import Office
-from lab.ui.server import start
-from lab.ui.supervisor import Supervisor
-
-from .conftest import free_port
 
 MARKS = ("aaaaaaaa", "bbbbbbbb")
 
@@ -222,24 +216,14 @@ def test_a_host_is_matched_whole_and_a_star_by_its_end(host, allowed):
     assert allowed_host(host, {"lab.example", "*.gradio.live", "::1"}) is allowed
 
 
-@pytest.fixture
-def broken(tmp_path):
-    """The address of an app of this process, without a model, one action of which has a fault."""
-    office = Office(tmp_path, worker=Supervisor(tmp_path))
-    office.action("broken", lambda body, rater: body["nothing"])
-    port = free_port()
-    demo = start(office, Options(tmp_path), port, "")
-    yield f"http://127.0.0.1:{port}"
-    demo.close()
-    office.close()
-
-
 POSTED = "() => lab.post('broken').then(() => null, (error) => [error.code, error.message])"
 
 
-def test_an_error_that_nobody_foresaw_is_told_under_a_reference_and_not_taken_for_a_dead_app(broken, cached, caplog):
+def test_an_error_that_nobody_foresaw_is_told_under_a_reference_and_not_taken_for_a_dead_app(here, cached, caplog):
+    office, url = here
+    office.action("broken", lambda body, rater: body["nothing"])
     page = cached.new_page()
-    page.goto(broken)
+    page.goto(url)
     page.wait_for_function("window.lab")
     found, words = page.evaluate(POSTED)
     assert found == "E_INTERNAL" and "unexpected" in words and "Traceback" not in words

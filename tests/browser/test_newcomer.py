@@ -134,3 +134,20 @@ def test_an_app_that_nobody_uses_takes_less_than_a_twentieth_of_a_core(app):
         time.sleep(2)
         shares.append((sum(process.cpu_times()[:2]) - before) / 2)
     assert min(shares) < 0.05, shares
+
+
+def test_a_backup_that_fails_is_told_over_all_tabs_until_one_succeeds(here, cached):
+    office, url = here
+    office.store.backups.write_text("a file where the folder should be")
+    page = cached.new_page()
+    page.goto(url)
+    page.wait_for_selector(".lab-head")
+    assert page.locator(".lab-fault").is_hidden()
+    office.store.add_prompts([f"Why {n}?" for n in range(500)], "own")
+    fault = page.get_by_role("alert").filter(has_text="The newest backup of the rankings failed")
+    fault.wait_for()
+    assert str(office.store.backups) in fault.text_content() and "themselves are saved" in fault.text_content()
+    office.store.backups.unlink()
+    office.store.close()  # which makes one more
+    fault.wait_for(state="hidden")
+    page.close()

@@ -2,6 +2,7 @@
 const worker = element.querySelector(".lab-worker");
 const says = worker.querySelector("span");
 const again = worker.querySelector("button");
+const fault = element.querySelector(".lab-fault");
 const next = element.querySelector(".lab-next");
 const line = next.querySelector("span");
 const go = next.querySelector("button");
@@ -64,6 +65,8 @@ function show(state) {
   document.body.classList.toggle("is-guest", !state.host);
   write(says, state.sentence);
   again.hidden = state.worker !== "gone";
+  write(fault, state.fault);
+  fault.hidden = !state.fault;
   if (document.activeElement !== name && name.checkValidity()) name.value = state.rater ?? name.value;
   next.hidden = !state.next;
   window.dispatchEvent(new CustomEvent("lab-state", { detail: state }));
