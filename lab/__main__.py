@@ -138,6 +138,7 @@ def _ranking_verbs(verbs: Any) -> None:
     read.add_argument("--rater", default="imported", help="whose rankings these are")
     write = _verb(verbs, "export", "export_file", "write the workspace's rankings for other tools")
     write.add_argument("--format", default="rankings", help="the format's name; a wrong one lists them")
+    write.add_argument("--raters", default="", help="person, all, or one rater's name; all in rankings unless said")
     write.add_argument("--out", type=Path, required=True)
     merge = _verb(verbs, "merge", "merge", "write a run's model, base and adapter in one, for other tools")
     _add_base(merge)

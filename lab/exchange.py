@@ -14,6 +14,7 @@ from lab.formats import Message, Record, Written, read, write
 from lab.formats.files import FileRow
 from lab.journal import replace_bytes
 from lab.store import Candidate, Comparison, Copy, Ranking, Store, prepared
+from lab.store.raters import ALL, is_meant, meant
 
 LOSSLESS = "rankings"
 # Fields that only the lab's own export has; a row of the format `rankings` without them is an ordinary import.
@@ -61,16 +62,20 @@ def export_file(store: Store, path: str | Path, format: str = LOSSLESS) -> int:
     return exported(store, path, format).rows
 
 
-def exported(store: Store, path: str | Path, format: str = LOSSLESS) -> Written:
+def exported(store: Store, path: str | Path, format: str = LOSSLESS, raters: str = "") -> Written:
     """Every ranking not withdrawn and not excluded; `rankings` keeps those too, with everything that is known of all.
 
+    raters: person, all, or a rater's name. Unless said, those whom a model would learn from; all of them in `rankings`.
     Raises NoRows when there is nothing to write, BadInput for a format that is only read, BadFile, and DiskFull.
     """
     path = Path(path)
     lossless = format == LOSSLESS
-    rankings = store.rankings(withdrawn=lossless, excluded=lossless, ids=lossless)
+    whose = ALL if lossless and not raters else meant(store.counts()["raters"], raters)
+    found = store.rankings(withdrawn=lossless, excluded=lossless, ids=lossless)
+    rankings = [each for each in found if is_meant(each.rater, whose)]
     if not rankings:
-        raise NoRows("There are no rankings yet, so no file was made. Rank some answers on the Rank page first.")
+        there = f"None of the {len(found)} rankings is by {whose}" if found else "There are no rankings yet"
+        raise NoRows(f"{there}, so no file was made. Rank some answers on the Rank page first.")
     if not lossless:
         return write([_record(each) for each in rankings], format, path)
     sources = {id: source for id, _, source in store.prompts()}

@@ -161,7 +161,7 @@ def export_file(options: Options) -> Result:
     from lab.exchange import exported
 
     with Workspace(options.workspace).store(read_only=True) as store:
-        written = exported(store, options.out, options.format)
+        written = exported(store, options.out, options.format, options.raters)
     left_out = len(written.left_out)
     print(f"{written.rows} rows written to {options.out}" + (f", {left_out} rankings left out" if left_out else ""))
     for reason, count in Counter(each.reason for each in written.left_out).most_common(20):

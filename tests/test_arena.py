@@ -8,7 +8,7 @@ import pytest
 
 from lab.errors import BadNumber, Busy, NotFound
 from lab.events import Finished, Started, to_json
-from lab.exchange import import_file
+from lab.exchange import LOSSLESS, exported, import_file
 from lab.journal import append_json, replace_json
 from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
@@ -53,6 +53,16 @@ def test_every_format_on_offer_is_a_file_with_its_name(office, tmp_path, format)
     rank(office, 2)
     path = rankings_file(office, {"format": format}, tmp_path)
     assert path.name == f"{format}.jsonl" and path.read_text("utf-8").count("\n") >= 2
+
+
+def test_what_the_page_writes_is_what_the_command_line_writes(office, tmp_path):
+    rank(office, 2)
+    office.store.rank("s", office.store.rankings()[0].comparison.id, [[0], [1]], rater="simulated:helpful")
+    for format, whose in (("trl", ""), ("trl", "all"), ("openrlhf", ""), (LOSSLESS, "person")):
+        path = rankings_file(office, {"format": format, "raters": whose}, tmp_path)
+        written = path.read_bytes()
+        assert exported(office.store, tmp_path / "shell.jsonl", format, whose).rows == (3 if whose == "all" else 2)
+        assert (tmp_path / "shell.jsonl").read_bytes() == written
 
 
 def test_of_an_endless_conversation_only_the_end_is_sent_to_the_worker(office):

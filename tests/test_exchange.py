@@ -118,6 +118,25 @@ def test_rows_of_an_export_that_were_changed_by_hand_are_named_and_the_rest_is_t
     assert other.rankings(withdrawn=True) == lived_in.rankings(withdrawn=True)
 
 
+def test_simulated_raters_go_out_among_people_only_where_asked_for(lived_in, tmp_path):
+    def raters(format, whose=""):
+        exported(lived_in, tmp_path / "out.jsonl", format, whose)
+        return {record.rater for record in read(tmp_path / "out.jsonl", format).records}
+
+    lived_in.exclude(2, False)
+    lived_in.rank("e", lived_in.rankings()[0].comparison.id, [[1], [0], [2], [3]], rater="simulated:concise")
+    people, simulated = {"ana", "bob", "cleo"}, {"simulated:helpful", "simulated:concise"}
+    assert raters("rankings") == raters("rankings", "all") == people | simulated
+    assert raters("rankings", "person") == people and raters("rankings", "cleo") == {"cleo"}
+    rows = [
+        exported(lived_in, tmp_path / "out.jsonl", "trl", whose).rows
+        for whose in ("", "person", "simulated:concise", "all")
+    ]
+    assert rows[0] == rows[1] and rows[3] == rows[0] + 2 * rows[2] > rows[0]
+    with pytest.raises(NoRows, match="None of the 5 rankings is by zoe"):
+        exported(lived_in, tmp_path / "out.jsonl", "trl", "zoe")
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_format_that_is_written_can_be_imported_again(lived_in, other, tmp_path, name):
     done = exported(lived_in, tmp_path / "out.jsonl", name)
