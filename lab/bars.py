@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from lab.errors import LabError
+from lab.errors import LabError, error_named
 from lab.events import Event, Failed, Finished, Progress, Started, Step, Warned
 
 SHOWN = ("loss/train", "pairs/accuracy", "pairs/train_accuracy", "reward/score", "kl/reference", "response/length")
@@ -40,7 +40,7 @@ def watch(events: Iterator[Event]) -> dict[str, Any]:
 
 
 def failure(event: Failed) -> LabError:
-    """The refusal that ended a run, as it was raised there."""
-    found = LabError(event.message)
+    """The refusal that ended a run, as it was raised there; one that the tree does not know keeps its code."""
+    found = error_named(event.code)(event.message)
     found.code = event.code
     return found

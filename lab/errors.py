@@ -153,3 +153,9 @@ class DiskFull(LabError):
 
 class OutOfMemory(LabError):
     code = "E_OOM"
+
+
+def error_named(code: str) -> type[LabError]:
+    """The class of the tree with this code; LabError itself for one that is not in it."""
+    kinds = [each for each in globals().values() if isinstance(each, type) and issubclass(each, LabError)]
+    return next((each for each in kinds if each.code == code), LabError)

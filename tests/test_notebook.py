@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import plotly.io as pio
 import pytest
 
-from lab.errors import LabError
+from lab.errors import DiskFull, FlatReward, LabError
 from lab.events import Changed, Failed, Finished, Started, Step
 from lab.glossary import GLOSSARY
 from lab.notebook import live_figure
@@ -38,9 +38,10 @@ def test_every_event_passes_through_in_order():
 
 
 def test_a_run_that_fails_ends_with_its_reason():
-    with pytest.raises(LabError, match="The disk is full") as refused:
-        drawn([*EVENTS[:2], Failed(2, "E_DISK_FULL", "The disk is full.")])
-    assert refused.value.code == "E_DISK_FULL"
+    for code, kind in (("E_DISK_FULL", DiskFull), ("E_REWARD_FLAT", FlatReward), ("E_INTERNAL", LabError)):
+        with pytest.raises(kind, match="It is over") as refused:
+            drawn([*EVENTS[:2], Failed(2, code, "It is over.")])
+        assert refused.value.code == code
 
 
 def test_each_stage_ends_with_a_figure_of_all_that_it_measured():
