@@ -57,11 +57,6 @@ def import_file(store: Store, path: str | Path, format: str = "auto", *, rater: 
     return Imported(found.format, copied + added, sorted(rejected), already)
 
 
-def export_file(store: Store, path: str | Path, format: str = LOSSLESS) -> int:
-    """Writes the rankings in force in one of the formats and returns the rows; `exported` says what was left out."""
-    return exported(store, path, format).rows
-
-
 def exported(store: Store, path: str | Path, format: str = LOSSLESS, raters: str = "") -> Written:
     """Every ranking not withdrawn and not excluded; `rankings` keeps those too, with everything that is known of all.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from brought import bring
 
 from lab.config import Group, Ppo, Reward, Sft
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
@@ -527,7 +528,7 @@ def test_after_a_run_of_ppo_that_was_stopped_the_header_leads_to_compare(office)
 
 def test_what_a_reward_model_doubts_is_found_without_reading_every_ranking(office, monkeypatch):
     rows = [(f"Question {number}?", ["good", "bad", "worse"], [[0], [1], [2]], "") for number in range(30)]
-    office.store.add_rankings(rows, "ana", "file.jsonl")
+    bring(office.store, rows, "ana", "file.jsonl")
     office.store.withdraw("undo", 7)
     asked = [{"seq": seq, "better": 0, "worse": 2, "margin": seq / 10} for seq in (1, 2, 7, 50)]
     monkeypatch.setattr(Store, "rankings", lambda *_, **__: pytest.fail("all of them were read"))

@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 
 import pytest
+from brought import bring
 
 from lab.errors import BadFile, BadInput, NoRows, NotFound
-from lab.exchange import export_file, exported, import_file
+from lab.exchange import exported, import_file
 from lab.formats import FORMATS, read
 from lab.store import Candidate, Store
 
@@ -51,21 +52,21 @@ def lived_in(store):
     store.withdraw("w", 1)
     store.rank("c", shown, [[3], [2], [1], [0]], rater="ana")
     store.rank("d", store.add_comparison(second, four[:2], "duel"), [], rater="bob")
-    store.add_rankings([(TURNS, ["x", "y"], [[1], [0]], "from a file")], "cleo", "pairs.csv")
+    bring(store, [(TURNS, ["x", "y"], [[1], [0]], "from a file")], "cleo", "pairs.csv")
     store.exclude(2)
     return store
 
 
 def test_the_labs_own_export_brings_a_whole_store_back(lived_in, other, tmp_path):
     path = tmp_path / "rankings.jsonl"
-    assert export_file(lived_in, path, "rankings") == 5
+    assert exported(lived_in, path, "rankings").rows == 5
     found = import_file(other, path)
     assert (found.format, found.accepted, found.rejected, found.already) == ("rankings", 5, [], 0)
     assert other.rankings(withdrawn=True) == lived_in.rankings(withdrawn=True)
     assert other.counts() == lived_in.counts()
     assert {(text, source) for _, text, source in other.prompts()} == {(t, s) for _, t, s in lived_in.prompts()}
     again = tmp_path / "again.json"
-    export_file(other, again)
+    exported(other, again)
     assert json.loads(again.read_text("utf-8")) == [
         json.loads(line) for line in path.read_text("utf-8").split("\n") if line
     ]
@@ -73,7 +74,7 @@ def test_the_labs_own_export_brings_a_whole_store_back(lived_in, other, tmp_path
 
 def test_importing_the_own_export_twice_or_where_it_came_from_adds_nothing(lived_in, tmp_path):
     path = tmp_path / "rankings.jsonl"
-    export_file(lived_in, path)
+    exported(lived_in, path)
     before = lived_in.rankings(withdrawn=True)
     for _ in range(2):
         found = import_file(lived_in, path)
@@ -86,7 +87,7 @@ def test_two_workspaces_of_one_workshop_can_be_put_together(lived_in, other, tmp
         other.add_prompts(["Own here?"], "own")[0], [Candidate("a", "sft"), Candidate("b", "sft")]
     )
     other.rank("here", shown, [[0], [1]], rater="dora")
-    export_file(lived_in, tmp_path / "x.jsonl")
+    exported(lived_in, tmp_path / "x.jsonl")
     assert import_file(other, tmp_path / "x.jsonl").accepted == 5
     assert [each.key for each in other.rankings(withdrawn=True)][:4] == ["here", "a", "b", "c"]
     assert [replace(each, seq=0) for each in other.rankings()[1:]] == [
@@ -96,7 +97,7 @@ def test_two_workspaces_of_one_workshop_can_be_put_together(lived_in, other, tmp
 
 def test_rows_of_an_export_that_were_changed_by_hand_are_named_and_the_rest_is_taken(lived_in, other, tmp_path):
     path = tmp_path / "x.jsonl"
-    export_file(lived_in, path)
+    exported(lived_in, path)
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     spoiled = [
         rows[1] | {"key": "a"},  # line 6: the key of another ranking
@@ -231,12 +232,12 @@ def test_what_cannot_be_exported_is_said_and_leaves_no_file(lived_in, other, tmp
     ]
     for name, format, problem in cases:
         with pytest.raises(problem):
-            export_file(lived_in, tmp_path / name, format)
+            exported(lived_in, tmp_path / name, format)
         assert not (tmp_path / name).exists()
     with pytest.raises(NoRows, match="Rank page"):
-        export_file(other, tmp_path / "x.jsonl")
+        exported(other, tmp_path / "x.jsonl")
     with pytest.raises(BadFile, match="folder"):
-        export_file(lived_in, tmp_path / "no folder" / "x.jsonl")
+        exported(lived_in, tmp_path / "no folder" / "x.jsonl")
     with pytest.raises(NotFound):
         import_file(other, tmp_path / "nowhere.jsonl")
 
@@ -290,7 +291,7 @@ def test_the_labs_own_export_is_taken_back_and_comes_again_with_times_and_marks(
     path = tmp_path / "rankings.jsonl"
     for seq in (1, 5):  # also the first, which bears the mark of the import
         lived_in.exclude(seq)
-    export_file(lived_in, path)
+    exported(lived_in, path)
     import_file(other, path)
     assert other.rankings(withdrawn=True) == lived_in.rankings(withdrawn=True)
     counts = other.counts()

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 
 import pytest
+from brought import bring
 
 from lab.events import Finished, to_json
 from lab.journal import append_json
@@ -192,7 +193,7 @@ def test_what_was_ranked_before_the_start_comes_again_when_all_else_has_been_ask
     first, second, *_ = corpus.prompts(HOW_MANY, SEED)
     office.store.add_prompts(["Mine?", "Mine too?"], "own:mine.txt")
     rows = [(text, ["yes", "no"], [[0], [1]], "") for text in (first, "Mine?")]
-    office.store.add_rankings(rows, "ana", "pairs.jsonl")
+    bring(office.store, rows, "ana", "pairs.jsonl")
     prompts = office.feed.prompts
     assert [prompts.next("own")[0] for _ in range(3)] == ["Mine too?", "Mine?", "Mine too?"]
     assert prompts.next("built-in")[0] == second
@@ -200,7 +201,7 @@ def test_what_was_ranked_before_the_start_comes_again_when_all_else_has_been_ask
 
 def test_the_first_prompt_after_a_start_reads_no_answer_of_an_import(office):
     rows = [(f"Theirs {n}?", ["yes " * 25_000, "no"], [[0], [1]], "") for n in range(60)]
-    office.store.add_rankings(rows, "ana", "pairs.jsonl")
+    bring(office.store, rows, "ana", "pairs.jsonl")
     desk = Desk(office)
     tracemalloc.start()
     try:

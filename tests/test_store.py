@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from brought import bring
 
 from lab.errors import (
     AlreadyRanked,
@@ -315,7 +316,7 @@ def test_rankings_can_be_asked_for_by_pool_and_behind_a_seq(store):
 
 def test_rankings_of_one_pool_leave_the_texts_of_all_others_on_the_disk(store):
     asked = ((f"{n} " + "why " * 4_000, ["yes " * 10_000, "no"], [[0], [1]], "") for n in range(50))
-    store.add_rankings(asked, "ana", "long.jsonl")
+    bring(store, asked, "ana", "long.jsonl")
     store.rank("k", show(store), [], rater="ana")
     tracemalloc.start()
     try:
@@ -329,7 +330,7 @@ def test_rankings_of_one_pool_leave_the_texts_of_all_others_on_the_disk(store):
 def test_it_is_counted_how_often_each_prompt_is_ranked(store):
     for n, (text, rater) in enumerate([("Q1", "ana"), ("Q1", "bob"), ("Q2", "ana"), ("Q3", "ana")]):
         store.rank(f"k{n}", show(store, text), [[0], [1, 2, 3]], rater=rater)
-    store.add_rankings([("Q1", ["yes", "no"], [[0], [1]], "")], "carl", "pairs.jsonl")
+    bring(store, [("Q1", ["yes", "no"], [[0], [1]], "")], "carl", "pairs.jsonl")
     store.withdraw("w", 3)
     store.exclude(4)
     assert store.times_ranked(["Q1", "Q2", "Q3", "Q4"]) == {"Q1": 3, "Q3": 1}

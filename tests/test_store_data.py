@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+from brought import bring
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.errors import BadInput, BadNumber, BadRanking, BadText, EmptyPrompt, NoRows, PromptTooLong
-from lab.store import Candidate, Store
+from lab.store import Candidate, Store, prepared
 
 TWO = [Candidate("Feathers.", "sft"), Candidate("Fur.", "base")]
 
@@ -74,22 +75,20 @@ def test_an_import_is_one_transaction_and_can_be_repeated(store):
         ("Why?", ["a", "b"], [[0], [1]], ""),
         ("How?", ["c", "d", "e"], [[2], [0, 1]], "n"),
     ]
-    assert store.add_rankings(rows, "ana", "pairs.jsonl") == 3
-    assert store.add_rankings(rows, "ana", "pairs.jsonl") == 0
-    assert store.add_rankings(rows[2:], "bob", "pairs.jsonl") == 1
+    assert bring(store, rows, "ana", "pairs.jsonl") == 3
+    assert bring(store, rows, "ana", "pairs.jsonl") == 0
+    assert bring(store, rows[2:], "bob", "pairs.jsonl") == 1
     assert store.counts()["raters"] == {"ana": 3, "bob": 1} and len(store.prompts()) == 2
-    with pytest.raises(BadRanking):
-        store.add_rankings(
-            [("New?", ["a", "b"], [[0], [1]], ""), ("New?", ["a", "b"], [[0]], "")], "ana", "other.jsonl"
-        )
+    new = [("New?", ["a", "b"], [[0], [1]], ""), ("New?", ["a", "b"], [[0]], "")]
+    assert [type(each) for each in prepared(new, "ana", "other.jsonl")][1] is BadRanking
     assert len(store.rankings()) == 4 and len(store.prompts()) == 2
 
 
 def test_a_conversation_as_prompt_keeps_its_turns(store):
     words = [("system", "Be kind."), ("user", "Hi"), ("assistant", "Yes?"), ("user", "Why?")]
     turns = [{"role": role, "content": said} for role, said in words]
-    store.add_rankings([(turns, ["a", "b"], [[0], [1]], "")], "ana", "f")
-    store.add_rankings([(turns[-1:], ["a", "b"], [[0], [1]], "")], "ana", "f")
+    bring(store, [(turns, ["a", "b"], [[0], [1]], "")], "ana", "f")
+    bring(store, [(turns[-1:], ["a", "b"], [[0], [1]], "")], "ana", "f")
     long, short = store.rankings()
     assert long.comparison.turns == tuple(words)
     assert "Be kind." in long.comparison.prompt and (short.comparison.prompt, short.comparison.turns) == ("Why?", ())

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from lab.errors import BadInput, Damaged
-from lab.exchange import export_file, import_file
+from lab.exchange import exported, import_file
 from lab.store import Candidate, Store
 from lab.store.schema import insert
 from lab.ui.rank.desk import read_seconds
@@ -154,7 +154,7 @@ def test_the_time_that_a_page_sends_is_between_nothing_and_a_day(sent, read):
 def test_an_export_that_another_tool_wrote_without_decimals_harms_nothing(path, tmp_path, whole):
     filled(path, 1)
     with Store(path) as store:
-        export_file(store, tmp_path / "out.jsonl")
+        exported(store, tmp_path / "out.jsonl")
     row = json.loads((tmp_path / "out.jsonl").read_text())
     held = row["comparison"] if whole == "comparison" else row
     held["at" if whole == "comparison" else whole] = int(row["at"])

@@ -260,7 +260,7 @@ def test_control_keeps_what_is_not_changed_and_lays_knobs_over_knobs(run):
     run.set_control(order="pause", until=7)
     run.set_control(live={"temperature": 0.9, "beta": 0.3}, by="bob")
     assert run.control() == {
-        "order": "pause", "until": 7, "live": {"beta": 0.3, "temperature": 0.9}, "by": "bob", "rollback": None,
+        "order": "pause", "until": 7, "live": {"beta": 0.3, "temperature": 0.9}, "by": "bob",
     }  # fmt: skip
     with pytest.raises(TypeError, match="oder"):
         run.set_control(oder="stop")

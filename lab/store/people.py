@@ -93,20 +93,11 @@ class Store:
         given = writing.Given.checked(key, comparison_id, order, rater, seconds, note, tags, shown, guess)
         return self._save(lambda link: writing.ranking(link, given))
 
-    def add_rankings(self, rows: Iterable[tuple], rater: str, source: str) -> int:
-        """Many (prompt, [texts], order, note) in one transaction; returns how many were new.
-
-        A prompt is text, or a list of {"role", "content"}. The same rows from the same source count once, so that an
-        import can be repeated.
-        """
-        ready = imports.prepared(rows, rater, source)
-        for row in ready:
-            if isinstance(row, LabError):
-                raise row
-        return self.add_prepared(ready)
-
     def add_prepared(self, rows: Sequence[imports.Row], batch: str = "", name: str = "") -> int:
-        """The same for rows that `prepared` has checked; with an id and a file's name as an import of their own."""
+        """Many rows that `prepared` has checked, in one transaction; returns how many were new.
+
+        `batch` and `name`: an id and a file's name, for rows that are an import of their own.
+        """
 
         def add(link: sqlite3.Connection) -> int:
             return batches.marked(link, batch, name, lambda: sum(imports.imported_row(link, row) for row in rows))

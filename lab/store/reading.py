@@ -97,10 +97,6 @@ def _lists(rows: Sequence[tuple]) -> Iterator[tuple]:
             yield tuple(map(tuple, order)), tuple(shown), tuple(tags), None if guess is None else tuple(guess)
 
 
-def _parts(rows: Sequence[tuple], start: int) -> Iterator[tuple]:
-    return (row[3:7] for row in rows[start : start + 500])
-
-
 def marks(changes: list[tuple[int, str, float]]) -> tuple[dict[int, float], set[int]]:
     """When each was first withdrawn, and which are excluded now."""
     withdrawn: dict[int, float] = {}

@@ -114,11 +114,6 @@ def until_end(track: Track) -> float | None:
     return None if pace is None or not track.total else max(0, track.total - track.step) * pace
 
 
-def result_number(track: Track, key: str) -> float | None:
-    value = track.result.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def run_or_none(find: Any, name: str) -> Any:
     """The run, or None when it was deleted meanwhile or never was: a page must go on drawing the others."""
     try:
