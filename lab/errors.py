@@ -36,6 +36,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class LabError(Exception):
     """The root: catch this at an edge to turn any refusal of the lab into one line."""
@@ -148,7 +150,10 @@ class SelfCheck(LabError):
 
 
 class DiskFull(LabError):
+    """`errnos`: the system's words for a file that cannot grow. The disk, the user's quota, the process's limit."""
+
     code = "E_DISK_FULL"
+    errnos = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class OutOfMemory(LabError):

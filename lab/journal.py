@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -15,8 +14,6 @@ from typing import BinaryIO
 from lab.errors import DiskFull
 from lab.events import Event, from_json, to_json
 
-# What the system says when a file cannot grow: the disk, the quota of the user, the limit of the process.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOCK = 1 << 16
 
 
@@ -166,7 +163,7 @@ def _append(handle: int, line: bytes, end: int, path: Path) -> int:
 
 
 def _refusal(problem: OSError, path: Path) -> OSError | DiskFull:
-    if problem.errno not in FULL:
+    if problem.errno not in DiskFull.errnos:
         return problem
     return DiskFull(
         f"No room was left for {Path(path).name} ({problem.strerror}), so what was just sent is not saved; what stood "

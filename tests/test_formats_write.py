@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -136,15 +138,16 @@ def test_nothing_to_write_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_write_leaves_the_earlier_file_and_no_remains(tmp_path, monkeypatch):
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_failed_write_leaves_the_earlier_file_and_no_remains(tmp_path, monkeypatch, full):
     path = tmp_path / "x.jsonl"
     write([Record(PROMPT, ("a", "b"), TWO)], "trl", path)
     before = path.read_bytes()
 
-    def full(_):
-        raise OSError(28, "No space left on device")
+    def sync(_):
+        raise OSError(full, os.strerror(full))
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.fsync", sync)
     with pytest.raises(DiskFull, match="an earlier file of that name is as it was"):
         write([Record(PROMPT, ("c", "d"), TWO)], "trl", path)
     assert (path.read_bytes(), [file.name for file in tmp_path.iterdir()]) == (before, ["x.jsonl"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import uuid
@@ -85,7 +84,7 @@ def _replace(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as problem:
-        kind = DiskFull if problem.errno == errno.ENOSPC else BadFile
+        kind = DiskFull if problem.errno in DiskFull.errnos else BadFile
         raise kind(
             f"{path} could not be written ({problem}); an earlier file of that name is as it was. "
             "Free some room or choose another folder."
