@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from lab.errors import Damaged, DiskFull, NotFinite, NotFound
 from lab.folders import whole
 from lab.state import State
+from lab.workspace import step_folder, steps_in
 
 WEIGHTS, NUMBERS, MANIFEST = "weights.safetensors", "numbers.json", "manifest.json"
 MILESTONES = 10  # with its optimizer each is hundreds of megabytes for a base of 7 billion parameters
@@ -37,7 +38,7 @@ def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10, prune:
         raise NotFinite(
             f"{broken} is not finite at step {state.step}, so it was not saved. Resume an earlier checkpoint."
         )
-    folder = root / f"step-{state.step:06d}"
+    folder = step_folder(root, state.step)
     write_folder(folder, tensors, numbers)
     if prune:
         _prune(root, keep, milestone)
@@ -79,11 +80,11 @@ def restore(root: Path, state: State, step: int | None = None) -> list[str]:
     Raises NotFound when none verifies.
     """
     skipped = []
-    for found in sorted(steps(root), reverse=True):
+    for found in sorted(steps_in(root), reverse=True):
         if step is not None and found != step:
             continue
         try:
-            state.unpack(*read_folder(root / f"step-{found:06d}"))
+            state.unpack(*read_folder(step_folder(root, found)))
             return skipped
         except Damaged as damage:
             skipped.append(str(damage))
@@ -91,26 +92,21 @@ def restore(root: Path, state: State, step: int | None = None) -> list[str]:
     raise NotFound(f"There is no checkpoint {wanted} in this run. {' '.join(skipped)} Start a new run.")
 
 
-def steps(root: Path) -> list[int]:
-    """The steps that have a finished checkpoint, ascending."""
-    return sorted(int(path.parent.name.removeprefix("step-")) for path in root.glob(f"step-*/{MANIFEST}"))
-
-
 def forget_after(root: Path, step: int) -> None:
     """Checkpoints of later steps go: the run went back, and what it does from there is what counts."""
-    for found in steps(root):
+    for found in steps_in(root):
         if found > step:
-            shutil.rmtree(root / f"step-{found:06d}", ignore_errors=True)
+            shutil.rmtree(step_folder(root, found), ignore_errors=True)
 
 
 def _prune(root: Path, keep: int, milestone: int) -> None:
     """Older checkpoints go, evenly spread milestones stay; a checkpoint goes only after a newer one is whole."""
-    *older, newest = steps(root)
+    *older, newest = steps_in(root)
     while newest > MILESTONES * milestone:
         milestone *= 2
     for step in [*older, newest][:-keep]:
         if step % milestone:
-            shutil.rmtree(root / f"step-{step:06d}", ignore_errors=True)
+            shutil.rmtree(step_folder(root, step), ignore_errors=True)
 
 
 def _hash(path: Path) -> str:

@@ -231,19 +231,27 @@ class Run:
             replace_json(self.folder / "control.json", before | changes | {"live": live})
 
     def checkpoints(self) -> list[int]:
-        """Steps of the checkpoints that are whole: their manifest is written last."""
-        folders = (self.folder / "checkpoint").glob("step-*/manifest.json")
-        steps = (STEP_FOLDER.fullmatch(path.parent.name) for path in folders)
-        return sorted(int(step[1]) for step in steps if step)
+        return steps_in(self.folder / "checkpoint")
 
     def checkpoint(self, step: int) -> Path:
-        return self.folder / "checkpoint" / f"step-{step:06d}"
+        return step_folder(self.folder / "checkpoint", step)
 
     def lock(self) -> Lock:
         return Lock(self.folder / "lock", thread_local=False)
 
     def locked(self) -> bool:
         return held(self.folder / "lock")
+
+
+def step_folder(root: Path, step: int) -> Path:
+    """Where the checkpoint of a step stands among a run's."""
+    return root / f"step-{step:06d}"
+
+
+def steps_in(root: Path) -> list[int]:
+    """Steps of the checkpoints there that are whole, ascending: their manifest is written last."""
+    found = (STEP_FOLDER.fullmatch(path.parent.name) for path in root.glob("step-*/manifest.json"))
+    return sorted(int(each[1]) for each in found if each)
 
 
 class Served:

@@ -40,7 +40,7 @@ from lab.runner import drive, steps_of
 from lab.serve import Server
 from lab.store import Candidate
 from lab.studio import MOST_LOADED, Studio
-from lab.workspace import Workspace
+from lab.workspace import Workspace, steps_in
 
 PPO = {"steps": 6, "batch": 8, "minibatch": 4, "microbatch": 4, "tokens": 8}
 REWARD = {"epochs": 1, "normalise_over": 16, "tokens": 8, "learning_rate": 3e-3}
@@ -454,6 +454,15 @@ def test_a_half_written_checkpoint_is_passed_over_and_said_so(rewarded, harm):
     assert bool(warned) == (harm != "no manifest")
     with pytest.raises(Damaged):
         checkpoint.read_folder(newest.with_name("step-999999"))
+
+
+def test_a_folder_beside_the_checkpoints_that_is_none_is_left_alone(tmp_path):
+    for name in ("step-000003", "step-000007", "step-x", "step-000009 (copy)"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / checkpoint.MANIFEST).write_text("{}")
+    checkpoint.forget_after(tmp_path, 3)
+    assert steps_in(tmp_path) == [3]
+    assert {each.name for each in tmp_path.iterdir()} == {"step-000003", "step-x", "step-000009 (copy)"}
 
 
 def test_a_run_that_goes_on_cannot_be_resumed_a_second_time(rewarded):
