@@ -12,7 +12,7 @@ from lab.events import Step
 from lab.loading import load
 from lab.runner import drive
 from lab.studio import Studio
-from lab.workspace import Workspace
+from lab.workspace import Workspace, steps_in
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def test_a_long_run_keeps_the_two_newest_and_at_most_ten_milestones_evenly_sprea
     state = sft.begin(roles, Sft())
     for state.step in range(5, 450, 5):
         checkpoint.save(tmp_path, state)
-        *older, before, newest = [0, *checkpoint.steps(tmp_path)]
+        *older, before, newest = [0, *steps_in(tmp_path)]
         assert (before, newest) == (state.step - 5, state.step)
         apart = older[1] if len(older) > 1 else 10
         assert older == list(range(0, before, apart)) and len(older) - 1 <= checkpoint.MILESTONES
