@@ -20,7 +20,8 @@ LAYERS = [
     "arithmetic quantised hub trunk decode text tokens models generate parity loading logprobs adapters merged memory "
     "peak fit",
     # the stages
-    "steps state checkpoint samples rollout diagnose evaluate probe rater sft reward ppo rloo_grpo dpo compare",
+    "steps state checkpoint samples rollout diagnose evaluate probe rater sft reward on_policy ppo rloo_grpo dpo "
+    "compare",
     # what runs them
     "calibrate material runner studio serve worker loop quality",
     # what people see
