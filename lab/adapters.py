@@ -61,7 +61,7 @@ def _write(roles: Roles, role: str, folder: Path, facts: dict[str, Any]) -> None
 def load_adapter(roles: Roles, role: str, folder: Path) -> dict[str, Any]:
     """Give a role the adapter (and head) of a folder; returns the facts of its manifest.
 
-    Raises WrongBase and Damaged: PEFT itself would load both without a word (ALGORITHMS, RELIABILITY F16).
+    Raises WrongBase and Damaged: PEFT itself would load both without a word.
     """
     manifest, weights, head = _read(folder)
     if manifest["fingerprint"] not in (roles.fingerprint, former_fingerprint(roles)):

@@ -44,7 +44,9 @@ def knob(
 
 
 def _rate(what: str, *sized: float) -> Any:
-    """A learning rate. Those of the larger bases are what the field uses with LoRA (ALGORITHMS section 3)."""
+    """A learning rate. Those of the larger bases are OpenRLHF's and verl's for whole models, ten times as high for LoRA
+    as TRL advises.
+    """
     help = f"how far each step moves the {what}"
     return knob(sized[0], help, low=1e-8, high=1.0, live=True, shown=True, sized=sized)
 

@@ -1,6 +1,7 @@
 """Reads the metrics of a run of PPO, RLOO or GRPO and says in words when one leaves its healthy range, and what helps.
 
-Thresholds and their sources: ALGORITHMS section 4, "yellow" and "red"; where ours differ, a comment says why.
+Thresholds are our choice, where no comment names a source: KL to the reference may go wide of the 6 to 10 nats that
+OpenAI aims at (Ziegler 2019), the ratio not as far as the 2.0 or 0.1 that TRL calls too drastic.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class Diagnosis:
         return found if new > level else None
 
     def check_not_flat(self, step: int) -> None:
-        """FlatReward where three rollouts in a row scored all alike, so that nothing can be learned (RELIABILITY F7).
+        """FlatReward where three rollouts in a row scored all alike, so that nothing can be learned.
 
         Not where none came to an end: those score alike because they were cut off, which W_ENDED says, and may end yet.
         """
