@@ -26,6 +26,7 @@ from lab import trunk
 SHAPES = ("llama", "mistral", "qwen2")
 ROPES = ("default", "linear", "llama3")
 LARGEST = 50_000_000  # parameters, of which a sampling call makes a float32 copy
+ANY_SIZE = 10**12  # parameters: more than any base has
 PACKED = 500_000_000  # parameters, of which it makes a copy in the processor library's own order
 READ_AT_ONCE = 2**22  # entries of an attention mask
 LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")

@@ -238,7 +238,7 @@ def _all_there(found: dict[str, Any]) -> None:
 def _settle_on_cpu(peft: Any, precision: str) -> torch.dtype:
     """Weights as this processor's products want them where our own pass keeps the states in fp32; in fp32 where the
     library's pass must do it. Returns what products are computed in."""
-    if decode.suits(peft, BASE, largest=10**12):
+    if decode.suits(peft, BASE, largest=decode.ANY_SIZE):
         if precision == "auto" and arithmetic.weights(peft.num_parameters()) == torch.float32:
             peft.float()
         trunk.fuse(peft)

@@ -27,6 +27,9 @@ from lab.text import Asked
 from lab.world import corpus
 
 TEST_PROMPTS, TEST_RANKINGS, TOGETHER = 200, 60, 8
+# Added to the run's seed, so that no two of its draws are alike: prompts to rank, prompts to test the reward model
+# on, the answers to these, and prompts to compare on.
+RANKED, TESTED, ANSWERED, COMPARED = 1000, 50, 77_000, 90
 Watch = Callable[[Iterator[Event]], dict[str, Any]]
 
 
@@ -71,7 +74,7 @@ def run_loop(studio: Studio, plan: Plan, watch: Watch) -> dict[str, Any]:
 def rank_prompts(studio: Studio, judge: Rater, policy: str, count: int, candidates: int, seed: int) -> Iterator[Event]:
     """New prompts, candidates by a policy, and a simulated rater's rankings of them, stored and marked as simulated."""
     yield Started("rank", count, {})
-    prompts = studio.roles.text.asked(corpus.prompts(count, 1000 + seed), room=Ppo().tokens)
+    prompts = studio.roles.text.asked(corpus.prompts(count, RANKED + seed), room=Ppo().tokens)
     store = studio.workspace.store()
     try:
         for start in range(0, count, TOGETHER):
@@ -108,10 +111,10 @@ def pair_accuracy(studio: Studio, judge: Rater, plan: Plan) -> float:
     """How often the newest reward model orders two unseen answers as the rater's utility does, noise left out."""
     cast = studio.cast()
     prompts = studio.roles.text.asked(
-        corpus.prompts(TEST_RANKINGS, 50 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens
+        corpus.prompts(TEST_RANKINGS, TESTED + plan.ppo.seed, held_out=True), room=plan.ppo.tokens
     )
     ranked = []
-    for prompt, found, _ in ranked_by(studio, judge, "sft", prompts, plan.candidates, 77_000 + plan.ppo.seed):
+    for prompt, found, _ in ranked_by(studio, judge, "sft", prompts, plan.candidates, ANSWERED + plan.ppo.seed):
         worth = [judge.utility(prompt.text, each.text, each.ended) for each in found]
         values = sorted(set(worth), reverse=True)
         groups = tuple(tuple(i for i, w in enumerate(worth) if w == value) for value in values)
@@ -128,7 +131,7 @@ def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
     cast, reference = studio.cast(policy=policy), studio.reference()
     config = Compare(tokens=plan.ppo.tokens, seed=plan.ppo.seed)
     prompts = studio.roles.text.asked(
-        corpus.prompts(TEST_PROMPTS, 90 + plan.ppo.seed, held_out=True), room=plan.ppo.tokens
+        corpus.prompts(TEST_PROMPTS, COMPARED + plan.ppo.seed, held_out=True), room=plan.ppo.tokens
     )
     yield Started("compare", 5, {})
     theirs = yield from answers(studio.roles, cast, reference, prompts, config, side=1)

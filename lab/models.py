@@ -193,7 +193,7 @@ class Roles:
     def lean(self, role: str) -> bool:
         """Whether our own, leaner pass computes what the model does: Llama shapes in full precision on a CPU."""
         if role not in self._lean:
-            self._lean[role] = self.device.type == "cpu" and decode.suits(self.model, role, largest=10**12)
+            self._lean[role] = self.device.type == "cpu" and decode.suits(self.model, role, largest=decode.ANY_SIZE)
         return self._lean[role]
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:

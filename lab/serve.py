@@ -21,6 +21,8 @@ MOST_CANDIDATES, MOST_TOKENS, MOST_RESCORED, MOST_TURNS = 8, 512, 256, 64
 # How often an answer that another one has given already is drawn anew where answers are to be ranked: two that are the
 # same teach nothing. A policy that has only one thing to say is allowed to say it.
 REDRAWN = 2
+# Seeds between two draws, and between two of the eight policies that a request has at most: none has another's luck.
+BY_DRAW, BY_POLICY = 7919, 101
 Answer = Iterator[dict[str, Any]]
 log = logging.getLogger("lab.serve")
 
@@ -75,7 +77,7 @@ class Server:
                 ids[row], finished[row] = [], False
             said = monotonic()
             speaking = [roles[row] for row in again]
-            for place, token, last in _together(studio, speaking, prompt, tokens, temperature, seed + 7919 * draw):
+            for place, token, last in _together(studio, speaking, prompt, tokens, temperature, seed + BY_DRAW * draw):
                 ids[again[place]].append(token)
                 finished[again[place]] = last
                 if monotonic() - said > PARTIAL_SECONDS:
@@ -175,7 +177,12 @@ def _together(
     rows = {role: [i for i, each in enumerate(roles) if each == role] for role in dict.fromkeys(roles)}
     speaking = {
         role: stream(
-            studio.roles, role, [prompt] * len(mine), tokens=tokens, temperature=temperature, seed=seed + 101 * number
+            studio.roles,
+            role,
+            [prompt] * len(mine),
+            tokens=tokens,
+            temperature=temperature,
+            seed=seed + BY_POLICY * number,
         )
         for number, (role, mine) in enumerate(rows.items())
     }
