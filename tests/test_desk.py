@@ -228,6 +228,18 @@ def test_a_run_whose_folder_is_made_but_that_has_not_begun_is_waiting(office):
     assert desk.look(office, PAGE, {})["run"]["status"] == "queued"
 
 
+def test_an_earlier_run_that_goes_on_is_shown_before_a_later_one_that_has_ended(office, running):
+    from lab.ui.state import next_step
+
+    later = office.workspace.new_run("ppo", asdict(Ppo()))
+    write(later, Started("ppo", 60, asdict(Ppo())), Finished(1, "done", {}))
+    assert desk.look(office, PAGE, {})["run"]["name"] == running.name
+    assert desk.look(office, PAGE, {"run": later.name})["run"]["name"] == later.name
+    state = {"newest": {}, "rankings": 0, "busy": running.name, "doing": "is being trained now", "interrupted": None}
+    assert next_step(state)["run"] == running.name
+    assert next_step(state | {"busy": None, "interrupted": later.name})["run"] == later.name
+
+
 def test_the_remedy_of_a_high_kl_doubles_beta_from_what_is_in_force(office, running):
     desk.move(office, PAGE, {"run": running.name, "key": "beta", "value": 0.3}, "ana")
     track = desk.track_of(office, PAGE, {"run": running.name})

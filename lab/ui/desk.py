@@ -61,7 +61,7 @@ def serve(office: Office, stage: Stage) -> None:
 
 
 def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
-    """How the page's run stands; the newest of the stage when none is named or the named one is gone."""
+    """How the page's run stands; the one under way, else the newest, when none is named or it is gone."""
     asked = _asked(office, body.get("request"))
     name = asked.get("run") or body.get("run")
     run = run_or_none(office.workspace.run, name) if name else None

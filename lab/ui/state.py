@@ -77,14 +77,14 @@ def _newest(runs: Sequence[Run], page: str) -> str | None:
 
 
 def next_step(state: dict[str, Any]) -> dict[str, str] | None:
-    """One sentence, the tab that it leads to, the words on its button, and the stage that the button starts, if any."""
+    """One sentence, the tab it leads to, the words on its button, the stage that this starts, the run that it shows."""
     newest, done, busy = state["newest"], state["rankings"], state["busy"]
     if busy:
-        return _step(f"{busy} {state['doing']}.", _tab_of(busy), "Watch it")
+        return _step(f"{busy} {state['doing']}.", _tab_of(busy), "Watch it", run=busy)
     if state["interrupted"]:
         name = state["interrupted"]
         way = "go on from its last checkpoint" if state.get("kept") else "begin again: it had no checkpoint yet"
-        return _step(f"{name} was interrupted. It can {way}.", _tab_of(name), "See it")
+        return _step(f"{name} was interrupted. It can {way}.", _tab_of(name), "See it", run=name)
     if not newest["reward"]:
         missing = FEWEST - state["pairs"]
         if missing > 0:
@@ -120,5 +120,5 @@ def _tab_of(name: str) -> str:
     return page_of(stage) or stage
 
 
-def _step(sentence: str, tab: str, button: str, start: str = "") -> dict[str, str]:
-    return {"sentence": sentence, "tab": tab, "button": button, "start": start}
+def _step(sentence: str, tab: str, button: str, start: str = "", run: str = "") -> dict[str, str]:
+    return {"sentence": sentence, "tab": tab, "button": button, "start": start, "run": run}

@@ -63,6 +63,17 @@ def test_a_running_run_is_paused_stepped_and_stopped_by_the_keyboard_alone(run, 
     assert page.locator(f"{DESK} .desk > .lab-told").inner_text() == ""
 
 
+def test_the_banner_leads_to_the_run_that_it_speaks_of(app, run, visit):
+    with made(app.workspace) as later:
+        later.lock.release()
+        page = visit("ppo")
+        looked_at = "name => document.querySelector('#ppo-desk .desk-picker')?.value === name"
+        page.wait_for_function(looked_at, arg=run.run.name)
+        page.locator(".lab-go", has_text="See it").click()
+        page.wait_for_function(looked_at, arg=later.run.name)
+        page.wait_for_selector(".lab-go", state="hidden")
+
+
 def test_no_order_moves_when_a_run_pauses_and_go_on_lies_where_pause_was(run, visit):
     page = visit("ppo")
     state(page, "running")

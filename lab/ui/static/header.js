@@ -11,7 +11,7 @@ let starting = false;
 
 // The one button: starts what comes next, where that is one thing, and leads to its page.
 go.addEventListener("click", async () => {
-  const { tab, start } = step;
+  const { tab, start, run: shown } = step;
   if (start) {
     starting = go.disabled = true;
     try {
@@ -24,6 +24,7 @@ go.addEventListener("click", async () => {
     }
     setTimeout(() => (starting = go.disabled = false), 2000);
   }
+  if (shown) showRun(tab, shown);
   lab.tab(tab);
 });
 
@@ -75,7 +76,7 @@ function show(state) {
   const here = document.querySelector(`#tab-${step.tab}-button`)?.getAttribute("aria-selected") === "true";
   write(line, step.sentence);
   write(go, step.button);
-  go.hidden = here && !step.start;
+  go.hidden = here && !step.start && (!step.run || window.labChosen?.[step.tab]?.[0] === step.run);
 }
 
 async function look() {
