@@ -70,7 +70,8 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     """Every event of the job, each written before it is passed on; `between` runs after each, with the model at rest.
 
     A refusal of the lab ends the run with a Failed event, and so does memory that runs out. Stop and pause take effect
-    at the next Step; a reading before the first or after the last, and a comparison, stop at the next Progress.
+    at the next Step, and before the first that a run takes or goes on with; a reading before the first or after the
+    last, and a comparison, stop at the next Progress.
     """
     lock = taken(job.run.lock(), f"Run {job.run.name}")
     for folder in (job.run.folder, _folder(job.run)):
@@ -110,11 +111,11 @@ def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
             job.events.close()
             yield writer.write(Finished(writer.step, "stopped", _kept_as_it_stands(job, writer)))
             return
-        if job.state is None or not isinstance(event, Step):
+        if job.state is None or not isinstance(event, Step | Started):
             continue
-        updates = job.state.updates
-        order = _order(job.run, event.step)
-        if order != "run" or monotonic() - saved > CHECKPOINT_SECONDS or event.step % MILESTONE == 0:
+        updates, order = job.state.updates, _order(job.run, event.step)
+        due = order != "run" or monotonic() - saved > CHECKPOINT_SECONDS or event.step % MILESTONE == 0
+        if due and isinstance(event, Step):
             keep(job, writer)
             saved = monotonic()
         while order == "pause":
@@ -123,7 +124,8 @@ def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
             order = _order(job.run, event.step)
         if order == "stop":
             job.events.close()
-            yield writer.write(Finished(event.step, "stopped", job.finish({})))
+            result = job.finish({}) if isinstance(event, Step) else _kept_as_it_stands(job, writer)
+            yield writer.write(Finished(event.step, "stopped", result))
             return
 
 

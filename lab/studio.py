@@ -172,8 +172,11 @@ class Studio:
         # A generator, which the runner can close when the run is stopped.
         return replace(job, events=_after(calibrate.told(turns, fits), job.events))
 
-    def resume(self, name: str, step: int | None = None) -> Job:
-        """Go on from the newest whole checkpoint of a run, or from a step; from its beginning when it has none yet."""
+    def resume(self, name: str, step: int | None = None, *, hold: bool = False) -> Job:
+        """Go on from the newest whole checkpoint of a run, or from a step; from its beginning when it has none yet.
+
+        With `hold` it stands paused there until somebody orders it to go on.
+        """
         run = self.workspace.run(name)
         if run.locked():
             raise Busy(f"Run {name} is going on already.")
@@ -183,7 +186,7 @@ class Studio:
             raise _no_checkpoint(run, step)
         self._check_base(run)
         facts = run.facts()
-        run.set_control(order="run", until=None)
+        run.set_control(order="pause" if hold else "run", until=None)
         config = _kept_config(run.stage, facts["config"])
         return self._job(run, config, facts["inputs"], material.kept(run), fresh=False, step=step)
 

@@ -148,7 +148,7 @@ class Worker:
             if _begun_since(run, at):
                 self.server.say(request_id, {"done": True, "run": run.name})
                 return None
-            return self.studio.resume(run.name, None if step is None else int(step))
+            return self.studio.resume(run.name, None if step is None else int(step), hold=payload.get("hold") is True)
         stage, knobs, inputs = str(payload.get("stage")), payload.get("config") or {}, payload.get("inputs") or {}
         return self.studio.start(stage, knobs, inputs, str(payload.get("by") or ""), payload.get("fit") is True)
 

@@ -104,7 +104,19 @@ def test_a_run_that_is_not_going_on_cannot_be_steered_but_resumed(office):
 def test_rolling_back_stops_a_run_and_asks_for_its_checkpoint(office, running):
     order(office, running, "back", step=2)
     assert running.control()["order"] == "stop"
-    assert asked(office) == [("resume", {"run": running.name, "from": 2})]
+    assert asked(office) == [("resume", {"run": running.name, "from": 2, "hold": True})]
+
+
+def test_a_run_that_went_back_says_that_it_is_held_at_its_checkpoint(running):
+    def stands():
+        return desk.standing(Track(running).refresh())
+
+    write(running, Started("ppo", 60, asdict(Ppo()), 2))
+    assert not stands()["held"]
+    running.set_control(order="pause")
+    assert stands()["held"] and (stands()["status"], stands()["step"]) == ("paused", 2)
+    write(running, Step(3, {}))
+    assert not stands()["held"]
 
 
 @pytest.mark.parametrize("step", [3, None, "2", -1])

@@ -221,6 +221,27 @@ def test_going_back_to_a_checkpoint_starts_from_its_step(rewarded):
     assert job.run.status() == "done"
 
 
+def test_a_run_that_is_held_where_it_went_back_to_takes_its_next_step_with_the_knobs_moved_meanwhile(rewarded):
+    job, waited = rewarded.start("ppo", PPO | {"steps": 12}, {"prompts": ["Hi"]}), []
+    list(drive(job))
+
+    def between():
+        if job.run.status() == "paused":
+            waited.append(steps_of(job.run)[-1].step)
+            if len(waited) == 3:
+                job.run.set_control(order="run", live={"beta": 0.5}, by="ana")
+
+    events = list(drive(rewarded.resume(job.run.name, step=10, hold=True), between))
+    assert set(waited) == {10} and len(waited) >= 3
+    changed = [event for event in events if isinstance(event, Changed)]
+    assert [(event.key, event.after, event.by) for event in changed] == [("beta", 0.5, "ana")]
+    assert [event.step for event in events if isinstance(event, Step)] == [11, 12]
+    for event in drive(rewarded.resume(job.run.name, step=10, hold=True)):
+        assert not isinstance(event, Step)
+        job.run.set_control(order="stop")
+    assert job.run.status() == "stopped" and job.run.checkpoints()[-1] == 10
+
+
 def test_the_steps_behind_a_run_are_those_that_stand_after_it_went_back(rewarded):
     job = rewarded.start("ppo", PPO | {"steps": 12}, {"prompts": ["Hi"]})
     list(drive(job))

@@ -94,6 +94,7 @@ def standing(track: Track) -> dict[str, Any]:
         "left": until_end(track) if status == "running" else None,
         "progress": {"what": progress.what, "done": progress.done, "total": progress.total} if progress else None,
         "failed": {"code": track.end.code, "message": track.end.message} if isinstance(track.end, Failed) else None,
+        "held": status == "paused" and progress is None and _goes_on_from(track) == track.step,
         "stepping": control["order"] == "pause" and (control["until"] or 0) > track.step,
         "pausing": control["order"] == "pause" and status == "paused" and progress is not None,
         "stopping": control["order"] == "stop" and status in LIVE,
@@ -101,6 +102,11 @@ def standing(track: Track) -> dict[str, Any]:
         "live": in_force(track),
         "generation": track.generation,
     }
+
+
+def _goes_on_from(track: Track) -> int | None:
+    """The step of the checkpoint that the run went on from; None where it began anew."""
+    return (track.started.step or None) if track.started else None
 
 
 def settings(track: Track) -> dict[str, Any]:
@@ -168,7 +174,7 @@ def _asked(office: Office, request: Any) -> dict[str, Any]:
 
 
 def order(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict[str, Any]:
-    """pause, go, step, stop, kill, resume or back (with `step`, to a checkpoint)."""
+    """pause, go, step, stop, kill, resume or back (with `step`, to a checkpoint, where the run stands paused)."""
     track = track_of(office, stage, body)
     what = body.get("order")
     if what not in ORDERS:
@@ -243,16 +249,24 @@ def _resume(office: Office, track: Track, body: dict[str, Any], rater: str) -> d
 
 
 def _back(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
-    return go_back(office, track, body.get("step"), rater)
+    """It stands there, so that its knobs can be moved: with the same ones it would do the same steps again."""
+    found, step = go_back(office, track, body.get("step"), rater, hold=True), body["step"]
+    if "run" not in found:
+        return found
+    said = f"{found['run']} has gone back to step {step} and is paused there. Move its knobs, then Go on trains on."
+    return found | {"said": said}
 
 
-def go_back(office: Office, track: Track, step: Any, rater: str) -> dict[str, Any]:
-    """To a checkpoint. A run that is going on stops first: the worker takes the request up when it is free."""
+def go_back(office: Office, track: Track, step: Any, rater: str, *, hold: bool = False) -> dict[str, Any]:
+    """To a checkpoint, to go on from it or to be held there.
+
+    A run that is going on stops first: the worker takes the request up when it is free.
+    """
     if step not in track.run.checkpoints():
         raise NotFound(f"There is no checkpoint of step {str(step)[:20]}. Choose one from the list.")
     if track.run.status() in LIVE:
         track.run.set_control(order="stop", until=None, by=rater)
-    return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": step}))
+    return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": step, "hold": hold}))
 
 
 Order = Callable[[Office, Track, dict[str, Any], str], Any]

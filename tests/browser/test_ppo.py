@@ -93,6 +93,8 @@ def test_going_back_is_not_asked_again_before_the_model_has_answered(app, run, v
     state(page, "stopped")
     page.route("**/lab/ppo-order", lambda route: route.fulfill(json={"request": "in line", "said": "Asked for."}))
     press(page, "Roll back to")
+    page.get_by_text("Step 2 it is: what the run learned after it is forgotten").wait_for()
+    press(page, "Yes, roll back to")
     page.get_by_text("Asked for.").wait_for()
     for _ in range(3):
         with page.expect_response("**/lab/ppo-desk"):

@@ -64,9 +64,14 @@ def test_a_run_does_one_step_at_a_time_and_goes_back_to_a_checkpoint(tuned, ask)
     goal = run.checkpoints()[-2]
     page.locator(f"{DESK} .desk-back select").select_option(str(goal))
     press(page, "Roll back to")
+    press(page, "Yes, roll back to")
     turn = until(lambda: [event for event, _ in run.events().events if isinstance(event, Started) and event.step])
     assert turn[0].step == goal
-    until(lambda: steps(run)[-1] > goal and run.status() == "running")
+    state(page, "paused")
+    page.get_by_text("then Go on trains on from here").wait_for()
+    assert page.locator(f"{DESK} .desk-knobs").is_visible() and steps(run)[-1] > goal and run.status() == "paused"
+    press(page, "Go on")
+    until(lambda: steps(run).count(goal + 1) == 2)
     press(page, "Stop and keep")
     state(page, "stopped")
     assert steps(run).count(goal + 1) == 2

@@ -116,7 +116,7 @@ function desk(options) {
     if (status === "queued") return "";
     const doing = progress && status === "running" ? `, ${progress.what}${progress.total > 1 ? ` ${progress.done} of ${progress.total}` : ""}` : "";
     const time = status === "running" && pace ? `, ${number(pace, "seconds")} a step${left > 5 ? `, about ${duration(left)} left` : ""}` : "";
-    return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.stepping ? ", one step more" : run.pausing ? ", once this step is done" : ""}`;
+    return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.held && !run.stepping ? ", as it was then. Move its knobs, then Go on trains on from here" : run.stepping ? ", one step more" : run.pausing ? ", once this step is done" : ""}`;
   }
 
   // Only what can be ordered now; the buttons keep their place and focus while they stay.
@@ -126,13 +126,24 @@ function desk(options) {
       live && (status === "paused" ? "go" : "pause"), live && "step", live && "stop", live && "kill",
       ["interrupted", "stopped", "failed"].includes(status) && "resume", back.length && stage === "ppo" && "back",
     ].filter(Boolean);
-    const key = wanted.join() + (wanted.includes("back") ? back.join() : "");
-    if (orders.dataset.key === key) return lockOrders();
-    const focused = document.activeElement?.dataset?.order;
-    orders.dataset.key = key;
-    fill(orders, wanted.map((each) => (each === "back" ? backOrder(back) : orderButton(each))));
-    if (focused) (orders.querySelector(`[data-order="${focused}"]`) ?? orders.querySelector("button"))?.focus();
+    const key = `${run.name} ${wanted.join()}`;
+    if (orders.dataset.key !== key) {
+      const focused = document.activeElement?.dataset?.order;
+      orders.dataset.key = key;
+      fill(orders, wanted.map((each) => (each === "back" ? backOrder() : orderButton(each))));
+      if (focused) (orders.querySelector(`[data-order="${focused}"]`) ?? orders.querySelector("button"))?.focus();
+    }
+    showSteps(orders.querySelector(".desk-back select"), back);
     lockOrders();
+  }
+
+  // The checkpoint that was chosen stays so, while it is there.
+  function showSteps(select, steps) {
+    if (!select || select.dataset.key === steps.join()) return;
+    const kept = select.value;
+    select.dataset.key = steps.join();
+    fill(select, [...steps].reverse().map((step) => new Option(`step ${step}`, step)));
+    if (select.dataset.chosen && steps.includes(Number(kept))) select.value = kept;
   }
 
   // Whoever has asked for it waits: what is asked twice, meanwhile, can only be a slip.
@@ -152,13 +163,14 @@ function desk(options) {
     return node;
   }
 
-  function backOrder(steps) {
+  function backOrder() {
     const holder = make("span", "lab-line desk-back"), select = make("select", "field-input");
     select.setAttribute("aria-label", "Checkpoint to go back to");
-    fill(select, [...steps].reverse().map((step) => new Option(`step ${step}`, step)));
-    const node = button("Roll back to", () => give(node, { order: "back", step: Number(select.value) }));
+    const question = () => `Step ${select.value} it is: what the run learned after it is forgotten, with the checkpoints from there on. It then stands paused, so that its knobs can be moved.`;
+    const node = twice("Roll back to", "Yes, roll back to", question, told, () => give(node, { order: "back", step: Number(select.value) }));
+    select.addEventListener("change", () => { select.dataset.chosen = "yes"; node.calm(); });
     node.dataset.order = "back";
-    node.title = "Forgets what came after that step and goes on from there.";
+    node.title = "Forgets what came after that step, and pauses there. Asks first.";
     return fill(holder, node, select);
   }
 

@@ -151,6 +151,29 @@ function teller() {
   return line;
 }
 
+// A button whose first press only asks, in words beside it; the second, too late to be a double click, does it.
+function twice(words, sure, question, told, does) {
+  let timer = null, asked = "";
+  const node = button(words, () => {
+    if (node.ariaDisabled === "true") return;
+    if (timer) { node.calm(); return does(); }
+    asked = question();
+    write(node, sure);
+    told.tell(asked);
+    node.ariaDisabled = "true";
+    setTimeout(() => (node.ariaDisabled = null), 400);
+    timer = setTimeout(node.calm, 15_000);
+  });
+  // Unasked again, as after a while without an answer.
+  node.calm = () => {
+    clearTimeout(timer);
+    timer = null;
+    write(node, words);
+    if (told.textContent === asked) told.tell("");
+  };
+  return node;
+}
+
 // Which run a page looks at: chosen by one part, heard by the others of the same page. A part that is mounted later, when its tab
 // is opened for the first time, learns of the last choice.
 function choose(page, runs) {
