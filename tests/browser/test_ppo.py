@@ -107,6 +107,23 @@ def test_going_back_is_not_asked_again_before_the_model_has_answered(app, run, v
     assert page.locator(f"{DESK} [data-order=resume]").is_enabled()
 
 
+def test_kill_says_what_is_lost_and_waits_for_a_second_press_that_is_no_double_click(run, visit):
+    page, orders = visit("ppo"), []
+    state(page, "running")
+    page.route("**/lab/ppo-order", lambda route: (orders.append(1), route.fulfill(json={"said": "The end."})))
+    kill = page.locator(f"{DESK} [data-order=kill]")
+    kill.dblclick()
+    page.get_by_text("no checkpoint yet: all 5 steps so far are lost; “Stop and keep” loses nothing").wait_for()
+    run.checkpoint(3)
+    page.wait_for_selector(f"{DESK} .desk-back option", state="attached")
+    assert orders == []
+    kill.click()
+    page.get_by_text("Steps 4 to 5 and the one under way are lost").wait_for()
+    kill.filter(has_text="Yes, kill it").click()
+    page.get_by_text("The end.").wait_for()
+    assert orders == [1] and kill.inner_text() == "Kill"
+
+
 def test_a_knob_moves_while_it_runs_and_a_value_out_of_range_is_refused_in_words(run, visit):
     page = visit("ppo")
     state(page, "running")
@@ -328,6 +345,7 @@ def test_a_run_with_the_real_model_is_killed_in_its_middle_and_goes_on(app, rank
     page.locator(f"{DESK} .desk-new button:visible", has_text="Start PPO").click()
     page.wait_for_function("() => Number(document.querySelector('#ppo-curves .live')?.dataset.steps) >= 3")
     press(page, "Kill")
+    press(page, "Yes, kill it")
     began = time.monotonic()
     state(page, "interrupted")
     assert time.monotonic() - began < 30

@@ -155,12 +155,19 @@ function desk(options) {
     const words = { go: "Go on", pause: "Pause", step: "One step", stop: "Stop and keep", kill: "Kill", resume: "Resume" }[order];
     const about = {
       pause: "Pauses after the current step.", step: "Does one step, then pauses.", stop: "Ends after the current step and keeps what was learned.",
-      kill: "Ends the model process at once; the last checkpoint stands, where there is one.", resume: "Goes on from the last checkpoint, or begins again where there is none.",
+      kill: "Ends the model process at once; the last checkpoint stands, where there is one. Asks first.", resume: "Goes on from the last checkpoint, or begins again where there is none.",
     }[order];
-    const node = button(words, () => give(node, { order }), ["resume", "go"].includes(order) ? "lab-main" : "lab-quiet");
+    const does = () => give(node, { order });
+    const node = order === "kill" ? twice(words, "Yes, kill it", lostByKill, told, does) : button(words, does, ["resume", "go"].includes(order) ? "lab-main" : "lab-quiet");
     node.dataset.order = order;
     if (about) node.title = about;
     return node;
+  }
+
+  function lostByKill() {
+    const kept = run.checkpoints.at(-1);
+    const lost = kept === undefined ? `There is no checkpoint yet: all ${run.step} steps so far are lost` : kept < run.step ? `Steps ${kept + 1} to ${run.step} and the one under way are lost` : "The step under way is lost";
+    return `Kill ends the model process at once. ${lost}; “Stop and keep” loses nothing.`;
   }
 
   function backOrder() {
