@@ -91,6 +91,16 @@ def test_a_deleted_run_comes_back_by_undo(app, two, visit):
     row(page, two[0]).wait_for()
 
 
+def test_undo_stands_beside_the_words_of_its_deletion_only(two, visit):
+    page, undo = visit("runs"), f"{TABLE} .lab-link:text-is('Undo')"
+    row(page, two[0]).get_by_role("button", name="Delete").click()
+    page.wait_for_selector(undo)
+    page.route("**/lab/ppo-order", lambda route: route.fulfill(json={"said": "It has begun."}))
+    row(page, two[1]).get_by_role("button", name="Resume").click()
+    page.get_by_text("It has begun.").wait_for()
+    assert page.locator(undo).is_hidden()
+
+
 def test_an_interrupted_run_offers_to_go_on_and_its_title_opens_its_page(two, visit):
     page = visit("runs")
     line = row(page, two[0])

@@ -13,6 +13,9 @@ fill(root, empty, box, difference);
 empty.hidden = box.hidden = trash.hidden = difference.hidden = undo.hidden = true;
 
 let chosen = [], deleted = "", seen = "";
+// The way back stands beside the words of its deletion only.
+const { tell } = told;
+told.tell = (...words) => { undo.hidden = true; tell(...words); };
 const rows = new Map(), round = poll(look);
 
 async function look() {
@@ -84,7 +87,6 @@ function edit(run, cell, shown) {
     over = true;
     if (save && input.value !== run.title) await told.run(input, "runs-rename", { run: run.name, title: input.value });
     fill(cell, shown);
-    undo.hidden = true;
     round();
   };
   input.addEventListener("keydown", (event) => {
@@ -106,7 +108,7 @@ async function erase(pressed, run) {
 }
 
 async function takeBack() {
-  if (await told.run(undo, "runs-restore", { run: deleted })) undo.hidden = true;
+  undo.hidden = Boolean(await told.run(undo, "runs-restore", { run: deleted }));
   round();
 }
 
