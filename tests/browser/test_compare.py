@@ -44,6 +44,7 @@ def test_arrow_keys_decide_blind_duels_and_the_win_rate_follows_with_its_interva
     assert "95 % interval" in page.inner_text(".duel-tally")
     page.keyboard.press("u")
     page.wait_for_function("() => !document.querySelector('#duel-board .board-reveal:not([hidden])')")
+    page.wait_for_function("() => document.querySelector('.duel-tally').innerText.includes('2 duels')")
     assert len([each for each in app.rankings() if each.comparison.pool == "duel"]) == 2
 
 

@@ -292,6 +292,7 @@ async function bringBack(action, seq) {
     find(".board-reveal").hidden = true;
     show(view);
     say("The ranking is taken back; order these answers again");
+    element.dispatchEvent(new CustomEvent("board-taken-back", { bubbles: true }));
   } catch (error) {
     problem(error.message);
   }

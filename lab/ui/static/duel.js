@@ -46,7 +46,7 @@ async function count() {
 
 first.addEventListener("change", change);
 second.addEventListener("change", change);
-document.addEventListener("board-saved", count);
+for (const turn of ["board-saved", "board-taken-back"]) document.addEventListener(turn, count);
 // A checkpoint that was clicked in the plot below takes the first place.
 window.addEventListener("lab-meet", ({ detail }) => {
   if (!element.isConnected) return;
