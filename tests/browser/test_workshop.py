@@ -13,11 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 from test_roles import HOST_ONLY
 
+from lab.events import Finished, Step
 from lab.store import Store
 from lab.ui.launch import mark
 
 from .conftest import ROOT, start, stop, watch
+from .made import made
 from .test_rank import rank
+from .test_reward import RESULT
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,23 @@ def test_a_guest_ranks_and_sees_no_button_that_would_be_refused_and_the_host_see
     guest.close()
     owner.close()
     assert not faults
+
+
+def test_a_guest_reads_the_verdict_and_is_led_to_ranking_and_not_to_ppo(workshop, chromium):
+    app, host = workshop
+    guest, owner = chromium.new_context(), chromium.new_context()
+    page, other = guest.new_page(), owner.new_page()
+    with made(app.workspace, "reward", 1) as run:
+        run.write(Step(1, {"loss/train": 0.5}), Finished(1, "done", RESULT))
+        page.goto(app.url)
+        other.goto(f"{app.url}/?host={host}")
+        for each in (page, other):
+            each.click("#tab-reward-button")
+            each.locator(".verdict").get_by_role("button", name="Rank more").wait_for()
+        lead = "#reward-desk .verdict button:text-is('Run PPO with it')"
+        assert other.locator(lead).is_visible() and not page.locator(lead).is_visible()
+    guest.close()
+    owner.close()
 
 
 def test_guests_without_a_name_are_told_apart_and_keep_their_number(workshop, chromium):

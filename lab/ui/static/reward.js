@@ -91,6 +91,7 @@ function show(found) {
   if (verdict.hidden) return;
   const { accuracy, advice, good } = found.verdict, row = make("div", "lab-line");
   const go = button("Run PPO with it", () => lab.tab("ppo"), good ? "lab-main" : "lab-quiet"), rank = button("Rank more", () => lab.tab("rank"), good ? "lab-quiet" : "lab-main");
+  go.classList.add("host-only");
   fill(row, good ? [go, rank] : [rank, go]);
   fill(verdict, make("h3", "", accuracy), advice && make("p", "", advice), row);
 }
