@@ -67,6 +67,8 @@ class Workspace:
         """Raises BadName for what can be no run's name, NotFound for one that is not here."""
         folder = self._runs / _checked_name(name)
         if not folder.is_dir():
+            if (self._trash / name).is_dir():
+                raise NotFound(f"Run {name} was deleted. Bring it back on the Runs page, under Deleted runs.")
             known = ", ".join(run.name for run in self.runs()) or "none yet"
             raise NotFound(f"There is no run {name!r} in this workspace. Runs here: {known}.")
         return Run(folder)

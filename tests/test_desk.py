@@ -493,6 +493,16 @@ def test_a_deleted_run_comes_back_and_a_running_one_is_not_deleted(office, runni
         runs.delete(office, {"run": running.name})
 
 
+def test_a_deletion_names_the_runs_that_need_what_is_gone_and_so_does_the_refusal_to_resume(office):
+    followed, other = (office.workspace.new_run("reward", {}) for _ in range(2))
+    office.workspace.new_run("ppo", {}, inputs={"reward": followed.name, "reference": "sft"}).rename("The bold one")
+    assert runs.delete(office, {"run": other.name})["said"] == f"{other.name} was deleted."
+    said = runs.delete(office, {"run": followed.name})["said"]
+    assert said == f"{followed.name} was deleted. Without it these cannot go on: The bold one. Undo brings it back."
+    with pytest.raises(NotFound, match="0001-reward was deleted. Bring it back on the Runs page"):
+        office.workspace.run(followed.name)
+
+
 def test_the_list_of_runs_says_what_each_came_to(office):
     run = office.workspace.new_run("reward", {})
     write(run, Started("reward", 1, {}), Step(1, {}), Finished(1, "done", {"pairs/accuracy": 0.82}))

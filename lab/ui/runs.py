@@ -180,7 +180,17 @@ def delete(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     run = office.workspace.run(body.get("run"))
     title = run.title()
     run.delete()
-    return {"said": f"{title} was deleted."}
+    needing = _made_with(office, run.name)
+    if not needing:
+        return {"said": f"{title} was deleted."}
+    named = ", ".join(needing[:5]) + (f" and {len(needing) - 5} more" if len(needing) > 5 else "")
+    return {"said": f"{title} was deleted. Without it these cannot go on: {named}. Undo brings it back."}
+
+
+def _made_with(office: Office, name: str) -> list[str]:
+    """Titles of the runs that follow this one, or began at it, and so need it to go on."""
+    inputs = ((run, facts_of(run).get("inputs") or {}) for run in office.workspace.runs())
+    return [run.title() for run, given in inputs if name in (given.get("reward"), given.get("reference"))]
 
 
 def restore(office: Office, body: dict[str, Any]) -> dict[str, Any]:
