@@ -65,8 +65,24 @@ def sized(config: type, parameters: int) -> dict[str, float]:
 
 def _unfrozen(share: float = 0.5) -> Any:
     """In the upper half PPO and reward models of the embedded base learn as much as in all layers, in less time."""
-    help = "share of the layers that learn, from the top; those below say the same in every role and are computed once"
+    help = (
+        "share of the layers, from the top: 0.5 is the upper half, 1 is all; less is faster and takes less memory, "
+        "more can change more; those below are alike in every role and are computed once"
+    )
     return knob(share, help, low=0.01, high=1.0)
+
+
+def _temperature(live: bool) -> Any:
+    help = "how varied the answers are that it learns from: at 1 as the model has them, below that more predictable"
+    return knob(TEMPERATURE, help, low=0.05, high=5.0, live=live, shown=True)
+
+
+def _missing_eos() -> Any:
+    help = (
+        "what becomes of the score of an answer that was cut off at its longest: it is replaced by -1, 1 is "
+        "subtracted, or it stays (off)"
+    )
+    return knob("replace", help, choices=("replace", "subtract", "off"))
 
 
 def _optimizer() -> Any:
@@ -131,7 +147,7 @@ class Reward:
     weight_decay: float = knob(0.01, "pull of the adapter towards zero", low=0.0, high=10.0)
     normalise_over: int = knob(256, "responses of the reference that fix the score's mean and spread", low=8, high=4096)
     tokens: int = knob(72, "longest response in tokens when the scale is measured", low=1, high=512)
-    temperature: float = knob(TEMPERATURE, "of sampling when the scale is measured", low=0.05, high=5.0)
+    temperature: float = knob(TEMPERATURE, "how varied the answers are when the scale is measured", low=0.05, high=5.0)
     context: int = knob(256, "longest prompt and response in tokens; longer ones are cut", low=16, high=100_000)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     unfrozen: float = _unfrozen()
@@ -171,9 +187,7 @@ class Ppo:
         live=True,
         shown=True,
     )
-    temperature: float = knob(
-        TEMPERATURE, "of sampling, and of every log-probability", low=0.05, high=5.0, live=True, shown=True
-    )
+    temperature: float = _temperature(live=True)
     clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
     value_model: str = knob(
         "head",
@@ -183,14 +197,24 @@ class Ppo:
     )
     value_clip: float = knob(0.2, "how far a value may move within one step", low=0.01, high=100.0)
     # At 0.1 (OpenAI 2019) the states of so small a policy hardly learn to tell values, and the head explains nothing.
-    value_weight: float = knob(1.0, "of the value loss where it shares the policy's states", low=0.0, high=10.0)
+    value_weight: float = knob(
+        1.0,
+        "how much guessing the score beforehand counts beside answering well, where the value head shares the policy's "
+        "layers",
+        low=0.0,
+        high=10.0,
+    )
     gamma: float = knob(1.0, "what a reward one token later is worth", low=0.0, high=1.0)
-    lam: float = knob(0.95, "GAE's lambda", low=0.0, high=1.0)
+    lam: float = knob(
+        0.95,
+        "how a token is judged: at 1 by all the rewards that come after it, which is true but noisy; towards 0 by the "
+        "value model's guesses, which is steady but only as good as they are",
+        low=0.0,
+        high=1.0,
+    )
     update_kl: float = knob(0.02, "nats a token within one step; over 1.5 times it the step's updates end", low=1e-5)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
-    missing_eos: str = knob(
-        "replace", "what becomes of the score of a response that did not end", choices=("replace", "subtract", "off")
-    )
+    missing_eos: str = _missing_eos()
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
     pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
     unfrozen: float = _unfrozen()
@@ -217,18 +241,16 @@ class Group:
     )
     steps: int = knob(60, "rollouts, each followed by its updates", low=1, high=100_000, shown=True)
     prompts: int = knob(16, "prompts in one rollout", low=2, high=4096, shown=True)
-    group: int = knob(4, "answers to each prompt", low=2, high=64, shown=True)
+    group: int = knob(4, "answers to a prompt, each judged against the others", low=2, high=64, shown=True)
     microbatch: int = knob(16, "responses in one forward pass: memory, not mathematics", low=1, high=4096)
     epochs: int = knob(1, "passes over each rollout", low=1, high=16)
     tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
     learning_rate: float = _rate("policy", 1.5e-3, 2e-5, 1e-5)
     beta: float = knob(0.1, "the price of a nat of KL to the reference", low=0.0, high=1000.0, live=True, shown=True)
-    temperature: float = knob(TEMPERATURE, "of sampling, and of every log-probability", low=0.05, high=5.0, shown=True)
+    temperature: float = _temperature(live=False)
     clip: float = knob(0.2, "how far a ratio may move within one step", low=0.01, high=10.0)
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
-    missing_eos: str = knob(
-        "replace", "what becomes of the score of a response that did not end", choices=("replace", "subtract", "off")
-    )
+    missing_eos: str = _missing_eos()
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
     pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
     unfrozen: float = _unfrozen()
@@ -280,7 +302,7 @@ class Compare:
 
     count: int = knob(100, "prompts that both answer", low=2, high=10_000, shown=True)
     tokens: int = knob(72, "longest response in tokens", low=1, high=512, shown=True)
-    temperature: float = knob(TEMPERATURE, "of sampling", low=0.05, high=5.0, shown=True)
+    temperature: float = knob(TEMPERATURE, "how varied the answers are", low=0.05, high=5.0, shown=True)
     best_of: int = knob(
         1, "answers of the first policy from which the best scored is taken", low=1, high=64, shown=True
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from lab.config import Compare, Ppo, Reward, Sft
+from lab.config import Compare, Dpo, Group, Ppo, Reward, Sft
 from lab.errors import BadInput, BadNumber
 from lab.ui.fields import VISIBLE, live_schema, read, read_one, schema
 
@@ -20,6 +20,21 @@ def test_every_knob_is_a_field_with_a_label_in_words_and_at_most_eight_stand_in_
     assert 1 <= sum(record["shown"] for record in made) <= VISIBLE
     for record in made:
         assert record["label"][0].isupper() and "_" not in record["label"] and record["help"][0] != "_"
+
+
+@pytest.mark.parametrize("config", (*ALL, Group, Dpo))
+def test_help_says_more_than_the_label_does_and_is_no_half_sentence(config):
+    for record in schema(config):
+        words, known = (set(record[key].lower().replace("'s", "").split()) for key in ("help", "label"))
+        assert words - known and not record["help"].startswith("Of "), record
+
+
+def test_a_newcomer_reads_of_layers_as_a_share_and_of_every_choice_what_it_does():
+    found = {record["name"]: record for record in schema(Ppo)}
+    assert found["unfrozen"]["label"].startswith("Share of") and "1 is all" in found["unfrozen"]["help"]
+    for name in ("unfrozen", "temperature", "lam"):
+        assert len(found[name]["help"].split()) > 12
+    assert all(word in found["missing_eos"]["help"] for word in ("replace", "subtract", "off"))
 
 
 @pytest.mark.parametrize("config", ALL)

@@ -25,7 +25,7 @@ _LABELS: Mapping[str, str] = MappingProxyType(
         "tokens": "Longest answer",
         "target_kl": "Target KL",
         "update_kl": "KL limit of a step",
-        "unfrozen": "Layers that learn",
+        "unfrozen": "Share of layers that learn",
         "clip": "Clip",
         "prompts": "Prompts in a rollout",
         "group": "Answers to each prompt",

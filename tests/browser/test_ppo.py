@@ -269,6 +269,8 @@ def test_at_most_eight_knobs_stand_in_the_open_and_each_has_a_name(run, visit):
     page.locator(f"{DESK} .desk-new > summary").click()
     page.locator(f"{DESK} .desk-settings > summary", has_text="Settings").click()
     assert 1 <= page.locator(f"{DESK} .desk-settings .form > .form-grid .field-input:visible").count() <= 8
+    told = page.locator(f"{DESK} .desk-settings .form").first.text_content()
+    assert "Usually 0; from 0 to 1,000." in told and "Usually 0; from 0 to 2,147,483,647." in told
 
 
 def test_a_reward_model_that_may_be_guessing_is_followed_only_by_a_click_that_says_so(app, visit):

@@ -18,13 +18,13 @@ function field(record, inputs) {
 function range({ help, low, high, kind, default: usual }) {
   const text = help.endsWith(".") ? help : `${help}.`;
   if (kind !== "whole" && kind !== "number") return text;
-  const bounds = low !== null && high !== null ? `${exact(low)} to ${exact(high)}` : low !== null ? `at least ${exact(low)}` : high !== null ? `at most ${exact(high)}` : "";
+  const bounds = low !== null && high !== null ? `from ${exact(low)} to ${exact(high)}` : low !== null ? `at least ${exact(low)}` : high !== null ? `at most ${exact(high)}` : "";
   const chosen = usual === null ? "left empty, it is chosen for the size of the model" : usual === undefined ? "" : `usually ${exact(usual)}`;
-  const facts = [chosen, bounds].filter(Boolean).join(usual === null ? "; else " : ", ");
+  const facts = [chosen, bounds].filter(Boolean).join(usual === null ? "; else " : "; ");
   return [text, `${facts[0].toUpperCase()}${facts.slice(1)}.`].join(" ");
 }
 
-const exact = (value) => (value && Math.abs(value) < 1e-4 ? String(value) : value.toLocaleString("en", { maximumSignificantDigits: 6 }));
+const exact = (value) => (value && Math.abs(value) < 1e-4 ? String(value) : value.toLocaleString("en", Number.isInteger(value) ? {} : { maximumSignificantDigits: 6 }));
 
 function control(record) {
   if (record.kind === "choice") {
