@@ -49,13 +49,13 @@ const wanted = () => ({
 });
 
 // One at a time: a second click would load the model a second time.
-async function attempt(action, words, seconds) {
+async function attempt(action, words, seconds, more = {}) {
   const buttons = form.querySelectorAll("button");
   buttons.forEach((each) => (each.disabled = true));
   awaited = null;
   said.textContent = words;
   try {
-    const found = await lab.post(action, wanted(), seconds);
+    const found = await lab.post(action, { ...wanted(), ...more }, seconds);
     said.textContent = "";
     return found;
   } catch (error) {
@@ -81,10 +81,10 @@ find("[data-do=foretell]").addEventListener("click", async () => {
 
 // Turn the knobs: those of the base at once in this form, those of a run before each run starts.
 find("[data-do=fit]").addEventListener("click", async () => {
-  form.fit.checked = true;
-  const found = await attempt("model-foretell", "Looking for what to turn.", 70);
+  const found = await attempt("model-foretell", "Looking for what to turn.", 70, { fit: true });
   if (!found) return;
-  for (const { knob, value } of found.turns) {
+  form.fit.checked ||= found.fits;
+  for (const { knob, value } of found.fits ? found.turns : []) {
     if (knob === "precision") form.precision.value = value;
     if (knob === "rank") form.rank.value = value;
   }
