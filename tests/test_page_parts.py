@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import asdict
 
 import pytest
@@ -19,6 +20,7 @@ from lab.ui.pool import deal, read_pool
 from lab.ui.prompts import MOST, from_file
 from lab.ui.rank.desk import named
 from lab.ui.rank.guess import agreement
+from lab.ui.theme import STATIC
 from lab.workspace import Run, Workspace, taken
 from lab.world.questions import recognise
 
@@ -208,3 +210,10 @@ def test_a_file_without_a_prompt_is_refused(tmp_path):
 
 def test_the_built_in_model_knows_what_the_chat_suggests_to_ask():
     assert all(recognise(each) for each in SUGGESTIONS)
+
+
+def test_no_class_of_ours_is_one_that_gradios_notices_have():
+    for sheet in STATIC.glob("*.css"):
+        assert not re.findall(r"\.(?:warning|error|info|success)(?![\w-])", sheet.read_text(encoding="utf-8")), (
+            sheet.name
+        )

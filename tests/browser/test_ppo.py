@@ -147,7 +147,7 @@ def test_a_warning_offers_its_remedy_and_one_click_applies_it(run, visit):
     warned = Warned(5, "W_KL_HIGH", f"Far away {HOSTILE}", "Double beta, or go back to an earlier checkpoint.")
     run.write(warned)
     page = visit("ppo")
-    card = page.locator(f"{DESK} .warning")
+    card = page.locator(f"{DESK} .desk-warning")
     card.wait_for()
     assert HOSTILE in card.inner_text()
     card.get_by_text("Double beta", exact=True).click()

@@ -156,7 +156,7 @@ def test_a_warning_stands_on_the_page_as_text_with_its_remedy(app, visit):
         run.write(Warned(10, "W_CHANCE", f"No better than chance {HOSTILE}", "Rank more prompts."))
         run.write(Finished(10, "done", RESULT))
         page = visit("reward")
-        card = page.locator("#reward-desk .warning")
+        card = page.locator("#reward-desk .desk-warning")
         card.wait_for()
         assert HOSTILE in card.inner_text() and "Rank more prompts." in card.inner_text()
         card.get_by_role("button", name="Rank more").click()

@@ -69,7 +69,7 @@ def test_pairs_that_were_left_out_are_warned_of_with_a_way_on(app, visit):
     with made(app.workspace, "sft", 2) as run:
         run.write(Warned(0, "W_TOO_LONG", f"3 of 9 pairs were left out {HOSTILE}", "Shorten them."), Step(1, {}))
         page = visit("sft")
-        card = page.locator(f"{DESK} .warning")
+        card = page.locator(f"{DESK} .desk-warning")
         card.wait_for()
         assert card.inner_text().startswith("▲") and f"left out {HOSTILE}" in card.inner_text()
         card.get_by_role("button", name="Choose another model").click()

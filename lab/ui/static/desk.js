@@ -7,7 +7,7 @@ function desk(options) {
   const orders = make("div", "lab-line desk-orders"), knobs = make("div", "desk-knobs"), failure = make("p", "desk-failure"), waysOut = make("div", "lab-line host-only");
   const top = make("div", "desk-top"), box = make("section", "desk lab-card"), begin = make("details", "desk-new");
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
-  const settings = make("details", "desk-settings"), forms = new Map(Object.entries(props.schema).map(([kind, records]) => [kind, form(records)])), lead = make("p", "desk-lead", options.lead), warnings = make("section", "warnings");
+  const settings = make("details", "desk-settings"), forms = new Map(Object.entries(props.schema).map(([kind, records]) => [kind, form(records)])), lead = make("p", "desk-lead", options.lead), warnings = make("section", "desk-warnings");
   let run = null, request = null, asker = told, giving = false, chosen = "", seen = "", kind = stage;
 
   picker.setAttribute("aria-label", "Which run to look at");
@@ -206,7 +206,7 @@ function desk(options) {
   }
 
   function warningCard(warning) {
-    const node = make("article", warning.grave ? "warning warning-grave" : "warning"), sign = make("span", "warning-sign", "▲"), text = make("div", "warning-text"), row = make("div", "lab-line host-only");
+    const node = make("article", warning.grave ? "desk-warning desk-warning-grave" : "desk-warning"), sign = make("span", "desk-warning-sign", "▲"), text = make("div", "desk-warning-text"), row = make("div", "lab-line host-only");
     sign.setAttribute("aria-hidden", "true");
     fill(row, offerButtons(warning.code, warning.offers));
     fill(text, make("b", "", `${warning.step ? `Step ${warning.step}` : "Before the first step"}: ${warning.message}`), make("span", "", warning.remedy), row.children.length && row);
