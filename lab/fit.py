@@ -128,7 +128,7 @@ def table(facts: Facts, knobs: Knobs, fitted: bool = False) -> dict[str, Any]:
     rows = foretell(facts, "ppo", found if fitted else knobs, device)
     shown = [{"role": row.role, "bytes": row.bytes, "phase": row.phase, "why": row.why} for row in rows]
     shown.append({"role": "peak here", "bytes": total(rows, device)})
-    shown += [{"role": f"on a {size} GB card", "value": on_card(facts, "ppo", knobs, size)} for size in CARDS]
+    shown += [{"role": f"on a card of {size} GB", "value": on_card(facts, "ppo", knobs, size)} for size in CARDS]
     told = [{"knob": turn.knob, "value": turn.value, "cost": turn.cost} for turn in turns]
     sentence = _sentence(facts, before, room, turns, fits)
     here = {"peak": total(rows, device), "room": room, "fits": fits, "words": _words(turns, fits)}

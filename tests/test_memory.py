@@ -189,7 +189,7 @@ def test_usual_cards_are_answered_in_words():
 def test_a_request_is_answered_with_rows_cards_and_a_sentence():
     answer = foretell_request({"base": "tiny", "precision": "auto", "rank": 8})
     roles = [row["role"] for row in answer["rows"]]
-    assert {"base", "adapters", "optimizer", "cache", "activations", "on a 8 GB card"} <= set(roles)
+    assert {"base", "adapters", "optimizer", "cache", "activations", "on a card of 8 GB"} <= set(roles)
     assert "fits" in answer["sentence"] and answer["peak"] > 0 and answer["turns"] == []
 
 
