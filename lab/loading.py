@@ -145,6 +145,8 @@ def incomplete(name: str, problem: Exception) -> LabError:
         )
     if "instantiate the backend tokenizer" in why:
         why = "the files of its tokenizer are missing, or of a kind that the library does not know"
+    if "`model_type` key" in str(problem):
+        why = "its config.json names no kind of model that the library knows"
     if isinstance(problem, (KeyError, TypeError, AttributeError)):
         why = f"a file of it does not hold what the library looks for ({why})"
     return ModelIncomplete(
@@ -169,13 +171,19 @@ def _with_adapter(model: Any, precision: str) -> Any:
 
 def folder_of(name: str, say: Callable[[str], None] | None = None) -> Path:
     """Where a base is: among the embedded ones, a folder, or brought from Hugging Face. Raises ModelIncomplete."""
-    if (EMBEDDED / name / "config.json").exists():
-        return EMBEDDED / name
+    return here(name) or hub.fetch(name, say)
+
+
+def here(name: str) -> Path | None:
+    """The folder of a base on this machine; None for a name that only Hugging Face may know. Raises ModelIncomplete."""
+    for folder in (EMBEDDED / name, Path(name)):
+        if (folder / "config.json").exists():
+            return folder
     if Path(name).exists():
-        return Path(name)
+        raise ModelIncomplete(f"There is no model in {name}: it holds no config.json. {hub.EMBEDDED}")
     if not HUB_ID.fullmatch(name):
-        raise ModelIncomplete(f"There is no folder {name}. Check the name; the embedded model is called tiny.")
-    return hub.fetch(name, say)
+        raise ModelIncomplete(f"There is no folder {name}. Check the name. {hub.EMBEDDED}")
+    return None
 
 
 def default_device() -> str:

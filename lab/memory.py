@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -114,14 +113,12 @@ def facts_of(name: str) -> Facts:
     from transformers import AutoConfig
 
     from lab import hub
-    from lab.loading import EMBEDDED, REFUSALS, incomplete
+    from lab.loading import REFUSALS, here, incomplete
 
-    where = EMBEDDED / name if (EMBEDDED / name / "config.json").exists() else Path(name)
+    where = here(name)
     try:
-        offline = not where.exists() and not hub.answers()
-        config = AutoConfig.from_pretrained(
-            where if where.exists() else name, local_files_only=offline, trust_remote_code=False
-        )
+        offline = where is None and not hub.answers()
+        config = AutoConfig.from_pretrained(where or name, local_files_only=offline, trust_remote_code=False)
         return facts_from(config, str(name))
     except REFUSALS as problem:
         raise incomplete(name, problem) from problem

@@ -206,6 +206,16 @@ def test_a_request_to_make_it_fit_answers_with_the_rows_after_the_turns(monkeypa
 def test_a_model_that_is_not_there_is_named():
     with pytest.raises(ModelIncomplete, match="nowhere"):
         facts_of("/nowhere/at/all")
+    with pytest.raises(ModelIncomplete, match="There is no folder models/of/mine"):
+        facts_of("models/of/mine")
+
+
+def test_a_folder_that_is_no_models_is_told_in_words(tmp_path):
+    with pytest.raises(ModelIncomplete, match=r"There is no model in .*: it holds no config.json"):
+        facts_of(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelIncomplete, match="names no kind of model"):
+        facts_of(str(tmp_path))
 
 
 def test_running_out_of_memory_halves_the_microbatch_and_computes_the_same():

@@ -73,5 +73,21 @@ def test_making_it_fit_tells_memory_by_role_for_the_chosen_weights_and_asks_runs
     page.click("[data-do=fit]")
     page.wait_for_function("() => document.querySelector('.model-said').innerText.includes('it fits')", timeout=60_000)
     said = page.inner_text(".model-memory")
-    assert "8 bits a weight" in said and "on a 8 GB card" in said
+    assert "8 bits a weight" in said and "on a card of 8 GB" in said
     assert page.is_checked(".model-form [name=fit]") and page.is_hidden(".model-turns")
+
+
+def test_an_error_is_red_clears_the_table_before_and_leaves_a_tick_that_shows(visit):
+    page = visit("model")
+    tick = page.locator(".model-form [name=fit]")
+    assert tick.evaluate("(node) => getComputedStyle(node).appearance") == "auto"
+    page.wait_for_function(
+        "() => document.querySelector('.model-facts').innerText.includes('is ready')", timeout=120_000
+    )
+    page.click("[data-do=foretell]")
+    page.wait_for_selector(".model-memory")
+    page.fill(".model-form [name=base]", "no/such/folder")
+    page.click("[data-do=fit]")
+    page.wait_for_function("() => document.querySelector('.model-said').innerText.includes('no folder')")
+    assert not tick.is_checked()
+    assert page.is_hidden(".model-memory") and page.locator(".model-said.is-bad").count()

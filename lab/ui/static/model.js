@@ -14,10 +14,16 @@ form.precision.append(...props.precisions.map((name) => new Option(PRECISION[nam
 form.rank.value = props.rank.value;
 form.rank.max = props.rank.high;
 
+function tell(words, bad = false) {
+  said.textContent = words;
+  said.classList.toggle("is-bad", bad);
+}
+
 // A state that is told within a second may still be of the model before.
 function arrive(state) {
   if (!awaited || Date.now() - awaited.since < 1500 || state.worker === "starting") return;
-  said.textContent = state.worker === "gone" ? state.sentence : `${awaited.base} is loaded.`;
+  const gone = state.worker === "gone";
+  tell(gone ? state.sentence : `${awaited.base} is loaded.`, gone);
   awaited = null;
 }
 
@@ -53,13 +59,14 @@ async function attempt(action, words, seconds, more = {}) {
   const buttons = form.querySelectorAll("button");
   buttons.forEach((each) => (each.disabled = true));
   awaited = null;
-  said.textContent = words;
+  tell(words);
+  table({ rows: [], turns: [] }); // it may be of another model
   try {
     const found = await lab.post(action, { ...wanted(), ...more }, seconds);
-    said.textContent = "";
+    tell("");
     return found;
   } catch (error) {
-    said.textContent = error.message;
+    tell(error.message, true);
     return null;
   } finally {
     buttons.forEach((each) => (each.disabled = false));
@@ -70,7 +77,7 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const found = await attempt("model-load", "Loading. A model from the network may take minutes.", 30);
   if (!found) return;
-  said.textContent = `${found.base} is being loaded; the line at the top tells when it is ready.`;
+  tell(`${found.base} is being loaded; the line at the top tells when it is ready.`);
   awaited = { base: found.base, since: Date.now() };
 });
 
@@ -94,7 +101,7 @@ find("[data-do=fit]").addEventListener("click", async () => {
 function size(bytes) {
   const steps = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]];
   const [unit, name] = steps.find(([least]) => bytes >= least) || [1, "B"];
-  return `${Number((bytes / unit).toPrecision(3))} ${name}`;
+  return `${Number((bytes / unit).toPrecision(3))}\u00a0${name}`;
 }
 
 // A row is {role, bytes, why, phase} or {role, value}; the sentence says whether it fits.
@@ -112,5 +119,5 @@ function table(found) {
   const turns = found.turns.map(({ knob, value, cost }) => lab.make("li", "", `${knob} ${value}: ${cost}`));
   find(".model-turns ol").replaceChildren(...turns);
   find(".model-turns").hidden = !turns.length || !found.fits;
-  said.textContent = found.sentence || "";
+  if (found.sentence) tell(found.sentence);
 }
