@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -106,14 +107,20 @@ def epochs_for(count: int) -> int:
 
 
 def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], list[Ranked]]:
-    """Rankings for training and for testing, parted by question; TooFewRankings when either is too small."""
+    """Rankings for training and for testing, parted by question; TooFewRankings when either is too small.
+
+    Where the share kept for testing leaves too few pairs to one of them, it is moved as far as it must.
+    """
     useful = [ranked for ranked in rankings if ranked.pairs]
     first: dict[Any, tuple[int, ...]] = {}
     for ranked in useful:
         first[ranked.question] = min(first.get(ranked.question, ranked.prompt), ranked.prompt)
     questions = sorted(first, key=first.__getitem__)
     Random(f"split {config.seed}").shuffle(questions)
-    kept = frozenset(questions[: round(len(questions) * config.held_out)])
+    pairs: Counter[Any] = Counter()
+    for ranked in useful:
+        pairs[ranked.question] += len(ranked.pairs)
+    kept = frozenset(questions[: _tested([pairs[each] for each in questions], config.held_out)])
     train = [ranked for ranked in useful if ranked.question not in kept]
     test = [ranked for ranked in useful if ranked.question in kept]
     found = sum(len(ranked.pairs) for ranked in train), sum(len(ranked.pairs) for ranked in test)
@@ -123,9 +130,20 @@ def split(rankings: Sequence[Ranked], config: Reward) -> tuple[list[Ranked], lis
         raise TooFewRankings(
             f"The reward model needs {PAIRS_TO_LEARN} pairs to learn from and {PAIRS_TO_TEST} to be tested on; "
             f"{whose} give {found[0]} and {found[1]} (ties and skips give none). Rank more prompts on the Rank page, "
-            f"or import some: python -m lab import FILE{'' if whole else '. Or learn from all of them'}"
+            "or add a file of them under Rankings to learn from; in a shell: python -m lab import FILE"
+            f"{'' if whole else '. Or learn from all of them'}"
         )
     return train, test
+
+
+def _tested(pairs: Sequence[int], share: float) -> int:
+    """How many of the first questions, with so many pairs each, are for testing."""
+    count = round(len(pairs) * share)
+    while share and count < len(pairs) and sum(pairs[:count]) < PAIRS_TO_TEST:
+        count += 1
+    while share and sum(pairs[count:]) < PAIRS_TO_LEARN and sum(pairs[: count - 1]) >= PAIRS_TO_TEST:
+        count -= 1
+    return count
 
 
 def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) -> dict[str, float | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from lab import trust
@@ -53,13 +55,19 @@ def test_the_header_leads_to_the_page_and_starts_nothing_while_there_is_doubt():
     assert "rank more" in unsure["sentence"] and "all the same" in unsure["sentence"]
 
 
-def test_the_page_asks_for_exactly_as_many_rankings_of_four_answers_as_the_reward_model_can_be_parted_of():
-    order = ((0,), (1,), (2,), (3,))
-    rankings = [Ranked((number,), ((1,), (2,), (3,), (4,)), order) for number in range(state.FEWEST // state.PAIRS)]
-    train, test = split(rankings, Reward())
-    assert len(train) + len(test) == len(rankings) and state.FEWEST == state.PAIRS * len(rankings)
+@pytest.mark.parametrize("most", [2, 3, 4])
+def test_what_the_page_calls_enough_is_enough_however_rankings_of_up_to_four_answers_are_mixed(most):
+    deal = Random(most)
+    for seed in range(40):
+        rankings = []
+        while sum(len(each.pairs) for each in rankings) < state.FEWEST:
+            order = tuple((place,) for place in range(deal.randint(2, most)))
+            rankings.append(Ranked((len(rankings),), tuple((place,) for (place,) in order), order))
+        train, test = split(rankings, Reward(seed=seed))
+        assert len(train) + len(test) == len(rankings)
+        assert sum(len(each.pairs) for each in test) >= PAIRS_TO_TEST
     with pytest.raises(TooFewRankings, match=f"needs {PAIRS_TO_LEARN} pairs .* and {PAIRS_TO_TEST} to be tested on"):
-        split(rankings[1:], Reward())
+        split(rankings[: len(rankings) // 2], Reward())
 
 
 def test_an_accuracy_that_may_be_a_coins_is_doubted_in_the_header_and_not_refused(tmp_path):

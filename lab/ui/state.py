@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 from lab import trust
-from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST, Reward
+from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST
 from lab.journal import read_json
 from lab.store.raters import learnable
 from lab.ui.office import Office
@@ -16,17 +15,8 @@ from lab.ui.points import run_or_none
 from lab.workspace import Run
 
 PAIRS, ENOUGH = 6, 30  # pairs of a ranking of four answers; rankings that one wants which generalises
-
-
-def _fewest() -> int:
-    """Pairs of so many such rankings that, parted by prompt, both parts are large enough for the reward model."""
-    for rankings in count(1):
-        kept = round(rankings * Reward().held_out)
-        if PAIRS * (rankings - kept) >= PAIRS_TO_LEARN and PAIRS * kept >= PAIRS_TO_TEST:
-            return PAIRS * rankings
-
-
-FEWEST = _fewest()
+# However such rankings and smaller ones are parted by prompt, both parts are large enough for the reward model.
+FEWEST = PAIRS_TO_LEARN + PAIRS_TO_TEST + PAIRS - 1
 AGE = 0.5
 
 
