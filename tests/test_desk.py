@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from brought import bring
 from lab.config import Group, Ppo, Reward, Sft
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
 from lab.events import Changed, Failed, Finished, Sample, Started, Step, Warned, to_json
+from lab.formats import read as read_file
 from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
-from lab.ui import desk, ppo, remedies, reward, runs, sft, timeline
+from lab.ui import bringing, desk, ppo, remedies, reward, runs, sft, timeline
 from lab.ui.desk import ORDERS
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
@@ -540,6 +542,21 @@ def test_page_and_worker_count_the_same_rankings(office):
         assert "Asked for" in start(raters=whose)["said"]
     lacking = reward.more(office, None)["lacking"]
     assert [whose for whose, why in lacking.items() if not why] == [ALL, "simulated:helpful"]
+
+
+@pytest.mark.parametrize(
+    ("raters", "said"),
+    [
+        (["ana", ""], "They count among those of people."),
+        (["simulated:helpful"] * 2, "They are by simulated raters and do not count among those of people."),
+        (["ana", "simulated:helpful"], "1 of the file are simulated and do not count"),
+    ],
+)
+def test_an_import_says_whether_its_rankings_count_among_those_of_people(tmp_path, raters, said):
+    file, row = tmp_path / "many.jsonl", {"candidates": [{"text": "a"}, {"text": "b"}], "order": [[0], [1]]}
+    row["prompt"] = [{"role": "user", "content": "Why?"}]
+    file.write_text("".join(json.dumps(row | {"rater": rater}) + "\n" for rater in raters))
+    assert said in bringing.simulated(read_file(file))
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "", 3, "a\0b"])

@@ -9,6 +9,7 @@ from lab.errors import BadFile, NoRows
 from lab.exchange import import_file
 from lab.formats import Imported
 from lab.formats import read as read_file
+from lab.store.records import SIMULATED
 from lab.ui.office import Office
 from lab.ui.sft import REASONS, uploaded
 
@@ -34,11 +35,21 @@ def look(body: dict[str, Any]) -> dict[str, Any]:
 
 def add(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     """Stores them. Those that the workspace has already are not stored again."""
-    readable(body)
+    made = simulated(readable(body))
     found = import_file(office.store, uploaded(body.get("file")), rater=RATER)
     here = f", {found.already} were here already" if found.already else ""
     added = "1 ranking was added" if found.accepted == 1 else f"{found.accepted} rankings were added"
-    return {"said": f"{added}{here}. They count among those of people.", "imports": imports(office)}
+    return {"said": f"{added}{here}. {made}", "imports": imports(office)}
+
+
+def simulated(found: Imported) -> str:
+    """Whether a file's rankings count among those of people."""
+    raters = [each.rater for each in found.records if len(each.candidates) > 1]
+    made = sum(rater.startswith(SIMULATED) for rater in raters)
+    if not made:
+        return "They count among those of people."
+    who = "They are by simulated raters and do" if made == len(raters) else f"{made} of the file are simulated and do"
+    return f"{who} not count among those of people. To learn from them, choose their rater under Whose rankings."
 
 
 def imports(office: Office) -> list[dict[str, Any]]:
