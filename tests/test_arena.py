@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from lab.errors import BadNumber, Busy, NotFound
-from lab.events import Finished, Started, to_json
+from lab.events import Finished, Progress, Started, to_json
 from lab.exchange import LOSSLESS, exported, import_file
 from lab.journal import append_json, replace_json
 from lab.serve import MOST_TURNS
@@ -142,3 +143,12 @@ def test_a_comparison_that_waits_is_listed_with_what_it_waits_for_until_it_is_ta
 def test_a_count_of_prompts_that_cannot_be_is_refused_by_its_name_on_the_page(office, count, words):
     with pytest.raises(BadNumber, match=words):
         Arena(office).judge({"a": "base", "b": "sft", "judge": JUDGES[0], "count": count}, "ana")
+
+
+def test_a_comparison_that_goes_on_tells_how_far_it_is(office):
+    run = office.workspace.new_run("compare", {}, inputs={"a": "sft", "b": "base", "judge": JUDGES[0]})
+    with taken(run.lock(), "The run"):
+        for done in (32, 2560):
+            append_json(run.folder / "events.jsonl", json.loads(to_json(Progress("answers of sft", done, 5000), 1.0)))
+        [row] = Arena(office).results({}, "me")["results"]
+        assert row["status"] == "running" and row["progress"] == "answers of sft: 2,560 of 5,000"

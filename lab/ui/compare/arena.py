@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.config import TUNING, Compare
 from lab.errors import BadInput, Busy, NotFound
-from lab.events import Finished, Step
+from lab.events import Finished, Progress
 from lab.ui.compare.export import adapter_file, formats, rankings_file
 from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import speaker, tally
@@ -194,9 +194,11 @@ def row(run: Run) -> dict[str, Any]:
     inputs = facts_of(run).get("inputs") or {}
     events = [event for event, _ in run.events().events]
     result = next((event.result for event in reversed(events) if isinstance(event, Finished)), {})
-    done = next((event.step for event in reversed(events) if isinstance(event, Step)), 0)
+    far = next((event for event in reversed(events) if isinstance(event, Progress)), None)
     kept = ("win_rate", "low", "high", "count", "kl_a", "kl_b", "score_a", "score_b")
-    facts = {"run": run.name, "status": run.status(), "done": done}
+    facts = {"run": run.name, "status": run.status()}
+    if far and facts["status"] == "running":
+        facts["progress"] = f"{far.what}: {far.done:,} of {far.total:,}"
     return facts | named(inputs) | {key: result.get(key) for key in kept}
 
 

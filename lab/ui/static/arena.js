@@ -93,7 +93,7 @@ function line(row) {
     row.run,
     row.a && `${row.a} against ${row.b}`,
     row.judge,
-    finished ? percent(row.win_rate) : row.status,
+    finished ? percent(row.win_rate) : row.progress || row.status,
     finished ? `${percent(row.low)} to ${percent(row.high)}` : "–",
     short(row.count),
     finished ? `${short(row.kl_a)} against ${short(row.kl_b)}` : "–",
