@@ -283,6 +283,13 @@ def test_unpaired_and_tree_rows_are_not_mistaken_for_demonstrations(tmp_path, ro
         read(saved(tmp_path, [row]))
 
 
+def test_a_line_that_is_broken_is_named_where_the_others_fit_no_format(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"question": "a", "respo\n{"ask": "b", "tell": "c"}\n')
+    with pytest.raises(NoRows, match=r"\(ask, tell\).*; row 1: not JSON.*; in a shell, --format NAME"):
+        read(file)
+
+
 def test_a_bad_first_row_does_not_decide_the_format():
     assert detect([{"text": "stray"}, PLAIN, PLAIN]) == "trl"
 

@@ -62,9 +62,11 @@ def _detected(found: Sequence[FileRow], name: str) -> Format:
     if not whole:
         raise NoRows(f"{name} has no usable row{_examples([Rejected(row.line, row.fault) for row in found])}.")
     fields = ", ".join(list(whole[0])[:12]) or "none"
+    broken = [Rejected(row.line, row.fault) for row in found if row.fault]
     raise NoRows(
-        f"No known format has the fields of {name} ({fields}), so none of its {len(found)} rows can be used. "
-        f"Rename the fields or name one of the formats: {known()}."
+        f"No known format has the fields of {name} ({fields}), so none of its {len(found)} rows can be used"
+        f"{_examples(broken)}. Rename the fields to those of a format; in a shell, --format NAME reads it as one of "
+        f"them: {known()}."
     )
 
 
