@@ -47,6 +47,21 @@ def turned_from(page, before: str) -> None:
     )
 
 
+def test_a_setting_that_cannot_be_is_told_by_its_label_and_keeps_the_order_in_hand(visit):
+    page = visit()
+    before = ready(page)
+    for key in "31":
+        page.keyboard.press(key)
+    page.click(f"{BOARD} [data-open=settings]")
+    field = page.locator(f"{BOARD} .board-knob", has_text="Longest answer")
+    for value, told in (("9999", "Longest answer must be a whole number from 8 to 512; it stays 72."), ("72", "")):
+        field.locator("input").fill(value)
+        field.locator("input").press("Tab")
+        assert (told or "in tokens") in field.inner_text()
+        assert page.inner_text(f"{BOARD} .board-prompt") == before and strip(page) == "C > A"
+        assert page.is_hidden(f"{BOARD} .board-problem")
+
+
 def test_whoever_presses_every_number_has_every_answer_placed(app, visit):
     page = visit()
     ready(page)

@@ -12,13 +12,25 @@ function makePanels(area, { kind, knobs, tags }, change) {
       ];
 
   function knobField(knob) {
-    const label = lab.make("label", "board-knob");
+    const label = lab.make("label", "board-knob"), note = lab.make("small", "", knob.help);
+    const whole = Number.isInteger(knob.value) && knob.high > 2;
+    let used = knob.value;
     const input = lab.make(knob.choices.length ? "select" : "input");
     if (knob.choices.length) input.append(...knob.choices.map((choice) => new Option(choice, choice)));
-    else Object.assign(input, { type: "number", min: knob.low, max: knob.high, step: Number.isInteger(knob.value) && knob.high > 2 ? 1 : 0.05 });
+    else Object.assign(input, { type: "number", min: knob.low, max: knob.high, step: whole ? 1 : 0.05 });
     input.value = knob.value;
-    input.addEventListener("change", () => change(knob.name, knob.choices.length ? input.value : Number(input.value)));
-    label.append(lab.make("b", "", knob.label), input, lab.make("small", "", knob.help));
+    note.setAttribute("aria-live", "polite");
+    // What cannot be is not sent: nothing could be saved with it, and the order in hand stays.
+    input.addEventListener("change", () => {
+      const value = knob.choices.length ? input.value : Number(input.value);
+      const fits = knob.choices.length || (input.value !== "" && value >= knob.low && value <= knob.high && (!whole || Number.isInteger(value)));
+      note.textContent = fits ? knob.help : `${knob.label} must be a ${whole ? "whole " : ""}number from ${knob.low} to ${knob.high}; it stays ${used}.`;
+      input.setAttribute("aria-invalid", String(!fits));
+      if (!fits || value === used) return;
+      used = value;
+      change(knob.name, value);
+    });
+    label.append(lab.make("b", "", knob.label), input, note);
     return label;
   }
 
