@@ -117,7 +117,7 @@ def _training_verbs(verbs: Any) -> None:
 def _ranking_verbs(verbs: Any) -> None:
     sample = _verb(verbs, "sample", "sample", "what a policy says to a prompt")
     _add_base(sample)
-    sample.add_argument("--policy", default="sft", help="base, sft, a run, or a run at a step (0004-ppo@20)")
+    sample.add_argument("--policy", default="sft", help="base, sft, shipped, a run, or a run at a step (0004-ppo@20)")
     sample.add_argument("--prompt", required=True)
     sample.add_argument("-n", type=int, default=4, help="how many answers")
     sample.add_argument("--tokens", type=int, default=72, help="longest answer")
@@ -209,8 +209,10 @@ def _add_base(verb: argparse.ArgumentParser, run: bool = False) -> None:
 
 
 def _add_reward(verb: argparse.ArgumentParser) -> None:
-    """The reward model that is followed, and whether it is followed whatever its test said."""
+    """The reward model that is followed, and whether it is followed whatever its test said; and where to start."""
     verb.add_argument("--reward", default="", help="a run of the reward stage; the newest unless said")
+    text = "the SFT to start from: sft (the newest), shipped (the base's own) or a run; the reward model's unless said"
+    verb.add_argument("--reference", default="", help=text)
     text = "follow it although it was tested on under 10 pairs or is right on at most 55%% of them"
     verb.add_argument("--anyway", action="store_true", help=text)
 

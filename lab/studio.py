@@ -27,7 +27,7 @@ from lab.state import State
 from lab.steps import as_dict
 from lab.store import Ranking
 from lab.text import Asked
-from lab.workspace import RUN_NAME, Run, Workspace
+from lab.workspace import RUN_NAME, SHIPPED, Run, Workspace, recorded
 
 MOST_LOADED = 6
 
@@ -60,7 +60,8 @@ class Studio:
     def role(self, name: str, keep: Collection[str] = ()) -> str:
         """The role of a policy: base, sft, a run, a run at a step (0004-ppo@20), or policy: the one in training.
 
-        keep: roles that stay loaded whatever it takes.
+        shipped is the SFT that came with the base, whatever SFT runs there are. keep: roles that stay loaded whatever
+        it takes.
         """
         if name == BASE:
             return BASE
@@ -68,7 +69,7 @@ class Studio:
             if not self.training:
                 raise NotFound("No policy is in training now. Choose sft or a finished run.")
             return self.training
-        name = self.reference() if name == "sft" else name
+        name = {"sft": self.reference(), SHIPPED: "sft"}.get(name, name)
         if name == self.training:
             return name
         if name not in self.used:
@@ -86,8 +87,8 @@ class Studio:
         run_name, _, step = name.partition("@")
         if not RUN_NAME.fullmatch(run_name):
             raise BadName(
-                f"{name[:80]!r} names no policy and no reward model. Names are base, sft, a run such as 0004-ppo, or a "
-                "run at a step, 0004-ppo@20."
+                f"{name[:80]!r} names no policy and no reward model. Names are base, sft, shipped, a run such as "
+                "0004-ppo, or a run at a step, 0004-ppo@20."
             )
         run = self.workspace.run(run_name)
         if step:
@@ -132,7 +133,8 @@ class Studio:
         return f"{role}@0" if role == self.training and not self.step else role
 
     def cast(self, reward: str = "", reference: str = "", policy: str = "policy") -> Cast:
-        """Who plays which part; the newest reward model unless one is named. NotFound when there is none."""
+        """Who plays which part; the newest reward model unless one is named, and the SFT that it was scaled on unless
+        one is named, the newest where that one is gone. NotFound when there is no reward model."""
         if not reward:
             run = self.workspace.newest("reward")
             if run is None:
@@ -145,7 +147,13 @@ class Studio:
             raise NotFound(f"{reward} is not a reward model. Name a finished run of the reward stage.")
         known = self.facts[reward]
         highest = max(known.get("quantiles") or (inf,))
-        return Cast(policy, self.role(reference or "sft"), reward, Scale(known["gain"], known["bias"], highest))
+        try:
+            start = self.role(reference or trust.scaled_on(self.workspace.run(reward)) or "sft", keep=[reward])
+        except NotFound:
+            if reference:
+                raise
+            start = self.role("sft", keep=[reward])
+        return Cast(policy, start, reward, Scale(known["gain"], known["bias"], highest))
 
     # Runs
 
@@ -169,8 +177,11 @@ class Studio:
         files = {material.FILE: found}
         run = self.workspace.new_run(stage, as_dict(config), files=files, base=self.base(), inputs=inputs, by=by)
         job = self._job(run, config, inputs, found, fresh=True)
+        told = list(calibrate.told(turns, fits))
+        if begin == self._begin_ppo:
+            told += trust.apart(self.workspace.run(inputs["reward"]), inputs["reference"])
         # A generator, which the runner can close when the run is stopped.
-        return replace(job, events=_after(calibrate.told(turns, fits), job.events))
+        return replace(job, events=_after(iter(told), job.events))
 
     def resume(self, name: str, step: int | None = None, *, hold: bool = False) -> Job:
         """Go on from the newest whole checkpoint of a run, or from a step; from its beginning when it has none yet.
@@ -240,10 +251,10 @@ class Studio:
         longest = getattr(config, "context", self.roles.text.context)
         half = getattr(config, "half", material.ALL)
         found = material.for_reward(self.roles.text, rankings, raters, longest, half)
-        return inputs | {"raters": raters, "reference": self.role("sft")}, found
+        return inputs | {"raters": raters, "reference": self.role(trust.start_of(inputs) or "sft")}, found
 
     def _begin_ppo(self, config: Ppo, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        cast = self.cast(str(inputs.get("reward") or ""), str(inputs.get("reference") or ""))
+        cast = self.cast(str(inputs.get("reward") or ""), trust.start_of(inputs))
         anyway = {"anyway": True} if inputs.get("anyway") is True else {}
         if not anyway:
             trust.check(self.workspace.run(cast.reward))
@@ -319,7 +330,7 @@ class Studio:
         return state, _after(material.left_out_warning(found), events), {}
 
     def _reward(self, run: Run, config: Reward, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
-        reference = self.role(inputs["reference"])
+        reference = self.role(recorded(inputs["reference"]))
         state = reward_stage.begin(self.roles, config, run.name, reference)
         prompts = self.roles.text.asked(found["prompts"], room=config.tokens)
         events = reward_stage.reward(state, material.rankings_in(found), prompts, Live(run, config), reference)
@@ -327,28 +338,28 @@ class Studio:
         return state, _after(cut, events), {"raters_used": found["raters"]}
 
     def _ppo(self, run: Run, config: Ppo, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
-        cast = self.cast(inputs["reward"], inputs["reference"], policy=run.name)
+        cast = self.cast(inputs["reward"], recorded(inputs["reference"]), policy=run.name)
         state = ppo_stage.begin(self.roles, cast, config)
         prompts, pinned = (self.roles.text.asked(found[key], room=config.tokens) for key in ("prompts", "pinned"))
         return state, ppo_stage.ppo(state, cast, prompts, Live(run, config), pinned, steps_of(run)), {}
 
     def _group(self, run: Run, config: Group, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
-        cast = self.cast(inputs["reward"], inputs["reference"], policy=run.name)
+        cast = self.cast(inputs["reward"], recorded(inputs["reference"]), policy=run.name)
         state = group_stage.begin(self.roles, cast, config)
         prompts, pinned = (self.roles.text.asked(found[key], room=config.tokens) for key in ("prompts", "pinned"))
         return state, group_stage.rloo_grpo(state, cast, prompts, Live(run, config), pinned, steps_of(run)), {}
 
     def _dpo(self, run: Run, config: Dpo, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
-        cast = Cast(run.name, self.role(inputs["reference"]))
+        cast = Cast(run.name, self.role(recorded(inputs["reference"])))
         state = dpo_stage.begin(self.roles, cast, config)
         events = dpo_stage.dpo(state, cast, material.rankings_in(found), Live(run, config), found.get("pinned", ()))
         cut = material.cut_warning(found, self.roles.text.context, self.roles.text.context)
         return state, _after(cut, events), {"raters_used": found["raters"]}
 
     def _compare(self, run: Run, config: Compare, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
-        a, b = self.role(inputs["a"]), self.role(inputs["b"])
-        reward, reference = inputs.get("reward"), inputs["reference"]
-        cast = self.cast(reward, reference) if reward else Cast(reference=reference, reward="")
+        a, b, reference = self.roles_of([recorded(inputs[key]) for key in ("a", "b", "reference")])
+        reward = inputs.get("reward")
+        cast = self.cast(reward, recorded(inputs["reference"])) if reward else Cast(reference=reference, reward="")
         judge = inputs["judge"]
         prompts: Sequence[Asked] = self.roles.text.asked(found["prompts"], room=config.tokens)
         score = rater(judge).utility if judge.startswith(MARK) else None

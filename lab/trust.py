@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lab.config import PAIRS_TO_TEST
-from lab.errors import UnsureReward
-from lab.events import Finished
-from lab.workspace import Run
+from lab.errors import BadInput, Damaged, UnsureReward
+from lab.events import Finished, Warned
+from lab.workspace import SHIPPED, Run, recorded
 
 CHANCE = 0.5
 LEAST_ACCURACY = 0.55  # by judgement: a little over chance, since ten pairs tell no more; may_be_luck says what is sure
@@ -32,6 +32,37 @@ def may_be_luck(run: Run) -> bool:
     """Whether its accuracy on unseen pairs may be that of a coin: no reason to refuse it, but to say so."""
     low = _result(run).get("pairs/accuracy_low")
     return isinstance(low, int | float) and low <= CHANCE
+
+
+def start_of(inputs: Mapping[str, Any]) -> str:
+    """The SFT that a run is told to start from; '' where it is told none. BadInput for what nothing can start from."""
+    named = str(inputs.get("reference") or "")
+    if named in ("base", "policy"):
+        raise BadInput(f"No run starts from {named}. Name sft, shipped (the SFT that came with the base), or a run.")
+    return named
+
+
+def scaled_on(run: Run) -> str:
+    """The SFT that a reward model was trained from, and whose answers score 0 on the mean; '' where nobody knows."""
+    try:
+        return recorded(str((run.facts().get("inputs") or {}).get("reference") or ""))
+    except Damaged:
+        return ""
+
+
+def apart(run: Run, reference: str) -> Iterator[Warned]:
+    """What is to be said where a policy starts from another SFT than its reward model; names as runs record them."""
+    own, other = scaled_on(run), recorded(reference)
+    if own and own != other:
+        own, other = ("the SFT that came with the base" if each == SHIPPED else each for each in (own, other))
+        yield Warned(
+            0,
+            "W_REFERENCE",
+            f"This run starts from {other}, but {run.name} was trained from {own} and scaled on its answers. So score "
+            "0 does not mean as before PPO here.",
+            f"Hold scores against that of the first step, not against 0. Or start from {own}, or train a reward model "
+            f"from {other} on its own answers.",
+        )
 
 
 def _result(run: Run) -> Mapping[str, Any]:

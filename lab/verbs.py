@@ -40,7 +40,7 @@ def reward(options: Options) -> Result:
 
 
 def ppo(options: Options) -> Result:
-    inputs: Result = {"reward": options.reward, "anyway": options.anyway}
+    inputs: Result = {"reward": options.reward, "reference": options.reference, "anyway": options.anyway}
     if options.prompts:
         inputs["prompts"] = _lines(options.prompts)
     return _run(options, "ppo", knobs.Ppo, inputs)
@@ -49,7 +49,8 @@ def ppo(options: Options) -> Result:
 def group(options: Options) -> Result:
     from lab.rloo_grpo import Group
 
-    return _run(options, options.stage, Group, {"reward": options.reward, "anyway": options.anyway})
+    inputs = {"reward": options.reward, "reference": options.reference, "anyway": options.anyway}
+    return _run(options, options.stage, Group, inputs)
 
 
 def dpo(options: Options) -> Result:

@@ -20,6 +20,7 @@ from lab.journal import Tail, read_json, replace_json, sync_folder, tail, tail_j
 from lab.store import Store
 
 RUN_NAME = re.compile(r"(\d{4,})-([a-z][a-z0-9]{0,31})")
+SHIPPED = "shipped"  # the SFT that came with the base, whatever SFT runs there are
 STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 STATES = ("running", "paused", "interrupted", "done", "stopped", "failed", "damaged")
 STEP_FOLDER = re.compile(r"step-(\d+)")
@@ -352,6 +353,11 @@ def _turn(line: bytes) -> Event | None:
         return from_json(line.decode())[0]
     except ValueError:
         return None
+
+
+def recorded(name: str) -> str:
+    """The policy that a run's record names: what it calls sft came with the base, for a newer SFT is named as a run."""
+    return SHIPPED if name == "sft" else name
 
 
 def _checked_name(name: str) -> str:

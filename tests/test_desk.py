@@ -347,7 +347,7 @@ def test_rankings_that_were_cut_are_read_at_twice_the_length_by_one_click(office
     kind, payload = asked(office)[0]
     assert (kind, payload["stage"], payload["fit"]) == ("run", "reward", False)
     assert payload["config"] == asdict(Reward(context=2 * Reward().context))
-    assert payload["inputs"] == {"raters": "person", "reference": "sft"}
+    assert payload["inputs"] == {"raters": "person", "reference": "shipped"}, "from the same SFT, whatever came since"
 
 
 def test_the_sft_page_tells_its_warnings(office):

@@ -22,6 +22,7 @@ import lab as package
 from lab import checkpoint, material
 from lab.diagnose import Diagnosis
 from lab.errors import (
+    BadInput,
     Busy,
     Damaged,
     NotFinite,
@@ -108,6 +109,56 @@ def test_a_run_killed_at_any_step_and_resumed_ends_bitwise_like_one_that_never_s
         resumed = list(drive(rewarded.resume(job.run.name)))
         assert [event.step for event in resumed if isinstance(event, Step)][0] == stop_at + 1 or stop_at == 1
         assert same(final(whole.run), final(job.run))
+
+
+def train_sft(studio):
+    pairs = [(f"Why {number}?", "So it is.") for number in range(8)]
+    events = list(drive(studio.start("sft", {"steps": 3, "batch": 4, "learning_rate": 3e-3}, {"pairs": pairs})))
+    assert isinstance(events[-1], Finished)
+    return studio.workspace.runs()[-1].name
+
+
+def test_a_run_starts_from_the_sft_that_its_reward_model_was_scaled_on_unless_another_is_named(rewarded):
+    newer = train_sft(rewarded)
+    for inputs, start in (({}, "sft"), ({"reference": "sft"}, newer), ({"reference": "shipped"}, "sft")):
+        job = rewarded.start("ppo", PPO | {"steps": 1}, {"prompts": ["Hi"], **inputs})
+        events = list(drive(job))
+        warned = [event for event in events if getattr(event, "code", "") == "W_REFERENCE"]
+        assert job.run.facts()["inputs"]["reference"] == start and len(warned) == (start == newer)
+        first = next(event for event in events if isinstance(event, Step))
+        assert first.metrics["kl/reference"] == 0.0
+    list(drive(rewarded.start("reward", REWARD, {})))
+    job = rewarded.start("ppo", PPO | {"steps": 1}, {"prompts": ["Hi"]})
+    assert not [event for event in drive(job) if getattr(event, "code", "") == "W_REFERENCE"]
+    assert job.run.facts()["inputs"]["reference"] == newer, "the second reward model was trained from it"
+    shutil.rmtree(rewarded.workspace.run(newer).folder)
+    fresh = Studio(rewarded.workspace, load(rewarded.roles.name, device="cpu"))
+    assert fresh.cast().reference == "sft", "an SFT that is deleted by now"
+
+
+def test_a_run_is_not_started_from_what_has_no_adapter(rewarded):
+    for named in ("base", "policy"):
+        with pytest.raises(BadInput, match=f"No run starts from {named}"):
+            rewarded.start("ppo", PPO, {"prompts": ["Hi"], "reference": named})
+    assert [run.name for run in rewarded.workspace.runs()] == ["0001-reward"]
+
+
+def test_runs_from_the_sft_of_the_base_go_on_from_it_when_there_is_a_newer_one(rewarded):
+    stages = {"ppo": (PPO | {"steps": 4}, {"prompts": ["Hi"]}), "dpo": ({"epochs": 1, "batch": 4}, {})}
+    for stage, (config, inputs) in stages.items():
+        whole = rewarded.start(stage, config, inputs)
+        list(drive(whole))
+        job = rewarded.start(stage, config, inputs)
+        for event in drive(job):
+            if isinstance(event, Step) and event.step == 1:
+                job.run.set_control(order="stop")
+        stages[stage] = whole.run, job.run
+    train_sft(rewarded)
+    fresh = Studio(rewarded.workspace, load(rewarded.roles.name, device="cpu"))
+    for whole, halted in stages.values():
+        assert halted.status() == "stopped" and halted.facts()["inputs"]["reference"] == "sft"
+        list(drive(fresh.resume(halted.name)))
+        assert halted.status() == "done" and same(final(whole), final(halted))
 
 
 def test_a_run_of_before_there_was_a_share_of_layers_goes_on_with_all_of_them(rewarded):

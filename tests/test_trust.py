@@ -77,3 +77,13 @@ def test_an_accuracy_that_may_be_a_coins_is_doubted_in_the_header_and_not_refuse
         trust.check(run)
         assert trust.may_be_luck(run) is luck
     assert not trust.may_be_luck(ended(tmp_path / "untested", Finished(1, "done", {"gain": 1.0})))
+
+
+def test_a_run_that_starts_from_another_sft_than_its_reward_model_is_told_what_its_scores_then_mean(tmp_path):
+    run = Workspace(tmp_path).new_run("reward", {}, inputs={"reference": "sft"})
+    assert list(trust.apart(run, "sft")) == [] and trust.scaled_on(run) == "shipped"
+    [warned] = trust.apart(run, "0012-sft")
+    assert "starts from 0012-sft" in warned.message and "the SFT that came with the base" in warned.message
+    assert "first step" in warned.remedy and not warned.grave
+    older = Workspace(tmp_path).new_run("reward", {})
+    assert list(trust.apart(older, "0012-sft")) == [], "nobody knows what it was scaled on"

@@ -80,7 +80,7 @@ def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     own = lines(body.get("own"), MOST_PROMPTS, "prompts")
     if prompts == "own" and not own:
         raise BadInput("You chose prompts of your own, but wrote none. Write one a line, or choose the built-in ones.")
-    found: dict[str, Any] = {"reward": str(body.get("reward") or ""), "reference": "sft"}
+    found: dict[str, Any] = {"reward": str(body.get("reward") or "")}
     found["prompts"] = own if prompts == "own" else prompts
     return found | watched | ({"anyway": True} if body.get("anyway") is True else {})
 

@@ -14,6 +14,7 @@ from lab.journal import read_json
 from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, settings, track_of, wait_a_little
 from lab.ui.office import Office
 from lab.ui.tracks import Track
+from lab.workspace import recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
         "W_TOO_LONG": (_MODEL,),
         "W_MEMORY_SHORT": (_FIT, _SMALLER),
         "W_FIT": (_MODEL,),
+        "W_REFERENCE": (Remedy("Train another reward model", tab="reward"),),
         "W_FORECAST": (Remedy("See what it needs", tab="model"),),
         OutOfMemory.code: (Remedy("Start anew with", anew=True, fit=True, less=True), _SMALLER),
     }
@@ -188,6 +190,8 @@ def anew(office: Office, track: Track, remedy: Remedy, rater: str) -> dict[str, 
 def _inputs(track: Track) -> dict[str, Any]:
     """What the run was given: the prompts or examples that somebody brought along are kept beside it."""
     inputs = dict(track.run.facts()["inputs"])
+    if inputs.get("reference"):
+        inputs["reference"] = recorded(inputs["reference"])
     if inputs.get("prompts") == "own":
         inputs["prompts"] = _kept(track)["prompts"]
     if track.run.stage == "sft" and inputs.pop("pairs", "built-in") != "built-in":
