@@ -285,6 +285,19 @@ def test_a_remedy_for_a_warning_that_was_not_given_is_refused(office, running, b
         remedies.apply(office, desk.track_of(office, PAGE, {"run": running.name}), body, "ana")
 
 
+def test_the_page_says_which_sft_each_reward_model_starts_from_and_which_others_there_are(office):
+    own = office.workspace.new_run("sft", {})
+    for start in ("sft", own.name, "0099-sft"):
+        run = office.workspace.new_run("reward", {}, inputs={"reference": start})
+        write(run, Finished(1, "done", {}))
+    write(own, Finished(1, "done", {}))
+    own.rename("Mine")
+    found = ppo.more(office, None)
+    assert [each["start"] for each in found["rewards"]] == ["0099-sft", "SFT Mine", "SFT of the base"]
+    assert {"value": own.name, "label": "SFT Mine"} in found["starts"]
+    assert ppo.inputs(office, {"reference": own.name})["reference"] == own.name
+
+
 def test_every_warning_that_a_run_can_give_has_a_remedy_but_two_about_which_nothing_needs_to_be_done():
     import lab
     from lab.diagnose import alarms

@@ -11,6 +11,7 @@ from brought import bring
 
 from lab.events import Finished, to_json
 from lab.journal import append_json
+from lab.ui.compare.arena import Arena
 from lab.ui.feed import LOST
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.pool import read_pool
@@ -217,8 +218,24 @@ def test_many_boards_that_ask_who_can_answer_have_the_runs_looked_at_once(office
     monkeypatch.setattr(office.workspace, "runs", lambda: looks.append(1) or runs())
     names = [[each["value"] for each in desk.sources({}, "ana")["sources"]] for _ in range(20)]
     assert names == [["base", "sft", "mix"]] * 20 and len(looks) == 1
-    run = office.workspace.new_run("ppo", {})
-    (run.folder / "events.jsonl").write_text(to_json(Finished(1, "done", {}), 1.0) + "\n")
-    run.adapter.mkdir()
+    run = finished(office, "ppo")
     time.sleep(AGE + 0.1)
     assert run.name in [each["value"] for each in desk.sources({}, "ana")["sources"]]
+
+
+def test_lists_say_which_run_sft_is_by_its_title(office):
+    finished(office, "sft")
+    last = finished(office, "sft")
+    last.rename("Short answers")
+    words = {each["value"]: each["label"] for each in Desk(office).sources({}, "ana")["sources"]}
+    assert words["sft"] == "SFT Short answers"
+    assert {
+        each["value"]: each["label"] for each in Arena(office).choices({}, "ana")["policies"]
+    }.items() < words.items()
+
+
+def finished(office, stage):
+    run = office.workspace.new_run(stage, {}, base={"base": "tiny"})
+    (run.folder / "events.jsonl").write_text(to_json(Finished(1, "done", {}), 1.0) + "\n")
+    run.adapter.mkdir()
+    return run

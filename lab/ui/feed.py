@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from lab.ui.refusal import refuse
 
 if TYPE_CHECKING:
     from lab.ui.office import Office
+    from lab.workspace import Run
 
 AHEAD = 2
 # Browser tabs and open prompts that are remembered; the oldest are forgotten, and their comparison stays on disk.
@@ -284,9 +286,12 @@ def candidates(item: Item, answer: dict[str, Any]) -> list[Candidate]:
     ]
 
 
-def known_policies(office: Office) -> list[str]:
-    """Everything that can answer: the base, SFT, the tuned policies, and the policy in training."""
-    runs = [run for run in office.workspace.runs() if run.stage in TUNING]
+def known_policies(office: Office, runs: Sequence[Run] | None = None) -> list[str]:
+    """Everything that can answer: the base, SFT, the tuned policies, and the policy in training.
+
+    runs: those of the workspace, where somebody has looked at them just now.
+    """
+    runs = [run for run in (office.workspace.runs() if runs is None else runs) if run.stage in TUNING]
     tuned = [run.name for run in runs if run.status() in ("done", "stopped") and run.adapter.is_dir()]
     training = ["policy"] if any(run.status() in ("running", "paused") for run in runs) else []
     return ["base", "sft", *tuned, *training]

@@ -16,8 +16,11 @@ from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
 from lab.ui.pages import stages_of
+from lab.ui.points import run_or_none
+from lab.ui.rank.desk import label, sft_label
 from lab.ui.tracks import Track
 from lab.ui.whose import asked_raters
+from lab.workspace import Run
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {
@@ -31,7 +34,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "needs no reward model and writes no answers, so it is done soonest.",
     }
 )
-MOST_PINNED, MOST_PROMPTS, LONGEST = 5, 5_000, 2_000
+MOST_PINNED, MOST_PROMPTS, LONGEST, MOST_LISTED = 5, 5_000, 2_000, 50
 PROMPTS = ("built-in", "ranked", "own")
 
 
@@ -80,7 +83,7 @@ def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     own = lines(body.get("own"), MOST_PROMPTS, "prompts")
     if prompts == "own" and not own:
         raise BadInput("You chose prompts of your own, but wrote none. Write one a line, or choose the built-in ones.")
-    found: dict[str, Any] = {"reward": str(body.get("reward") or "")}
+    found: dict[str, Any] = {key: str(body.get(key) or "") for key in ("reward", "reference")}
     found["prompts"] = own if prompts == "own" else prompts
     return found | watched | ({"anyway": True} if body.get("anyway") is True else {})
 
@@ -96,14 +99,24 @@ def lines(text: Any, most: int, what: str) -> list[str]:
 
 
 def more(office: Office, track: Track | None) -> dict[str, Any]:
-    """Warnings with their remedies, and which reward models there are to follow."""
-    rewards = [run for run in office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
+    """Warnings with their remedies, which reward models there are to follow, and which SFT to start from."""
+    done = [run for run in reversed(office.workspace.runs()) if run.status() == "done"]
+    rewards, starts = ([run for run in done if run.stage == stage][:MOST_LISTED] for stage in ("reward", "sft"))
     return {
         **remedies.shown(track),
         "raters": dict(office.store.counts()["raters"]),
         "rewards": [
-            {"name": run.name, "title": desk.called(run), "doubt": trust.doubt(run)} for run in reversed(rewards[-50:])
+            {"name": run.name, "title": desk.called(run), "doubt": trust.doubt(run), "start": start_label(office, run)}
+            for run in rewards
         ],
+        "starts": [{"value": run.name, "label": sft_label(run)} for run in starts],
         "score": track.latest("reward/score") if track else None,
         "kl": track.latest("kl/reference") if track else None,
     }
+
+
+def start_label(office: Office, reward: Run) -> str:
+    """The SFT from which a run starts that follows this reward model and is told nothing else."""
+    start = trust.scaled_on(reward)
+    run = run_or_none(office.workspace.run, start)
+    return sft_label(run) if run else label(start)

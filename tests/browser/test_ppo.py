@@ -288,6 +288,23 @@ def test_a_reward_model_that_may_be_guessing_is_followed_only_by_a_click_that_sa
         page.locator(DESK).get_by_text("has no adapter yet").wait_for()
 
 
+def test_who_has_an_sft_of_their_own_chooses_where_a_run_starts(app, visit):
+    with made(app.workspace, "sft") as own, made(app.workspace, "reward") as reward:
+        reward.write(Finished(1, "done", {"pairs": 12, "pairs/accuracy": 0.9, "gain": 1.0}))
+        page = visit("ppo")
+        settings(page, DESK, {})
+        start = page.locator(DESK).get_by_label("Starts from")
+        assert not start.is_visible()
+        own.write(Finished(1, "done", {}))
+        start.wait_for()
+        start.select_option(label=f"SFT {own.run.name}")
+        with page.expect_request("**/lab/ppo-start") as asked:
+            page.locator(DESK).get_by_role("button", name="Start PPO", exact=True).click()
+        assert asked.value.post_data_json["reference"] == own.run.name
+        page.get_by_label("Method").select_option("dpo")
+        assert not start.is_visible()
+
+
 def test_another_method_has_its_own_settings_and_an_answer_of_it_has_no_value(app, visit):
     with made(app.workspace, "grpo", method="grpo") as group:
         tokens = {name: column for name, column in figures("so ", "it is").items() if name not in ("value", "reward")}

@@ -13,11 +13,10 @@ from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import speaker, tally
 from lab.ui.compare.waiting import Waiting
 from lab.ui.desk import LIVE, called, tracks_of
-from lab.ui.feed import known_policies
 from lab.ui.fields import read
 from lab.ui.office import Office
 from lab.ui.pool import POLICY
-from lab.ui.rank.desk import label
+from lab.ui.rank.desk import offered
 from lab.ui.refusal import refuse
 from lab.ui.runs import facts_of
 from lab.ui.tracks import Track
@@ -43,11 +42,11 @@ class Arena:
 
     def choices(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Policies, judges and export formats; the usual pair is the newest tuned policy against SFT."""
-        known = known_policies(self.office)
+        known = offered(self.office)
         rewards = [run.name for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
-        tuned = [name for name in known if name not in ("base", "sft", "policy")]
+        tuned = [each["value"] for each in known if each["value"] not in ("base", "sft", "policy")]
         return {
-            "policies": [{"value": each, "label": label(each)} for each in known],
+            "policies": known,
             "pair": [tuned[-1], "sft"] if tuned else ["sft", "base"],
             "tuned": [self._adapter(name) for name in reversed(tuned)],
             "judges": [

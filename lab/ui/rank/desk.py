@@ -15,6 +15,7 @@ from lab.ui.prompts import OWN
 from lab.ui.rank.guess import Agreement, agreement
 from lab.ui.rank.repeats import REPEAT, Repeats, counts, known, reshuffled
 from lab.ui.state import AGE, ENOUGH
+from lab.workspace import Run
 
 TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
 
@@ -104,8 +105,7 @@ class Desk:
 
     def sources(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Who can answer now, with a name for people. Every open board asks each second, and each run is looked at."""
-        known = self.office.remembered("sources", AGE, lambda: known_policies(self.office))
-        named = [{"value": each, "label": label(each)} for each in known]
+        named = self.office.remembered("sources", AGE, lambda: offered(self.office))
         return {"sources": [*named, {"value": MIX, "label": "A mixture of all"}]}
 
     def _save(self, body: dict[str, Any], comparison: Comparison, rater: str) -> tuple[int, bool]:
@@ -174,8 +174,25 @@ def read_seconds(value: object) -> float:
         return 0.0
 
 
+def offered(office: Office) -> list[dict[str, str]]:
+    """Everything that can answer, for a list to choose from: each with its name for people, SFT with its run's."""
+    runs = office.workspace.runs()
+    newest = next((run for run in reversed(runs) if run.stage == "sft" and run.status() == "done"), None)
+    own = {"sft": sft_label(newest)} if newest else {}
+    return [{"value": each, "label": own.get(each) or label(each)} for each in known_policies(office, runs)]
+
+
+def sft_label(run: Run) -> str:
+    return f"SFT {run.title()}"
+
+
 def label(policy: str) -> str:
-    return {"base": "Base model, untuned", "sft": "SFT", "policy": "Policy in training"}.get(policy, policy)
+    return {
+        "base": "Base model, untuned",
+        "sft": "SFT",
+        "shipped": "SFT of the base",
+        "policy": "Policy in training",
+    }.get(policy, policy)
 
 
 def named(policy: str, step: int) -> str:

@@ -308,8 +308,8 @@ source.addEventListener("change", () => {
 
 async function fillSources() {
   const { sources } = await lab.post("board-sources").catch(() => ({ sources: [] }));
-  const known = [...source.options].map((each) => each.value).join();
-  if (!sources.length || known === sources.map((each) => each.value).join()) return;
+  const known = [...source.options].map((each) => each.value + each.textContent).join();
+  if (!sources.length || known === sources.map((each) => each.value + each.label).join()) return;
   source.replaceChildren(...sources.map((each) => new Option(each.label, each.value)));
   source.value = settings.source;
 }

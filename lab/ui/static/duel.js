@@ -11,13 +11,22 @@ async function fill() {
   if (!found) return;
   window.dispatchEvent(new CustomEvent("lab-choices", { detail: found }));
   const now = found.policies.map((each) => each.value).join();
-  if (now === known) return;
+  if (now === known) return tell(found.policies);
   known = now;
   for (const [select, usual] of [[first, found.pair[0]], [second, found.pair[1]]]) {
     select.replaceChildren(...found.policies.map((each) => new Option(each.label, each.value)));
     select.value = usual;
   }
   change();
+}
+
+// The same policies, of which one may be called otherwise by now.
+function tell(policies) {
+  const labels = new Map(policies.map((each) => [each.value, each.label]));
+  for (const option of [...first.options, ...second.options]) {
+    const words = labels.get(option.value) ?? option.textContent;
+    if (option.textContent !== words) option.textContent = words;
+  }
 }
 
 function change() {
