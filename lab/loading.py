@@ -21,9 +21,9 @@ from lab.errors import LabError, ModelIncomplete, OutOfMemory, Unsupported
 from lab.models import BASE, Roles, lora_config
 from lab.shortage import ran_out
 from lab.text import Text
+from lab.workspace import EMBEDDED
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 # What the library raises of a folder that it cannot read.
 REFUSALS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
 

@@ -20,6 +20,7 @@ from lab.journal import Tail, read_json, replace_json, sync_folder, tail, tail_j
 from lab.store import Store
 
 RUN_NAME = re.compile(r"(\d{4,})-([a-z][a-z0-9]{0,31})")
+EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 SHIPPED = "shipped"  # the SFT that came with the base, whatever SFT runs there are
 STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 STATES = ("running", "paused", "interrupted", "done", "stopped", "failed", "damaged")
@@ -59,6 +60,10 @@ class Workspace:
 
     def set_base(self, facts: dict) -> None:
         replace_json(self.root / "base.json", facts)
+
+    def ships_sft(self) -> bool:
+        """Whether the base came with an SFT of its own."""
+        return (EMBEDDED / str((self.base() or {}).get("base") or "tiny") / "sft").is_dir()
 
     def runs(self) -> list[Run]:
         """Every run, damaged ones included, by number."""

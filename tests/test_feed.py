@@ -11,8 +11,10 @@ from brought import bring
 
 from lab.events import Finished, to_json
 from lab.journal import append_json
+from lab.ui import ppo
 from lab.ui.compare.arena import Arena
-from lab.ui.feed import LOST
+from lab.ui.compare.tally import speaker
+from lab.ui.feed import LOST, known_policies
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.pool import read_pool
 from lab.ui.prompts import HOW_MANY, SEED
@@ -232,6 +234,25 @@ def test_lists_say_which_run_sft_is_by_its_title(office):
     assert {
         each["value"]: each["label"] for each in Arena(office).choices({}, "ana")["policies"]
     }.items() < words.items()
+
+
+def test_the_sft_of_the_base_has_a_name_of_its_own_as_soon_as_another_has_taken_its_place(office):
+    workspace = office.workspace
+    assert known_policies(office) == ["base", "sft"] and speaker(workspace, "shipped") == ("sft", False)
+    own = finished(office, "sft")
+    tuned = finished(office, "ppo").name
+    found = Arena(office).choices({}, "ana")
+    words = {each["value"]: each["label"] for each in found["policies"]}
+    assert list(words) == ["base", "shipped", "sft", tuned]
+    assert (words["shipped"], words["sft"]) == ("SFT of the base", f"SFT {own.name}")
+    assert found["pair"] == [tuned, "sft"] and [each["run"] for each in found["tuned"]] == [tuned]
+    assert (speaker(workspace, "shipped"), speaker(workspace, "sft")) == (("sft", False), (own.name, False))
+    item = office.feed.make(read_pool({"kind": "duel", "source": "shipped", "against": "sft"}), "Why?", "own")
+    assert sorted(item.policies) == ["sft", "shipped"]
+    assert [each["value"] for each in ppo.more(office, None)["starts"]] == [own.name, "shipped"]
+    workspace.set_base({"base": "small"})
+    assert known_policies(office) == ["base", "sft", tuned], "that base came with none"
+    assert [each["value"] for each in ppo.more(office, None)["starts"]] == [own.name]
 
 
 def finished(office, stage):

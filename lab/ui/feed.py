@@ -17,6 +17,7 @@ from lab.store import Candidate
 from lab.ui.pool import Pool, deal
 from lab.ui.prompts import BUILT_IN, Prompts, is_own
 from lab.ui.refusal import refuse
+from lab.workspace import SHIPPED
 
 if TYPE_CHECKING:
     from lab.ui.office import Office
@@ -287,14 +288,18 @@ def candidates(item: Item, answer: dict[str, Any]) -> list[Candidate]:
 
 
 def known_policies(office: Office, runs: Sequence[Run] | None = None) -> list[str]:
-    """Everything that can answer: the base, SFT, the tuned policies, and the policy in training.
+    """Everything that can answer: the base, SFT, the tuned policies, and the policy in training; the SFT that came with
+    the base by itself where a newer one has taken its place.
 
     runs: those of the workspace, where somebody has looked at them just now.
     """
-    runs = [run for run in (office.workspace.runs() if runs is None else runs) if run.stage in TUNING]
+    runs = office.workspace.runs() if runs is None else runs
+    replaced = any(run.stage == "sft" and run.status() == "done" for run in runs)
+    shipped = [SHIPPED] if replaced and office.workspace.ships_sft() else []
+    runs = [run for run in runs if run.stage in TUNING]
     tuned = [run.name for run in runs if run.status() in ("done", "stopped") and run.adapter.is_dir()]
     training = ["policy"] if any(run.status() in ("running", "paused") for run in runs) else []
-    return ["base", "sft", *tuned, *training]
+    return ["base", *shipped, "sft", *tuned, *training]
 
 
 def _remember(book: OrderedDict[str, Any], name: str, found: Any, limit: int) -> None:

@@ -20,7 +20,7 @@ from lab.ui.points import run_or_none
 from lab.ui.rank.desk import label, sft_label
 from lab.ui.tracks import Track
 from lab.ui.whose import asked_raters
-from lab.workspace import Run
+from lab.workspace import SHIPPED, Run
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {
@@ -102,6 +102,8 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     """Warnings with their remedies, which reward models there are to follow, and which SFT to start from."""
     done = [run for run in reversed(office.workspace.runs()) if run.status() == "done"]
     rewards, starts = ([run for run in done if run.stage == stage][:MOST_LISTED] for stage in ("reward", "sft"))
+    there = starts and office.workspace.ships_sft()
+    shipped = [{"value": SHIPPED, "label": label(SHIPPED)}] if there else []
     return {
         **remedies.shown(track),
         "raters": dict(office.store.counts()["raters"]),
@@ -109,7 +111,7 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
             {"name": run.name, "title": desk.called(run), "doubt": trust.doubt(run), "start": start_label(office, run)}
             for run in rewards
         ],
-        "starts": [{"value": run.name, "label": sft_label(run)} for run in starts],
+        "starts": [{"value": run.name, "label": sft_label(run)} for run in starts] + shipped,
         "score": track.latest("reward/score") if track else None,
         "kl": track.latest("kl/reference") if track else None,
     }

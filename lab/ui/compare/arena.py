@@ -20,7 +20,7 @@ from lab.ui.rank.desk import offered
 from lab.ui.refusal import refuse
 from lab.ui.runs import facts_of
 from lab.ui.tracks import Track
-from lab.workspace import Run
+from lab.workspace import SHIPPED, Run
 
 JUDGES = ("simulated:helpful",)
 SHOWN, POINTS, TOKENS, LONGEST = 12, 100, 120, 20_000
@@ -44,7 +44,7 @@ class Arena:
         """Policies, judges and export formats; the usual pair is the newest tuned policy against SFT."""
         known = offered(self.office)
         rewards = [run.name for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
-        tuned = [each["value"] for each in known if each["value"] not in ("base", "sft", "policy")]
+        tuned = [each["value"] for each in known if each["value"] not in ("base", SHIPPED, "sft", "policy")]
         return {
             "policies": known,
             "pair": [tuned[-1], "sft"] if tuned else ["sft", "base"],

@@ -9,7 +9,7 @@ from typing import Any
 from lab.config import TUNING
 from lab.store import Candidate, Ranking
 from lab.ui.desk import LIVE
-from lab.workspace import Workspace
+from lab.workspace import SHIPPED, Workspace
 
 Z95 = 1.959964
 Speaker = tuple[str, bool]
@@ -29,6 +29,8 @@ def speaker(workspace: Workspace, policy: str) -> Speaker:
     if policy == "policy":
         names = (run.name for run in reversed(workspace.runs()) if run.stage in TUNING and run.status() in LIVE)
         return next(names, policy), True
+    if policy == SHIPPED:
+        return "sft", False
     newest = workspace.newest("sft") if policy == "sft" else None
     return newest.name if newest else policy, False
 
