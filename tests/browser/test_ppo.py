@@ -205,6 +205,8 @@ def test_samples_are_sorted_by_a_click_on_a_column(run, visit):
     table.get_by_role("button", name="Score").click()
     assert table.locator("tbody tr td:nth-child(2)").all_inner_texts() == ["2", "0.5", "-1"]
     assert table.locator("th", has_text="Score").get_attribute("aria-sort") == "descending"
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.locator(".samples-prompt").first.bounding_box()["width"] >= 150
 
 
 def figures(*texts: str) -> dict:

@@ -64,6 +64,16 @@ def test_the_marks_of_a_run_stand_only_in_curves_where_it_has_points(app, two, v
         assert loss.evaluate(marks) == [900]
 
 
+def test_the_word_of_a_stage_is_never_cut_in_two(app, two, visit):
+    with made(app.workspace, "compare") as third:
+        page = visit("runs")
+        stage = row(page, third.run).locator("td").nth(2)
+        stage.wait_for()
+        page.set_viewport_size({"width": 800, "height": 800})
+        lines = "node => { const all = new Range(); all.selectNodeContents(node); return all.getClientRects().length }"
+        assert stage.inner_text() == "Compare" and stage.evaluate(lines) == 1
+
+
 def test_a_run_is_renamed_in_place_and_escape_leaves_it_as_it_was(two, visit):
     page = visit("runs")
     row(page, two[0]).get_by_role("button", name="Rename").click()
