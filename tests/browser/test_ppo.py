@@ -48,10 +48,12 @@ def test_a_running_run_is_paused_stepped_and_stopped_by_the_keyboard_alone(run, 
     page.locator(f"{DESK} [data-order=pause]").focus()
     page.keyboard.press("Enter")
     state(page, "paused")
+    page.wait_for_function("() => document.activeElement.dataset.order === 'go'")
     assert run.run.control()["order"] == "pause"
     page.locator(f"{DESK} [data-order=step]").focus()
     page.keyboard.press("Enter")
     control(run, "until", 6)
+    page.wait_for_function("() => document.activeElement.dataset.order === 'step'")
     press(page, "Go on")
     control(run, "order", "run")
     state(page, "running")

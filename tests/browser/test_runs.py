@@ -81,6 +81,7 @@ def test_a_run_is_renamed_in_place_and_escape_leaves_it_as_it_was(two, visit):
     page.keyboard.press("Enter")
     page.locator(f"{TABLE} .runs-title", has_text="The careful one").wait_for()
     assert two[0].title() == "The careful one"
+    page.wait_for_function("() => document.activeElement.getAttribute('aria-label') === 'Rename The careful one'")
     row(page, two[0]).get_by_role("button", name="Rename").click()
     page.keyboard.type("Something else")
     page.keyboard.press("Escape")

@@ -135,6 +135,7 @@ function teller() {
   line.setAttribute("aria-live", "polite");
   line.tell = (text, bad = false) => { write(line, text); line.classList.toggle("is-bad", bad); };
   line.run = async (node, action, body, done = "") => {
+    const focused = node.matches("button") && document.activeElement === node;
     node.disabled = true;
     line.tell("One moment.");
     try {
@@ -146,6 +147,8 @@ function teller() {
       return null;
     } finally {
       node.disabled = false;
+      // A button that is disabled loses the focus; whoever works by keys goes on from where they were.
+      if (focused && document.activeElement === document.body) node.focus({ preventScroll: true });
     }
   };
   return line;

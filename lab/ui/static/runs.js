@@ -42,7 +42,7 @@ function newRow(first) {
   let run = first;
   tick.type = "checkbox";
   tick.addEventListener("change", () => select(tick.checked ? [...chosen, run.name] : chosen.filter((each) => each !== run.name)));
-  const resume = button("Resume", (pressed) => order(pressed, run)), rename = button("Rename", () => edit(run, title, shown)), remove = button("Delete", (pressed) => erase(pressed, run));
+  const resume = button("Resume", (pressed) => order(pressed, run)), rename = button("Rename", () => edit(run, title, shown, rename)), remove = button("Delete", (pressed) => erase(pressed, run));
   const shown = fill(make("div", ""), open, name);
   fill(orders, fill(make("div", "lab-line runs-orders"), resume, rename, remove));
   fill(title, shown);
@@ -61,6 +61,7 @@ function newRow(first) {
     write(steps, String(run.step));
     write(settings, run.settings);
     write(result, run.result);
+    if (document.activeElement === resume && run.status === "running") rename.focus({ preventScroll: true });
     resume.hidden = !run.page || !["interrupted", "stopped", "failed"].includes(run.status);
     remove.disabled = ["running", "paused"].includes(run.status);
     node.classList.toggle("is-chosen", tick.checked);
@@ -77,7 +78,7 @@ async function order(pressed, run) {
   if (await told.run(pressed, `${run.page}-order`, { run: run.name, order: "resume" })) round();
 }
 
-function edit(run, cell, shown) {
+function edit(run, cell, shown, opener) {
   const input = make("input", "field-input");
   let over = false;
   Object.assign(input, { type: "text", value: run.title, maxLength: 120 });
@@ -86,7 +87,9 @@ function edit(run, cell, shown) {
     if (over) return;
     over = true;
     if (save && input.value !== run.title) await told.run(input, "runs-rename", { run: run.name, title: input.value });
+    const focused = cell.contains(document.activeElement) || document.activeElement === document.body;
     fill(cell, shown);
+    if (focused) opener.focus({ preventScroll: true });
     round();
   };
   input.addEventListener("keydown", (event) => {

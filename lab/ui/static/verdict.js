@@ -24,7 +24,9 @@ async function look() {
     const { margin, length, more, calibration } = found.verdict ?? {};
     const byRater = Object.entries(found.raters).map(([name, value]) => `${name}: right on ${number(value.accuracy ?? value, "share")}`);
     fill(facts, [more, calibration, margin, length, byRater.length > 1 && `By rater: ${byRater.join(", ")}.`].filter(Boolean).map((text) => make("li", "", text)));
+    const { seq } = document.activeElement?.dataset ?? {};
     fill(list, found.disagreements.map(disagreement));
+    if (seq) list.querySelector(`[data-seq="${seq}"]`)?.focus({ preventScroll: true });
     if (Plotly) draw();
   }
   return 3000;
@@ -89,6 +91,7 @@ function disagreement(row) {
     if (await told.run(out, "reward-exclude", { seq: row.seq, excluded: !row.excluded })) round();
   });
   out.classList.add("host-only");
+  out.dataset.seq = row.seq;
   fill(line, again, out, make("span", "pinned-about", row.excluded ? "Left out of the next training." : about));
   node.classList.toggle("is-excluded", row.excluded);
   return fill(node, make("div", "pinned-prompt", row.prompt), sides, line);
