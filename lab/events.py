@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -120,6 +121,20 @@ _ACCEPTS = MappingProxyType(
         "object": (object,),
     }
 )
+
+
+def standing(events: Iterable[Event]) -> list[Step]:
+    """The steps of a run that were not undone, each as last taken: those beyond a point that it went back to are gone.
+
+    events: any of the run's, in their order; those before the first are not missed.
+    """
+    found: dict[int, Step] = {}
+    for event in events:
+        if isinstance(event, Started):
+            found = {number: step for number, step in found.items() if number <= event.step}
+        elif isinstance(event, Step):
+            found[event.step] = event
+    return list(found.values())
 
 
 def to_json(event: Event, at: float) -> str:

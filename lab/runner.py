@@ -12,7 +12,7 @@ from typing import Any
 from lab import checkpoint
 from lab.config import lessened
 from lab.errors import BadNumber, LabError, OutOfMemory
-from lab.events import Changed, Event, Failed, Finished, Progress, Sample, Started, Step
+from lab.events import Changed, Event, Failed, Finished, Progress, Sample, Started, Step, standing
 from lab.folders import mend
 from lab.journal import Journal
 from lab.shortage import ran_out
@@ -177,19 +177,15 @@ def _order(run: Run, step: int) -> str:
 
 
 def steps_of(run: Run) -> list[Step]:
-    """The steps that the run has behind it, each as last taken: those beyond a point that it went back to are gone."""
-    found: dict[int, Step] = {}
+    """The steps that the run has behind it, each as last taken."""
+    found: list[Event] = []
     offset, before = 0, -1
     while before != offset:
         before = offset
         read = run.events(before)
         offset = read.offset
-        for event, _ in read.events:
-            if isinstance(event, Started):
-                found = {number: step for number, step in found.items() if number <= event.step}
-            elif isinstance(event, Step):
-                found[event.step] = event
-    return list(found.values())
+        found += [event for event, _ in read.events if isinstance(event, Started | Step)]
+    return standing(found)
 
 
 def _folder(run: Run) -> Path:

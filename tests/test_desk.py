@@ -220,6 +220,14 @@ def test_a_run_of_another_method_is_shown_steered_and_led_to_on_the_page_of_ppo(
     assert row["page"] == "ppo" and row["settings"] == "usual settings" and row["result"].startswith("score 0.5")
 
 
+def test_the_table_of_runs_counts_no_step_that_was_undone(office):
+    run = office.workspace.new_run("ppo", {}, base={}, inputs={})
+    steps = [Step(number, {"reward/score": score}) for number, score in ((1, 0.5), (2, 9.0), (3, 9.0))]
+    write(run, Started("ppo", 3, {}, 0), *steps, Started("ppo", 3, {}, 1), Step(2, {"reward/score": 0.5}))
+    [row] = runs.listing(office, {})["runs"]
+    assert row["step"] == 2 and row["result"].startswith("score 0.5")
+
+
 def test_a_start_that_cannot_be_is_refused_before_the_worker_hears_of_it(office):
     hindered = desk.Stage("ppo", lambda kind: ppo.hindrance(office, kind), lambda body, _: {}, lambda _: {})
     with pytest.raises(BadInput):

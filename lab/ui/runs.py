@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.config import STAGES, TUNING
 from lab.errors import BadInput, LabError
-from lab.events import Finished, Step
+from lab.events import Finished, Step, standing
 from lab.journal import tail
 from lab.ui import desk
 from lab.ui.curves import EXACT, Curves
@@ -79,7 +79,7 @@ def _glance(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> Gla
 def _look(run: Run, size: int) -> Glance:
     config = facts_of(run)
     events = [event for event, _ in tail(run.folder / "events.jsonl", max(0, size - END)).events]
-    steps = [event for event in events if isinstance(event, Step)]
+    steps = standing(events)
     end = next((event for event in reversed(events) if isinstance(event, Finished)), None)
     return {
         "step": steps[-1].step if steps else 0,
