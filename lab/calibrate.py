@@ -69,7 +69,7 @@ def check(
         yield Warned(0, "W_MEMORY_SHORT", _short(foretold, limit), ANEW)
     if tried or LIKE[stage] != "ppo":
         return
-    phases = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in ("rollout", "score", "update")}
+    phases = peak.foretold(rows, knobs)
     measured, size = _tried(roles, role, knobs)
     if size < knobs.microbatch:
         remedy = f"Start again with microbatch {size}." if size else ANEW

@@ -31,6 +31,7 @@ from lab.stem import learning
 GIB = 2**30
 CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
 LIBRARIES = round(0.3 * GIB)  # of a process that has imported them and holds no model
+SHARED = "shared states"
 SPARE = 1.08  # of what a GPU's allocator holds beyond what is asked for
 NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
 ROWS, COLUMNS = 2, 32  # of the batch that counts what is kept
@@ -225,10 +226,10 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
     rows += _rollout(facts, answered, lean, width) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, width) if stage == "ppo" else []
-    rows += _shared(facts, knobs, 4 if lean else width) if stage == "ppo" else []
+    wide = lean or not knobs.quantised and _stored(facts, knobs, lean, device) == "float32"
+    rows += _shared(facts, knobs, 4 if wide else 2) if stage == "ppo" else []
     rows += _update(facts, stage, knobs, lean, width, device)
-    if device != "cpu":
-        rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
+    rows += [Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries")] if device != "cpu" else []
     return rows
 
 
@@ -263,14 +264,18 @@ def _base(facts: Facts, knobs: Knobs, lean: bool, device: str) -> Row:
         bits, width = ("4.13", 0.5159) if knobs.precision == "4-bit" else ("8", 1.0)
         size = width * facts.linear + 2 * (facts.parameters - facts.linear)
         return Row("base", round(size), "always", f"{bits} bits a weight of linear layers, the others in bfloat16")
-    words = knobs.precision
-    if words == "auto":
-        kept = torch.bfloat16 if device != "cpu" else arithmetic.weights(facts.parameters) if lean else torch.float32
-        words = str(kept).removeprefix("torch.")
+    words = _stored(facts, knobs, lean, device)
     width = 4 if words == "float32" else 2
-    return Row(
-        "base", width * facts.parameters, "always", f"{facts.parameters:,} numbers in {words}, shared by all roles"
-    )
+    why = f"{facts.parameters:,} numbers in {words}, shared by all roles"
+    return Row("base", width * facts.parameters, "always", why)
+
+
+def _stored(facts: Facts, knobs: Knobs, lean: bool, device: str) -> str:
+    """What a base that is not quantised is kept in, and with it what runs from layer to layer in the library's pass."""
+    if knobs.precision != "auto":
+        return knobs.precision
+    kept = torch.bfloat16 if device != "cpu" else arithmetic.weights(facts.parameters) if lean else torch.float32
+    return str(kept).removeprefix("torch.")
 
 
 def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
@@ -320,8 +325,7 @@ def _shared(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
     if _upper(facts, knobs) == facts.layers:
         return []
     size = width * knobs.batch * (knobs.prompt + knobs.tokens) * facts.hidden
-    why = "behind the layers that do not learn, of the whole rollout"
-    return [Row("shared states", size, phase, why) for phase in ("score", "update")]
+    return [Row(SHARED, size, phase, "behind layers that do not learn, of a rollout") for phase in ("score", "update")]
 
 
 def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:

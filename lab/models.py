@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,8 +16,9 @@ from torch.utils.checkpoint import checkpoint
 from lab import decode, trunk
 from lab.errors import Damaged, NotFound
 from lab.losses import positions
+from lab.shortage import ran_out
 from lab.stem import Stem, layers_of, learning, used
-from lab.text import Batch, Text
+from lab.text import Batch, Text, batch_of
 
 BASE = "base"
 
@@ -29,7 +30,7 @@ class Roles:
     An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is
     what the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `products` what its
     products are computed in, `fingerprint` what adapters and checkpoints know it by, `checkpointing` whether the
-    library's pass keeps only what runs between two layers, `stems` whether passes may go on from a stem.
+    library's pass keeps only what runs between two layers.
     """
 
     model: Any
@@ -41,9 +42,9 @@ class Roles:
     products: torch.dtype = torch.bfloat16
     fingerprint: str = ""
     checkpointing: bool = False
-    stems: bool = True
     _layers: list[Any] = field(default_factory=list)
     _lean: dict[str, bool] = field(default_factory=dict)
+    _tried: dict[int, bool] = field(default_factory=dict)
 
     def known(self) -> list[str]:
         """The roles that can be played now."""
@@ -114,10 +115,30 @@ class Roles:
     def stem(self, unfrozen: float, first: str, *others: str) -> Stem | None:
         """A stem, still empty, for the first role and those that are like it below the share of layers that learns."""
         depth = self._depth(unfrozen)
-        if not depth or not self.stems:
+        if not depth or not self._goes_on_from(depth):
             return None
         ours = self._fixed(first, depth)
         return Stem(depth, frozenset([first, *(role for role in others if _alike(ours, self._fixed(role, depth)))]))
+
+    @torch.no_grad()
+    def _goes_on_from(self, depth: int) -> bool:
+        """Whether a pass that takes what the first `depth` layers say is the model's own: tried once, with the base.
+
+        It is not where upper layers read more of lower ones than their states (Gemma 3n), or states have another shape.
+        """
+        if depth not in self._tried:
+            batch = batch_of([[0, 1], [2]], [[3], [1, 2]], self.text.pad_id).to(self.device)
+            stemmed = replace(batch, stem=Stem(depth, frozenset([BASE])))
+            try:
+                whole, kept, again = (self.hidden(BASE, each) for each in (batch, stemmed, stemmed))
+                shape = getattr(stemmed.stem.states, "shape", ())
+                same = torch.equal(kept, whole) and torch.equal(again, whole)
+                self._tried[depth] = same and tuple(shape[:-1]) == tuple(batch.ids.shape)
+            except (RuntimeError, AttributeError, LookupError, TypeError, ValueError) as problem:
+                if ran_out(problem):
+                    raise
+                self._tried[depth] = False
+        return self._tried[depth]
 
     def _depth(self, unfrozen: float) -> int:
         """How many of the first layers do not learn; none where the model's layers cannot be told apart."""
@@ -125,7 +146,10 @@ class Roles:
         return count - learning(count, unfrozen) if count else 0
 
     def _fixed(self, role: str, depth: int) -> dict[str, nn.Parameter]:
-        """The adapter's parameters that do not learn while the first `depth` layers do not: all but the others'."""
+        """The adapter's parameters that do not learn while the first `depth` layers do not: all but the upper layers'.
+
+        So OPT's projections before and behind its layers do not learn either.
+        """
         upper = tuple(f"{self._stack[0]}.{place}." for place in range(depth, len(self._stack[1])))
         return {name: each for name, each in self.weights(role).items() if depth and not name.startswith(upper)}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,22 +56,6 @@ def check(roles: Roles) -> None:
         _check_trunk(roles, batch)
     else:
         _check_states(roles.hidden(BASE, batch), given[0][:, batch.width - 1 :])
-    roles.stems = _goes_on_from_stems(roles, batch)
-
-
-def _goes_on_from_stems(roles: Roles, batch: Batch) -> bool:
-    """Whether a pass that takes its lower layers' states says the same again: not where upper layers read other things
-    of lower ones than these (Gemma 3n).
-    """
-    batch = replace(batch, stem=roles.stem(0.5, BASE))
-    if batch.stem is None:
-        return False
-    whole = roles.hidden(BASE, batch)
-    try:
-        gap = (roles.hidden(BASE, batch).float() - whole.float()).abs().max()
-    except (RuntimeError, AttributeError, LookupError, TypeError, ValueError):
-        return False
-    return bool(gap <= ROUNDINGS * whole.float().abs().max())
 
 
 def _logits(roles: Roles, batch: Batch) -> Tensor:

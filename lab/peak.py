@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
@@ -13,7 +13,7 @@ import torch
 
 from lab import logprobs
 from lab.generate import first_and_last
-from lab.memory import Knobs
+from lab.memory import SHARED, Knobs, Row
 from lab.models import Roles
 from lab.shortage import ran_out
 from lab.text import batch_of
@@ -67,6 +67,14 @@ class _Sampler(threading.Thread):
         self.ended.set()
         self.join()
         return max(self.largest, self.process.memory_info().rss) - self.before
+
+
+def foretold(rows: Sequence[Row], knobs: Knobs) -> dict[str, int]:
+    """Bytes that a rehearsal should measure in each phase: of the shared states it holds one micro-batch's alone."""
+    found = {"rollout": 0, "score": 0, "update": 0}
+    for row in (row for row in rows if row.phase in found):
+        found[row.phase] += row.bytes * knobs.microbatch // knobs.batch if row.role == SHARED else row.bytes
+    return found
 
 
 def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:

@@ -137,6 +137,9 @@ def cut(parts: Sequence[Part], microbatch: int) -> list[Part]:
     """The same rows at the same width in parts of at most that many: what a smaller micro-batch goes through."""
     found = []
     for part in parts:
+        if len(part.rows) <= microbatch:
+            found.append(part)
+            continue
         places = torch.arange(len(part.rows), device=part.rows.device)
         found += [Part(part.rows[some], part.batch.rows(some)) for some in places.split(microbatch)]
     return found

@@ -47,12 +47,20 @@ def learning(layers: int, unfrozen: float) -> int:
 
 
 def layers_of(model: Any) -> tuple[str, Sequence[nn.Module]]:
-    """The name and the modules of a causal LM's layers; '' and none where they cannot be told apart."""
+    """The name and the modules of a PEFT model's layers; '' and none where they cannot be told apart.
+
+    They stand in the one list as long as the text half has layers. What lies inside another such list is none (experts
+    of a layer), nor is what lies outside the decoder where there are several (a vision tower).
+    """
     count = model.config.get_text_config().num_hidden_layers
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return name, module
-    return "", ()
+    lists = {
+        name: each for name, each in model.named_modules() if isinstance(each, nn.ModuleList) and len(each) == count
+    }
+    found = {name: each for name, each in lists.items() if not name.startswith(tuple(f"{outer}." for outer in lists))}
+    if len(found) > 1:
+        inside = set(model.base_model.model.get_decoder().modules())
+        found = {name: each for name, each in found.items() if each in inside}
+    return next(iter(found.items())) if len(found) == 1 else ("", ())
 
 
 @contextmanager

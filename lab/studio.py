@@ -198,7 +198,7 @@ class Studio:
         self._check_base(run)
         facts = run.facts()
         run.set_control(order="pause" if hold else "run", until=None)
-        config = _kept_config(run.stage, facts["config"])
+        config = _config(STAGES[run.stage], facts["config"])
         return self._job(run, config, facts["inputs"], material.kept(run), fresh=False, step=step)
 
     def rankings(self) -> list[Ranking]:
@@ -371,12 +371,6 @@ def _config(kind: type, knobs: dict[str, Any]) -> Any:
         return kind(**knobs)
     except TypeError as problem:
         raise BadNumber(f"These settings do not belong to {kind.__name__.lower()}: {problem}.") from problem
-
-
-def _kept_config(stage: str, kept: dict[str, Any]) -> Any:
-    """A run's settings; those of a run that is older than the share of layers that learn had all of them learn."""
-    older = {"unfrozen": 1.0} if "unfrozen" in STAGES[stage].__dataclass_fields__ else {}
-    return _config(STAGES[stage], older | kept)
 
 
 def _no_checkpoint(run: Run, step: int) -> NotFound:

@@ -20,7 +20,7 @@ from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
 from lab.memory import COMPARED, GIB, Knobs, Row, facts_from, facts_of, foretell, total
 from lab.models import Roles
-from lab.peak import measured, rehearse
+from lab.peak import foretold, measured, rehearse
 from lab.rollout import cut, parts_of
 from lab.shortage import with_smaller_microbatches
 from lab.steps import result_of
@@ -362,7 +362,7 @@ def test_a_forecast_that_one_micro_batch_proves_wrong_is_reported_with_both_numb
     roles, config = roles_with_reward(), Ppo(batch=8, minibatch=8, microbatch=4)
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 2 * 10**8)
     true = foretell(facts_of("tiny"), "ppo", knobs_of(config))
-    phases = {phase: sum(row.bytes for row in true if row.phase == phase) for phase in ("rollout", "score", "update")}
+    phases = foretold(true, knobs_of(config))
     found = phases
     monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: found)
     assert list(calibrate.check(roles, "sft", "ppo", config, {"prompt": 64})) == []

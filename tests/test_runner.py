@@ -25,10 +25,10 @@ from lab.errors import (
     BadInput,
     Busy,
     Damaged,
+    NoRows,
     NotFinite,
     NotFound,
     PromptTooLong,
-    TooFewRankings,
     Unsupported,
     UnsureReward,
     WrongBase,
@@ -399,8 +399,8 @@ def test_a_conversation_that_is_too_long_begins_with_a_question_when_it_was_cut(
 def test_a_run_is_refused_before_it_has_a_folder(studio):
     with pytest.raises(NotFound, match="no reward model"):
         studio.start("ppo", PPO, {})
-    with pytest.raises(TooFewRankings):
-        studio.start("reward", REWARD | {"held_out": 0.9}, {})
+    with pytest.raises(NoRows, match="nobody"):
+        studio.start("reward", REWARD, {"raters": "nobody"})
     with pytest.raises(NotFound, match="no stage"):
         studio.start("magic", {}, {})
     assert studio.workspace.runs() == []

@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 from folders import configs, deeper, put, tokenizer
-from transformers import BloomConfig, FalconConfig, Gemma3TextConfig, GPTNeoXConfig, OPTConfig
+from transformers import BloomConfig, FalconConfig, Gemma3nTextConfig, Gemma3TextConfig, GPTNeoXConfig, OPTConfig
 
-from lab import dpo, logprobs, parity, ppo, reward, rloo_grpo, sft, trunk
+from lab import dpo, logprobs, ppo, reward, rloo_grpo, sft, trunk
 from lab.config import Dpo, Group, Ppo, Reward, Sft
 from lab.events import Step
 from lab.loading import load
 from lab.memory import Knobs, facts_from, foretell
 from lab.models import BASE, copy_weights
-from lab.rollout import Cast, cut, measure
-from lab.stem import Stem, learning
+from lab.rollout import Cast, Part, cut, measure
+from lab.stem import Stem, layers_of, learning
 from lab.text import batch_of
 
 PROMPTS, ANSWERS = ([65, 66, 67], [70], [80, 81, 82, 83]), ([90, 91, 2], [92, 93, 94, 95, 2], [96, 2])
@@ -104,6 +104,7 @@ def test_the_lower_layers_are_computed_once_and_the_upper_ones_by_every_role(fol
     roles = stirred(folders[name])
     _, layers = roles._stack
     computed = []
+    _, stemmed = with_stem(roles, "policy", "sft")
     if roles.lean(BASE):
         own = trunk._attention
         number = {id(layer): place for place, layer in enumerate(layers)}
@@ -114,7 +115,6 @@ def test_the_lower_layers_are_computed_once_and_the_upper_ones_by_every_role(fol
         for place, layer in enumerate(layers):
             inside = next(layer.children())
             inside.register_forward_hook(lambda *said, place=place: computed.append(place))
-    _, stemmed = with_stem(roles, "policy", "sft")
     for role in ("policy", "sft", "policy"):
         roles.hidden(role, stemmed)
     assert [computed.count(place) for place in range(FOUR)] == [1, 1, 3, 3]
@@ -148,6 +148,7 @@ def test_rows_that_are_taken_out_take_their_part_of_the_stem_along(folders, name
 def test_layers_that_were_given_a_pass_of_their_own_get_it_back(folders):
     """As accelerate gives them, where a base lies on several devices."""
     roles = stirred(folders["gpt2"])
+    _, stemmed = with_stem(roles, "policy")
     layer, calls = roles._stack[1][0], []
     own = layer.forward
 
@@ -156,7 +157,6 @@ def test_layers_that_were_given_a_pass_of_their_own_get_it_back(folders):
         return own(*given, **options)
 
     layer.forward = hooked
-    _, stemmed = with_stem(roles, "policy")
     with torch.no_grad():
         roles.hidden("policy", stemmed)
         roles.hidden("policy", stemmed)
@@ -166,13 +166,58 @@ def test_layers_that_were_given_a_pass_of_their_own_get_it_back(folders):
 
 def test_a_base_whose_upper_layers_read_more_than_states_does_without(folders):
     roles = stirred(folders["gpt2"])
-    assert roles.stems
+    assert roles.stem(0.5, "policy") is not None
+    roles._tried.clear()
     lower, upper = roles._stack[1][0].attn, roles._stack[1][3].attn
     shared = []
     lower.register_forward_hook(lambda module, given, said: shared.append(said[0]))
     upper.register_forward_pre_hook(lambda module, given: shared.pop() * 0)
-    parity.check(roles)
-    assert not roles.stems and roles.stem(0.5, "policy") is None
+    assert roles.stem(0.5, "policy") is None
+
+
+def test_a_base_whose_states_have_another_shape_does_without(tmp_path):
+    config = Gemma3nTextConfig(
+        vocab_size=len(tokenizer()), hidden_size=64, intermediate_size=96, num_hidden_layers=8, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, num_kv_shared_layers=2, vocab_size_per_layer_input=len(tokenizer()),
+        hidden_size_per_layer_input=8, laurel_rank=4, bos_token_id=1, eos_token_id=2,
+        pad_token_id=0, layer_types=[*["sliding_attention"] * 3, "full_attention"] * 2,
+    )  # fmt: skip
+    roles = load(str(put(tmp_path, config)), device="cpu")
+    assert roles.stem(0.5, "sft") is None and roles.stem(0.25, "sft") is None
+    assert 0 < len(roles.trainable("sft", 0.5)) < len(roles.trainable("sft", 1.0))
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_pass_that_breaks_off_leaves_no_layer_changed(folders, filled, monkeypatch):
+    roles = stirred(folders["gpt2"])
+    batch, stemmed = with_stem(roles, "policy")
+    if filled:
+        roles.hidden("policy", stemmed)
+    _, layers = roles._stack
+    whole = roles.hidden("policy", batch)
+    with monkeypatch.context() as broken:
+        broken.setattr(layers[3], "forward", lambda *given, **options: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            roles.hidden("policy", stemmed)
+    assert not any("forward" in vars(layer) or layer._forward_hooks for layer in layers)
+    assert torch.equal(roles.hidden("policy", batch), whole)
+
+
+def test_layers_are_told_from_experts_and_from_a_tower_as_deep_and_left_whole_where_they_cannot_be(folders):
+    model = load(folders["llama"], device="cpu").model
+    name, layers = layers_of(model)
+    layers[0].experts = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(FOUR))
+    model.tower = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(FOUR))
+    assert layers_of(model) == (name, layers)
+    model.base_model.model.model.others = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(FOUR))
+    assert layers_of(model) == ("", ())
+
+
+def test_an_update_of_uncut_parts_copies_no_stem(folders):
+    roles = stirred(folders["llama"])
+    _, stemmed = with_stem(roles, "policy")
+    part = Part(torch.arange(3), stemmed)
+    assert cut([part], 3)[0] is part and len(cut([part], 2)) == 2
 
 
 def changed(roles, role, before):
@@ -214,7 +259,7 @@ def test_every_stage_has_the_share_and_hands_it_on(folders, config, share):
 
 
 def steps_of(roles, stage, config, stems):
-    roles.stems = stems
+    roles._tried = {} if stems else dict.fromkeys(range(FOUR), False)
     roles.add("reward", like="sft")
     roles.head("reward")
     state = stage.begin(roles, Cast(), config)
@@ -282,7 +327,7 @@ def test_a_reward_model_of_before_the_share_is_read_whole_and_the_others_share(f
     roles.head("value")
     config = Ppo(batch=8, minibatch=8, microbatch=8)
     with_stems = measure(roles, Cast(), 0.1, [[65, 66]] * 8, [[90, 91, 2]] * 8, config)
-    roles.stems = False
+    roles._tried = dict.fromkeys(range(FOUR), False)
     without = measure(roles, Cast(), 0.1, [[65, 66]] * 8, [[90, 91, 2]] * 8, config)
     assert torch.equal(with_stems.raw, without.raw) and torch.equal(with_stems.logp, without.logp)
     assert with_stems.minibatches[0][0].batch.stem.roles == {"policy", "sft"}

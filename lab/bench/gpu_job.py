@@ -182,7 +182,7 @@ def _bandwidth() -> float:
 def _phases(roles: Roles, facts: Facts, knobs: Knobs) -> Iterator[dict[str, Any]]:
     """What a run's trial of one micro-batch measures beside what is foretold: which phase is off, if one is."""
     rows, measured = memory.foretell(facts, "ppo", knobs, "cuda"), peak.rehearse(roles, "sft", knobs)
-    foretold = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in measured}
+    foretold = peak.foretold(rows, knobs)
     yield {"phases": {phase: {"measured": measured[phase], "foretold": foretold[phase]} for phase in measured}}
 
 

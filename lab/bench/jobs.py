@@ -138,7 +138,7 @@ def measure_memory(model: str, **knobs: Any) -> dict[str, Any]:
     """Each phase's measured and foretold bytes above the loaded model."""
     roles = load(model, device="cpu")
     rows = memory.foretell(memory.facts_of(model), "ppo", memory.Knobs(**knobs))
-    foretold = {phase: sum(row.bytes for row in rows if row.phase == phase) for phase in ("rollout", "score", "update")}
+    foretold = peak.foretold(rows, memory.Knobs(**knobs))
     peak.rehearse(roles, "sft", memory.Knobs(batch=2, minibatch=2, microbatch=2, prompt=8, tokens=8))
     return {"measured": peak.rehearse(roles, "sft", memory.Knobs(**knobs)), "foretold": foretold}
 
