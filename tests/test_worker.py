@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -377,7 +378,14 @@ def test_the_run_in_training_is_told_from_the_finished_one_also_before_its_first
         return answer["policies"], answer["steps"]
 
     job = studio.start("sft", {"steps": 2, "batch": 1, "microbatch": 1}, {"pairs": [("Why?", "So.")]})
-    job.run.set_control(order="stop", until=None)
+
+    def stopped_after_a_step(job):
+        for event in job.events:
+            if isinstance(event, Step):
+                job.run.set_control(order="stop")
+            yield event
+
+    job = replace(job, events=stopped_after_a_step(job))
     assert answered(job) == ([f"{job.run.name}@0", "base"], [0, 0])
     assert job.run.checkpoints() == [1]
     assert answered(studio.resume(job.run.name)) == ([job.run.name, "base"], [1, 0])
