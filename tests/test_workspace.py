@@ -95,7 +95,7 @@ def test_runs_are_numbered_in_order_and_keep_what_they_were_asked(workspace):
     facts = workspace.run("0002-ppo").facts()
     assert facts.pop("created") > 0
     assert (facts.pop("inputs"), facts.pop("by")) == ({"reward": "0001-reward"}, "ana")
-    assert facts == {"stage": "ppo", "config": {"beta": 0.1}, "base": {"base": "tiny"}}
+    assert facts == {"stage": "ppo", "config": {"unfrozen": 1.0, "beta": 0.1}, "base": {"base": "tiny"}}
     assert (first.number, second.number, second.stage) == (1, 2, "ppo")
     assert second.adapter == second.folder / "adapter"
 
