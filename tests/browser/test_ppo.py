@@ -165,7 +165,7 @@ def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_less_by_one_cl
     state(page, "failed")
     assert HOSTILE in page.inner_text(f"{DESK} .desk-failure")
     assert page.locator(DESK).get_by_role("button", name="Choose a smaller model").is_visible()
-    answer = {"request": "in line", "said": "Asked for."}
+    answer = {"said": "Asked for."}
     page.route("**/lab/ppo-remedy", lambda route: route.fulfill(json=answer))
     with page.expect_request("**/lab/ppo-remedy") as pressed:
         page.locator(DESK).get_by_role("button", name="Start anew with tokens 36, checkpointing on").click()
@@ -386,7 +386,8 @@ def test_a_run_with_the_real_model_is_killed_in_its_middle_and_goes_on(app, rank
 
 
 def settings(page, desk: str, values: dict[str, float]) -> None:
-    """Open the form's folds and fill fields by their labels."""
+    """Open the form's folds, once the page knows whether there is a run, and fill fields by their labels."""
+    page.locator(f"{desk} .desk-new[data-empty]").wait_for(state="attached")
     if not page.locator(f"{desk} .desk-new").get_attribute("open"):
         page.evaluate("desk => { document.querySelector(`${desk} .desk-new`).open = true }", desk)
     page.evaluate("desk => document.querySelectorAll(`${desk} details`).forEach(each => { each.open = true })", desk)
