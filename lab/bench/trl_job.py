@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from dataclasses import dataclass
 from random import Random
 from statistics import median
 from time import monotonic
@@ -18,43 +19,36 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(int(arguments.pop("threads", 1)))
-    print(json.dumps(measure(**arguments)))
+    print(json.dumps(measure(Job(**arguments))))
 
 
-def measure(
-    model: str,
-    batch: int,
-    minibatch: int,
-    epochs: int,
-    steps: int,
-    layers: list[int],
-    prompt: int = 16,
-    tokens: int = 32,
-) -> dict[str, float]:
-    """Responses a second with LoRA of rank 8 on some of the policy's layers; value and reward model are whole models,
-    as TRL has it.
-    """
+@dataclass(frozen=True)
+class Job:
+    """A model folder, the layers of the policy that learn by LoRA, and shapes in responses and tokens."""
+
+    model: str
+    layers: list[int]
+    batch: int
+    minibatch: int
+    epochs: int
+    steps: int
+    prompt: int = 16
+    tokens: int = 32
+
+
+def measure(job: Job) -> dict[str, float]:
+    """Responses a second with LoRA of rank 8; value and reward model are whole models, as TRL has it."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer, clock = trainer_of(model, batch, minibatch, epochs, steps, layers, prompt, tokens, folder)
+        trainer, clock = trainer_of(job, folder)
         trainer.train()
     seconds = [after - before for before, after in zip(clock.marks, clock.marks[1:], strict=False)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"samples_per_second": batch / median(seconds), "peak_bytes": peak, "time/step": median(seconds)}
+    return {"samples_per_second": job.batch / median(seconds), "peak_bytes": peak, "time/step": median(seconds)}
 
 
-def trainer_of(
-    model: str,
-    batch: int,
-    minibatch: int,
-    epochs: int,
-    steps: int,
-    layers: list[int],
-    prompt: int,
-    tokens: int,
-    folder: str,
-) -> tuple[Any, Any]:
+def trainer_of(job: Job, folder: str) -> tuple[Any, Any]:
     """A PPOTrainer and the callback that notes when each step ended."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -69,17 +63,17 @@ def trainer_of(
             self.marks.append(monotonic())
 
     rng, clock = Random(0), Clock()
-    ids = [[rng.randrange(8, 4000) for _ in range(prompt)] for _ in range(max(64, batch))]
+    ids = [[rng.randrange(8, 4000) for _ in range(job.prompt)] for _ in range(max(64, job.batch))]
     config = PPOConfig(
         output_dir=folder,
-        per_device_train_batch_size=batch,
+        per_device_train_batch_size=job.batch,
         gradient_accumulation_steps=1,
-        num_mini_batches=batch // minibatch,
-        num_ppo_epochs=epochs,
-        total_episodes=batch * (steps + 1),
-        response_length=tokens,
+        num_mini_batches=job.batch // job.minibatch,
+        num_ppo_epochs=job.epochs,
+        total_episodes=job.batch * (job.steps + 1),
+        response_length=job.tokens,
         temperature=1.0,
-        local_rollout_forward_batch_size=batch,
+        local_rollout_forward_batch_size=job.batch,
         num_sample_generations=0,
         learning_rate=1e-5,
         save_strategy="no",
@@ -90,15 +84,15 @@ def trainer_of(
         disable_tqdm=True,
         logging_strategy="no",
     )
-    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    tokenizer = AutoTokenizer.from_pretrained(job.model, padding_side="left")
     trainer = PPOTrainer(
         config,
         tokenizer,
-        AutoModelForCausalLM.from_pretrained(model),
+        AutoModelForCausalLM.from_pretrained(job.model),
         None,
-        AutoModelForSequenceClassification.from_pretrained(model, num_labels=1),
+        AutoModelForSequenceClassification.from_pretrained(job.model, num_labels=1),
         Dataset.from_dict({"input_ids": ids}),
-        AutoModelForSequenceClassification.from_pretrained(model, num_labels=1),
+        AutoModelForSequenceClassification.from_pretrained(job.model, num_labels=1),
         eval_dataset=Dataset.from_dict({"input_ids": ids}),
         callbacks=[clock],
         peft_config=LoraConfig(
@@ -106,7 +100,7 @@ def trainer_of(
             lora_alpha=16,
             lora_dropout=0.0,
             target_modules=LINEARS,
-            layers_to_transform=layers,
+            layers_to_transform=job.layers,
             task_type="CAUSAL_LM",
         ),
     )
