@@ -67,7 +67,7 @@ def _unfrozen(share: float = 0.5) -> Any:
     """In the upper half PPO and reward models of the embedded base learn as much as in all layers, in less time."""
     help = (
         "share of the layers, from the top: 0.5 is the upper half, 1 is all; less is faster and takes less memory, "
-        "more can change more; those below are alike in every role and are computed once"
+        "more can change more; PPO, RLOO and GRPO compute those below once for all roles that are alike there"
     )
     return knob(share, help, low=0.01, high=1.0)
 
