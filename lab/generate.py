@@ -13,6 +13,7 @@ from lab import decode
 from lab.errors import NotFinite
 from lab.models import Roles
 from lab.shortage import with_smaller_microbatches
+from lab.speakers import Plain, Recorded, recordable
 
 BLOCK = 64  # of the vocabulary: the sum to a drawn place is taken over blocks, then within one
 
@@ -92,7 +93,8 @@ def first_and_last(roles: Roles, role: str, prompts: Sequence[Sequence[int]], to
 
 
 def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> decode.Decoder | Plain:
-    """The fast loop where it computes what the model does, on copied weights if they are few; else its own forward."""
+    """The fast loop where it computes what the model does, on copied weights if they are few; else its own forward,
+    recorded on a GPU."""
     roles.check(role)
     if decode.suits(roles.model, role):
         return decode.Decoder(decode.fold(roles.model, role), prompts, tokens)
@@ -100,72 +102,9 @@ def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: 
         kept = roles.model.get_input_embeddings().weight.dtype
         dtype = kept if kept == torch.bfloat16 else roles.products  # never a wider copy of a base too large for one
         return decode.Decoder(decode.borrow(roles.model, role, dtype), prompts, tokens)
+    if recordable(roles, max(map(len, prompts)) + tokens):
+        return Recorded(roles, role, prompts, tokens)
     return Plain(roles, role, prompts)
-
-
-class Plain:
-    """The model's own forward with its own cache, for any architecture."""
-
-    def __init__(self, roles: Roles, role: str, prompts: Sequence[Sequence[int]]):
-        self.roles, self.role, self.cache = roles, role, None
-        self.ids, self.attention = left_padded(prompts, roles.text.pad_id, roles.device)
-        self.position = self.attention.sum(1, keepdim=True)
-        self.wanted: slice | Tensor = slice(None)  # of the rows that are computed
-
-    def start(self) -> Tensor:
-        """Logits [B, V] after the prompts."""
-        return self._forward(self.ids, (self.attention.cumsum(1) - 1).clamp(min=0))
-
-    def say(self, ids: Tensor) -> Tensor:
-        """Logits [B, V] after one more token a row, ids [B]."""
-        said = ids.new_zeros(len(self.attention))
-        said[self.wanted] = ids
-        self.attention = F.pad(self.attention, (0, 1), value=1)
-        self.position = self.position + 1
-        return self._forward(said[:, None], self.position - 1)[self.wanted]
-
-    def keep(self, kept: list[int]) -> None:
-        """Go on with some rows, in this order; where the cache cannot let go of the others, they are passed over."""
-        rows = torch.tensor(kept, device=self.roles.device)
-        if any(hasattr(layer, "recurrent_states") for layer in self.cache.layers):
-            self.wanted = torch.arange(len(self.attention), device=rows.device)[self.wanted][rows]
-            return
-        self.cache.batch_select_indices(rows)
-        self.attention, self.position = self.attention[rows], self.position[rows]
-
-    def lengthen(self, columns: int) -> None:
-        """The cache as it is after so many more tokens, all like the last; one of another kind stays as it is."""
-        from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
-        if columns < 1 or any(type(e) not in (DynamicLayer, DynamicSlidingWindowLayer) for e in self.cache.layers):
-            return
-        for layer in self.cache.layers:
-            if layer.is_initialized:  # others read an earlier layer's
-                last = (each[..., -1:, :] for each in (layer.keys, layer.values))
-                layer.update(*(each.expand(*each.shape[:-2], columns, -1) for each in last))
-        self.attention = F.pad(self.attention, (0, columns), value=1)
-        self.position = self.position + columns
-
-    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        with self.roles.using(self.role) as model, self.roles.autocast():
-            out = model(
-                input_ids=ids,
-                attention_mask=self.attention,
-                position_ids=positions,
-                past_key_values=self.cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        self.cache = out.past_key_values
-        return out.logits[:, -1].float()
-
-
-def left_padded(prompts: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask [B, P], every prompt ending in the last column."""
-    width = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
-    attention = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-    return ids, attention
 
 
 def survivors(speaking: Sequence[bool]) -> list[int]:

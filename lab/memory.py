@@ -224,7 +224,7 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     ]
     width = _width(knobs, device)
     answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
-    rows += _rollout(facts, answered, lean, width) if stage in ("reward", "ppo") else []
+    rows += _rollout(facts, answered, lean, width, device) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, width) if stage == "ppo" else []
     wide = lean or not knobs.quantised and _stored(facts, knobs, lean, device) == "float32"
     rows += _shared(facts, knobs, 4 if wide else 2) if stage == "ppo" else []
@@ -278,10 +278,10 @@ def _stored(facts: Facts, knobs: Knobs, lean: bool, device: str) -> str:
     return str(kept).removeprefix("torch.")
 
 
-def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
+def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:
     """The cache of all answers at their longest, the fast loop's copy of the weights, and sampling's logits.
 
-    While the library reads the prompts its cache has no answers yet, so that pass takes the room that they will have.
+    While the library reads the prompts on a CPU its cache has no answers yet: that pass takes the room they will have.
     """
     fast = facts.lean and not knobs.quantised and facts.linear <= LARGEST
     width = 4 if fast else width if facts.parameters <= arithmetic.WIDEST else 2
@@ -293,7 +293,7 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
     attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
     passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
     reading = width * together * knobs.prompt * (passing + facts.size)
-    reading -= 0 if fast or lean else cache * knobs.tokens // columns
+    reading -= 0 if fast or lean or device != "cpu" else cache * knobs.tokens // columns
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
         Row(

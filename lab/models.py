@@ -30,7 +30,8 @@ class Roles:
     An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is
     what the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `products` what its
     products are computed in, `fingerprint` what adapters and checkpoints know it by, `checkpointing` whether the
-    library's pass keeps only what runs between two layers.
+    library's pass keeps only what runs between two layers, `recorded` whether a GPU records a token's pass (until one
+    could not be).
     """
 
     model: Any
@@ -42,6 +43,7 @@ class Roles:
     products: torch.dtype = torch.bfloat16
     fingerprint: str = ""
     checkpointing: bool = False
+    recorded: bool = True
     _layers: list[Any] = field(default_factory=list)
     _lean: dict[str, bool] = field(default_factory=dict)
     _tried: dict[int, bool] = field(default_factory=dict)

@@ -20,10 +20,11 @@ from lab.bench.gpu_job import measure_gpu
 from lab.bench.shapes import config_of, save
 from lab.config import Ppo, Reward, Sft
 from lab.events import Event, Step
-from lab.generate import left_padded, sample
+from lab.generate import sample
 from lab.loading import load
 from lab.models import Roles
 from lab.rollout import Cast
+from lab.speakers import left_padded
 from lab.steps import peak_bytes
 from lab.text import Asked
 from lab.world import corpus

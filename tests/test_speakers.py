@@ -1,0 +1,128 @@
+"""A cache of fixed size says what one that grows says, for every shape whose passes a GPU records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from folders import GROUPED, configs, put, tokenizer
+from transformers import (
+    Gemma3TextConfig,
+    GraniteConfig,
+    MistralConfig,
+    Olmo2Config,
+    Phi3Config,
+    SmolLM3Config,
+)
+
+from lab.generate import sample, stream
+from lab.loading import load
+from lab.speakers import SHAPES, Plain, Recorded, recordable
+
+PROMPTS = [[72, 105, 63], [72], list(range(70, 89)), [72, 105, 63]]
+CUDA = torch.device("cuda")
+
+
+def config_of(name):
+    ends = {"vocab_size": len(tokenizer()), "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    sizes = {key: size for key, size in GROUPED.items() if key != "head_dim"}
+    others = {
+        "mistral": lambda: MistralConfig(**GROUPED, **ends, sliding_window=64),
+        "smollm3": lambda: SmolLM3Config(**sizes, **ends),
+        "gemma3_text": lambda: Gemma3TextConfig(
+            **GROUPED, **ends, sliding_window=64, layer_types=["sliding_attention", "full_attention"]
+        ),
+        "phi3": lambda: Phi3Config(**sizes, **ends),
+        "olmo2": lambda: Olmo2Config(**sizes, **ends),
+        "granite": lambda: GraniteConfig(**sizes, **ends),
+    }
+    config = others[name]() if name in others else configs(len(tokenizer()))[name]
+    config.initializer_range = 0.1 if name == "gemma3_text" else 0.3  # or it says its last token again and again
+    return config
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def roles(request, tmp_path_factory):
+    """Loaded as on a GPU: in the library's own choice of attention."""
+    found = load(str(put(tmp_path_factory.mktemp(request.param), config_of(request.param))), device="cpu")
+    found.model.base_model.model.set_attn_implementation("sdpa")
+    found._lean["sft"], found.products, found.recorded = False, torch.float32, False
+    with torch.no_grad():
+        for parameter in found.weights("sft").values():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    return found
+
+
+@torch.no_grad()
+def test_the_cache_of_fixed_size_gives_the_logits_of_one_that_grows(roles):
+    ours, theirs = Recorded(roles, "sft", PROMPTS, 6), Plain(roles, "sft", PROMPTS)
+    said, rows = [ours.start()], [theirs.start()]
+    for kept in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
+        ids = said[-1].argmax(-1)[kept]
+        for speaker, found in ((ours, said), (theirs, rows)):
+            speaker.keep(kept)
+            found.append(speaker.say(ids).clone())
+    for found, expected in zip(said, rows, strict=True):
+        assert torch.allclose(found, expected, atol=1e-4 * expected.abs().max())
+    assert len({tuple(row.tolist()) for row in said[-1].topk(5).indices}) > 1, "every row says the same"
+
+
+def test_whole_answers_are_the_same(roles, monkeypatch):
+    monkeypatch.setattr(roles, "text", replace(roles.text, eos_ids=tuple(range(2, 40))))
+    found = []
+    for speaker in (
+        lambda roles, role, prompts, tokens: Recorded(roles, role, prompts, tokens),
+        lambda roles, role, prompts, _: Plain(roles, role, prompts),
+    ):
+        monkeypatch.setattr("lab.generate._speaker", speaker)
+        found.append(sample(roles, "sft", PROMPTS * 3, tokens=24, seed=5))
+    assert sum(ours == theirs for ours, theirs in zip(*found, strict=True)) >= 11, "rounding may turn a near tie"
+    assert len(set(map(len, found[0]))) > 1, "no row left before the others"
+
+
+def on_a_card(config, **more):
+    """As much of loaded roles as is looked at before a pass is recorded."""
+    config._attn_implementation = more.pop("attention", "sdpa")
+    usual = {"device": CUDA, "recorded": True, "precision": "4-bit", "model": SimpleNamespace(config=config)}
+    return SimpleNamespace(**usual | more)
+
+
+def test_a_pass_is_recorded_on_cuda_alone_and_where_its_shape_allows_it():
+    for name in SHAPES:
+        assert recordable(on_a_card(config_of(name)), 64)
+    assert not recordable(on_a_card(config_of("mistral")), 65), "the window leaves columns out"
+    llama = config_of("llama")
+    for more in (
+        {"device": torch.device("cpu")},
+        {"precision": "8-bit"},
+        {"recorded": False},
+        {"attention": "eager"},
+    ):
+        assert not recordable(on_a_card(llama, **more), 64)
+    assert not recordable(on_a_card(configs(260)["gemma2"], attention="eager"), 64)
+    llama.rope_parameters = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
+    assert not recordable(on_a_card(llama), 64)
+
+
+def test_a_card_speaks_by_the_recorded_loop_and_goes_on_where_recording_fails(roles, monkeypatch):
+    asked = []
+
+    class Refusing(Recorded):
+        def __init__(self, *given):
+            asked.append(given[1])
+            super().__init__(*given)
+
+        def _record(self):
+            self.roles.recorded = False
+
+    monkeypatch.setattr("lab.generate.decode.suits", lambda *_: False)
+    monkeypatch.setattr("lab.generate.Recorded", Refusing)
+    monkeypatch.setattr("lab.generate.recordable", lambda roles, columns: roles.recorded and columns == 19 + 6)
+    expected = [drawn for _, drawn in stream(roles, "sft", PROMPTS, tokens=6, temperature=0)]
+    assert not asked
+    roles.recorded = True
+    found = [drawn for _, drawn in stream(roles, "sft", PROMPTS, tokens=6, temperature=0)]
+    assert asked == ["sft"] and not roles.recorded
+    assert found == expected
