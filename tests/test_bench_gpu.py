@@ -54,6 +54,7 @@ def card(monkeypatch):
     monkeypatch.setattr(gpu_job, "save", lambda *args, device, **more: save(*args, **more))
     monkeypatch.setattr(gpu_job, "config_of", lambda name: config_of("3M"))
     monkeypatch.setattr(gpu_job, "_bandwidth", lambda: 1e10)
+    monkeypatch.setattr(gpu_job, "_flops", lambda: 1e12)
     small = {"batch": 8, "minibatch": 4, "microbatch": 2, "prompt": 12, "tokens": 6}
     monkeypatch.setattr(gpu_job, "SETTINGS", small)
     monkeypatch.setattr(gpu_job, "BEFORE", 2)
@@ -92,7 +93,7 @@ def test_every_figure_of_a_case_is_measured_by_the_code_that_a_gpu_would_run(car
     assert found["samples_per_second"] == pytest.approx(8 / found["step_seconds"]["time/step"])
     assert found["context_bytes"] == CUDA_ITSELF and set(found["phases"]) == {"rollout", "score", "update"}
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert len(told) == 4 and told[-1] == found and "peak_bytes" in told[0] and "tokens_per_second" not in told[0]
+    assert len(told) == 5 and told[-1] == found and "peak_bytes" in told[0] and "tokens_per_second" not in told[0]
 
 
 def test_what_loading_left_in_the_allocator_does_not_count_as_held_by_learning(card, monkeypatch):
@@ -129,9 +130,12 @@ def test_the_speed_of_decoding_counts_no_pass_over_the_prompts(card, tmp_path, m
     monkeypatch.setattr(Plain, "start", lambda self: passes.append("prompts") or start(self))
     monkeypatch.setattr(Plain, "say", lambda self, ids: passes.append("token") or say(self, ids))
     roles = load(str(save(config_of("3M"), tmp_path)), device="cpu", precision="bfloat16")
-    speed = next(gpu_job._decoding(roles, 1))
-    assert passes == ["prompts", "token", "clock", "token", "token", "token", "clock"]
-    assert speed == {"tokens_per_second": 8 * 3 / 1.0}
+    found = list(gpu_job._decoding(roles))
+    assert passes == ["prompts", "token", "clock", "token", "token", "token", "clock"] * 2
+    assert found == [
+        {"tokens_per_second": 8 * 3 / 1.0, "recorded": False},
+        {"tokens_per_second_unrecorded": 8 * 3 / 1.0},
+    ]
 
 
 def test_a_part_that_fails_costs_no_other_and_says_why(card, tmp_path, monkeypatch, capsys):
@@ -151,9 +155,9 @@ def test_a_part_that_fails_costs_no_other_and_says_why(card, tmp_path, monkeypat
     assert set(found["failed"]) == {"learning", "recovery"} and found["tokens_per_second"] and found["phases"]
     assert found["peak_bytes"] and "ratio_first" in found and "samples_per_second" not in found
     (row,) = rows(gpu.heading("") + "\n" + gpu.line("0.5B:bfloat16", found))
-    assert row[1] == "10.00" and row[9] == row[10] == "-"
-    assert row[11].startswith("learning: RuntimeError: CUDA error: unspecified launch failure; recovery: ")
-    assert row[11].endswith("Tried to allocate 2 / 3 GiB.")
+    assert row[1] == "10.00" and row[10] == row[11] == "-"
+    assert row[13].startswith("learning: RuntimeError: CUDA error: unspecified launch failure; recovery: ")
+    assert row[13].endswith("Tried to allocate 2 / 3 GiB.")
 
 
 def test_a_case_that_breaks_off_in_the_middle_is_a_row_and_all_others_are_measured(
@@ -182,7 +186,7 @@ def test_a_case_that_breaks_off_in_the_middle_is_a_row_and_all_others_are_measur
     said = capsys.readouterr()
     table = rows(said.out)
     assert [row[0] for row in table] == list(gpu.CASES) and table[1][1] == "1.00"
-    assert "illegal memory access" in table[1][11] and table[0][11] == table[2][11] == ""
+    assert "illegal memory access" in table[1][13] and table[0][13] == table[2][13] == ""
     assert "2 of 3: making and measuring 0.5B:4-bit" in said.err
     assert json.loads(said.out.splitlines()[-1]) == json.loads(out.read_text())
     assert [len(json.loads(each)) for each in kept] == [1, 2, 3]  # written as soon as it is measured
@@ -241,7 +245,7 @@ def test_a_process_that_cannot_reach_the_card_is_a_row_that_says_so(monkeypatch,
     found = gpu.run_gpu(quick=False, models="0.5B:bfloat16")
     said = capsys.readouterr()
     assert "Torch not compiled with CUDA enabled" in found["0.5B:bfloat16"]["error"] + said.err
-    assert "ended with status 1" in rows(said.out)[0][11] and '  File "' in said.err
+    assert "ended with status 1" in rows(said.out)[0][13] and '  File "' in said.err
 
 
 def test_without_a_gpu_the_gpu_bench_says_so(monkeypatch):

@@ -38,8 +38,10 @@ COLUMNS = (
     "CUDA itself GiB",
     "first ratio, max abs log",
     "decode tokens/s",
+    "not recorded",
     "of ideal",
     "PPO samples/s",
+    "of ideal",
     "recovered at microbatch",
     "failed",
 )
@@ -144,8 +146,10 @@ def line(case: str, each: dict[str, Any]) -> str:
         _gib(context),
         _shown(each.get("ratio_first"), ".2g"),
         _shown(each.get("tokens_per_second"), ",.0f"),
+        _shown(each.get("tokens_per_second_unrecorded"), ",.0f"),
         _shown(each.get("of_ideal"), ".0%"),
         _shown(each.get("samples_per_second"), ".2f"),
+        _shown(each.get("ppo_of_ideal"), ".0%"),
         _shown(each.get("recovered_at"), "d"),
         _why(each),
     )

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lab import memory, peak, ppo
+from lab.bench.ideal import ppo_seconds
 from lab.bench.shapes import config_of, save
 from lab.config import Ppo
 from lab.errors import LabError
@@ -27,9 +28,11 @@ from lab.memory import Facts, Knobs
 from lab.models import Roles
 from lab.rollout import Cast
 from lab.shortage import with_smaller_microbatches
+from lab.speakers import recordable
 from lab.text import Asked
 
 SETTINGS = {"batch": 32, "minibatch": 16, "microbatch": 4, "prompt": 256, "tokens": 128}
+EPOCHS = 2
 BEFORE, TIMED = 8, 32  # tokens of each answer that are said before the clock starts, and while it runs
 
 
@@ -48,9 +51,11 @@ def measure_gpu(shape: str, precision: str, folder: str, steps: int = 1) -> dict
     roles.head("reward")
     found["load_seconds"] = monotonic() - began
     facts, knobs = memory.facts_from(config_of(shape), shape), Knobs(precision=precision, **SETTINGS)
+    read = _read_at_each_token(facts, knobs, roles.model.config)
     parts: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
         "learning": lambda: _learning(roles, facts, knobs, steps),
-        "decoding": lambda: _decoding(roles, _read_at_each_token(facts, knobs, roles.model.config)),
+        "decoding": lambda: _decoding(roles),
+        "ideal": lambda: _ideal(found, shape, read),
         "phases": lambda: _phases(roles, facts, knobs),
         "recovery": lambda: _recovery(roles),
     }
@@ -124,7 +129,7 @@ def _learning(roles: Roles, facts: Facts, knobs: Knobs, steps: int) -> Iterator[
 def _events(roles: Roles, steps: int) -> Iterator[Any]:
     config = Ppo(
         steps=steps,
-        epochs=2,
+        epochs=EPOCHS,
         batch=SETTINGS["batch"],
         minibatch=SETTINGS["minibatch"],
         microbatch=SETTINGS["microbatch"],
@@ -141,11 +146,16 @@ def _prompts(count: int) -> list[list[int]]:
     return [[rng.randrange(8, 4000) for _ in range(SETTINGS["prompt"])] for _ in range(count)]
 
 
-def _decoding(roles: Roles, read: int) -> Iterator[dict[str, float]]:
-    """Tokens a second after the pass over the prompts; random weights hardly ever say the end token.
+def _decoding(roles: Roles) -> Iterator[dict[str, Any]]:
+    """Tokens a second after the pass over the prompts, as recorded graphs and without; none says the end token."""
+    speed, recorded = _speed(roles), recordable(roles, SETTINGS["prompt"] + BEFORE + TIMED)
+    yield {"tokens_per_second": speed, "recorded": recorded}
+    roles.recorded = False
+    yield {"tokens_per_second_unrecorded": _speed(roles)}
+    roles.recorded = recorded
 
-    read: bytes that the weights of one token take to read, which is all that a perfect loop would wait for.
-    """
+
+def _speed(roles: Roles) -> float:
     speaking = stream(roles, "sft", _prompts(SETTINGS["batch"]), tokens=BEFORE + TIMED, seed=1)
     for _ in islice(speaking, BEFORE):
         pass
@@ -153,10 +163,22 @@ def _decoding(roles: Roles, read: int) -> Iterator[dict[str, float]]:
     began = monotonic()
     said = sum(len(drawn) for _, drawn in speaking)
     torch.cuda.synchronize()
-    speed = said / (monotonic() - began)
-    yield {"tokens_per_second": speed}
-    bandwidth = _bandwidth()
-    yield {"bytes_per_second": bandwidth, "of_ideal": speed / (SETTINGS["batch"] * bandwidth / read)}
+    return said / (monotonic() - began)
+
+
+def _ideal(found: dict[str, Any], shape: str, read: int) -> Iterator[dict[str, float]]:
+    """What a perfect loop would reach on this card, and the share of it that decoding and the timed step of PPO do.
+
+    read: bytes that the weights of one token take to read.
+    """
+    rates = {"bytes": _bandwidth(), "flops_bfloat16": _flops()}
+    yield {"bytes_per_second": rates["bytes"], "flops_per_second": rates["flops_bfloat16"]}
+    batch, prompt, tokens = (SETTINGS[name] for name in ("batch", "prompt", "tokens"))
+    if "tokens_per_second" in found:
+        yield {"of_ideal": found["tokens_per_second"] / (batch * rates["bytes"] / read)}
+    if "samples_per_second" in found:
+        least = ppo_seconds(shape, batch, EPOCHS, rates, prompt, tokens, read)
+        yield {"ppo_of_ideal": least * found["samples_per_second"] / batch}
 
 
 def _read_at_each_token(facts: Facts, knobs: Knobs, config: Any) -> int:
@@ -170,13 +192,25 @@ def _bandwidth() -> float:
     torch.cuda.empty_cache()
     source = torch.zeros(2**28, device="cuda")
     target = torch.empty_like(source)
-    target.copy_(source)
+    return 2 * 4 * 2**28 / _seconds(lambda: target.copy_(source))
+
+
+def _flops() -> float:
+    """Operations a second of a large product in bfloat16, of random numbers: zeros would take less."""
+    size = 8192
+    left, right = (torch.randn(size, size, device="cuda").bfloat16() for _ in range(2))
+    return 2 * size**3 / _seconds(lambda: left @ right)
+
+
+def _seconds(work: Callable[[], Any], times: int = 10) -> float:
+    """Of one time among so many in a row, after one that does not count."""
+    work()
     torch.cuda.synchronize()
     began = monotonic()
-    for _ in range(10):
-        target.copy_(source)
+    for _ in range(times):
+        work()
     torch.cuda.synchronize()
-    return 10 * 2 * 4 * 2**28 / (monotonic() - began)
+    return (monotonic() - began) / times
 
 
 def _phases(roles: Roles, facts: Facts, knobs: Knobs) -> Iterator[dict[str, Any]]:

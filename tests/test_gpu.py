@@ -1,0 +1,129 @@
+"""On a CUDA machine: passes are recorded and say what unrecorded ones do, and a run learns, stops and goes on there."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+from folders import put
+from test_speakers import PROMPTS, config_of
+
+from lab import checkpoint, ppo
+from lab.config import Ppo
+from lab.events import Step
+from lab.generate import sample
+from lab.loading import load
+from lab.rollout import Cast
+from lab.speakers import SHAPES, Plain, Recorded, recordable
+from lab.text import Asked
+
+pytestmark = pytest.mark.gpu
+NEAR = 0.05  # of the largest logit: bfloat16, in which attention over padding is summed in another order
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cuda():
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch sees no CUDA device here")
+
+
+@pytest.fixture(autouse=True)
+def no_fast_loop(monkeypatch):
+    """Which serves shapes as small as these."""
+    monkeypatch.setattr("lab.generate.decode.suits", lambda *_: False)
+
+
+def roles_of(folder, name, precision="bfloat16"):
+    roles = load(str(put(folder / name, config_of(name))), device="cuda", precision=precision)
+    generator = torch.Generator("cuda").manual_seed(3)
+    with torch.no_grad():
+        for parameter in roles.weights("sft").values():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator, device="cuda"))
+    return roles
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision", ["bfloat16", "4-bit", "float32"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_recorded_pass_says_what_the_models_own_says(tmp_path, name, precision):
+    roles = roles_of(tmp_path, name, precision)
+    assert recordable(roles, 25)
+    ours, theirs = Recorded(roles, "sft", PROMPTS, 6), Plain(roles, "sft", PROMPTS)
+    found, expected = ours.start(), theirs.start()
+    for kept in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
+        ids = expected.argmax(-1)[kept]
+        for speaker in (ours, theirs):
+            speaker.keep(kept)
+        found, expected = ours.say(ids), theirs.say(ids)
+        near = 1e-3 if precision == "float32" else NEAR
+        assert (found - expected).abs().max() <= near * expected.abs().max()
+    assert ours.graph is not None and roles.recorded
+
+
+def test_weights_that_learn_between_two_calls_are_what_the_next_call_speaks_with(tmp_path):
+    roles = roles_of(tmp_path, "qwen2", "float32")
+    before = sample(roles, "sft", PROMPTS, tokens=12, temperature=0)
+    assert sample(roles, "sft", PROMPTS, tokens=12, temperature=0) == before
+    with torch.no_grad():
+        for parameter in roles.weights("sft").values():
+            parameter.normal_(std=0.2)
+    after = sample(roles, "sft", PROMPTS, tokens=12, temperature=0)
+    roles.recorded = False
+    assert sample(roles, "sft", PROMPTS, tokens=12, temperature=0) == after != before
+
+
+def test_where_a_pass_waits_for_its_own_numbers_the_loop_goes_on_unrecorded_and_nothing_else_breaks(tmp_path):
+    roles = roles_of(tmp_path, "qwen2", "float32")
+    plain = roles_of(tmp_path / "again", "qwen2", "float32")
+    plain.recorded = False
+    expected = sample(plain, "sft", PROMPTS, tokens=12, temperature=0)
+    layer = roles.model.base_model.model.model.layers[0]
+    handle = layer.register_forward_hook(lambda *_: torch.cuda.current_stream().synchronize())
+    assert sample(roles, "sft", PROMPTS, tokens=12, temperature=0) == expected and not roles.recorded
+    handle.remove()
+    torch.manual_seed(1)
+    assert torch.rand(3, device="cuda").isfinite().all()
+    roles.recorded = True
+    assert sample(roles, "sft", PROMPTS, tokens=12, temperature=0) == expected and roles.recorded
+
+
+def test_what_a_recording_took_is_given_back(tmp_path):
+    roles = roles_of(tmp_path, "llama")
+    sample(roles, "sft", PROMPTS, tokens=12)
+    gc.collect()
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
+    for seed in range(5):
+        sample(roles, "sft", PROMPTS * 4, tokens=64, seed=seed)
+    gc.collect()
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() <= before
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "4-bit"])
+def test_a_run_that_was_saved_goes_on_as_if_it_had_not_stopped(tmp_path, precision):
+    roles = roles_of(tmp_path, "qwen2", precision)
+    roles.add("reward", like="sft")
+    roles.head("reward")
+    config = Ppo(steps=4, batch=8, minibatch=4, microbatch=4, tokens=12, learning_rate=1e-3, update_kl=1e9)
+    asked = [Asked("", tuple(ids)) for ids in PROMPTS * 2]
+    state = ppo.begin(roles, Cast(), config)
+
+    def learned(steps):
+        found = []
+        for event in ppo.ppo(state, Cast(), asked, ppo.still(config)):
+            found += [event.metrics] if isinstance(event, Step) else []
+            if len(found) == steps:
+                break
+        return found
+
+    first = learned(2)
+    assert all(metrics["policy/ratio_first"] < 1e-3 for metrics in first)
+    checkpoint.save(tmp_path / "run", state)
+    whole = learned(2)
+    state = ppo.begin(roles, Cast(), config)
+    checkpoint.restore(tmp_path / "run", state)
+    again = learned(2)
+    for ours, theirs in zip(again, whole, strict=True):
+        assert ours["reward/score"] == pytest.approx(theirs["reward/score"], rel=1e-3, abs=1e-3)
