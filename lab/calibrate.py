@@ -10,8 +10,9 @@ from typing import Any
 
 from lab import peak
 from lab.events import Event, Warned
+from lab.facts import Facts, facts_from
 from lab.fit import Turn, fit, knobs_of, turned
-from lab.memory import GIB, Facts, Knobs, facts_from, foretell, room_of, total
+from lab.memory import GIB, Knobs, foretell, room_of, total
 from lab.models import Roles
 from lab.shortage import ran_out, with_smaller_microbatches
 

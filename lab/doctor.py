@@ -16,9 +16,10 @@ from typing import Any
 import psutil
 
 from lab import arithmetic
+from lab.facts import facts_from
 from lab.fit import table
 from lab.loading import EMBEDDED, default_device
-from lab.memory import Knobs, facts_from
+from lab.memory import Knobs
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "plotly")
 LEAST_DISK, LEAST_MEMORY = 2**30, 2 * 2**30

@@ -10,7 +10,8 @@ import torch
 
 from lab.config import PRECISIONS
 from lab.errors import BadInput
-from lab.memory import GIB, Facts, Knobs, facts_of, foretell, held_here, is_lean, room_of, total
+from lab.facts import Facts, facts_of
+from lab.memory import GIB, Knobs, foretell, held_here, is_lean, room_of, total
 
 CARDS = (8, 12, 16, 24)
 # Of the layers. `lab loop --seed 2 --unfrozen 0.25` prefers PPO in 0.89 of the prompts, as `--unfrozen 1` does.

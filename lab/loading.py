@@ -73,6 +73,8 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     if chosen.type == "cpu":
         allocator.keep_freed()
         allocator.bound_compiled()
+    if chosen.type == "cuda":  # on Hopper cards it gives gradients that are no numbers: PyTorch's issue 196678
+        torch.backends.cuda.enable_cudnn_sdp(False)
     where = folder_of(name, say)
     try:
         config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)

@@ -5,68 +5,35 @@ Bytes per token and per layer, from the tensors that the passes keep:
     lean pass (lab/trunk.py)   16 h + 4 K D + 6 f + 6 H S    h hidden, f intermediate, H heads, K groups of D, S columns
       with float32 products    24 h + 8 K D + 12 f + 4 H S
     the library's pass         4 (F + Q S), or 4 h and one layer's 4 (F + Q S) with gradient checkpointing
-      with bfloat16 products   3.1 F + (2 Q + 4 H) S, as softmax is in float32; where sdpa reads, without scores, 3.1 F
+      with bfloat16 products   3.1 F + (2 Q + 4 H) S, as softmax is in float32
+      on a GPU                 2 F + 9 h + 4 (H - K) D with sdpa: norms in float32, and repeated keys and values
     one layer at work          16 h + 10 f, four float32 and five bfloat16; of a logit 18 to compare and 20 to draw it
       on the way back          12 h + 8 f + 10 H S, three float32, four bfloat16, and scores in ten bytes
 
 What the library's layers keep differs from one architecture to the next, so F and Q are counted on a model without
-memory; 3.1 F is 91 h for layers in Qwen2's shape. tests/test_memory.py holds these to 15 % of measured peaks.
+memory; 3.1 F is 91 h for layers in Qwen2's shape. tests/test_memory.py holds these to 15 % of measured peaks on a CPU,
+docs/gpu.md has those of a GPU.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch import nn
 
 from lab import arithmetic
-from lab.decode import LARGEST, READ_AT_ONCE, packs, shaped
+from lab.decode import LARGEST, READ_AT_ONCE, packs
+from lab.facts import Facts
 from lab.logprobs import CHUNK
-from lab.quantised import kept_in
 from lab.stem import learning
 
 GIB = 2**30
-CONTEXT = round(0.9 * GIB)  # of CUDA; not measured here
+CONTEXT = round(0.9 * GIB)  # of CUDA (docs/gpu.md)
 LIBRARIES = round(0.3 * GIB)  # of a process that has imported them and holds no model
 SHARED = "shared states"
 SPARE = 1.08  # of what a GPU's allocator holds beyond what is asked for
-NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
-ROWS, COLUMNS = 2, 32  # of the batch that counts what is kept
 SCALED = 64  # answers that the reward stage samples together for its scale, whatever it learns from at a time
-COPIES, CAPPED, COMPARED = 4, 5, 7  # of logits that are held whole: to learn from, with a softcap, and to score
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Sizes of a model: `linear` counts the weights of adapted layers, `lora` the parameters of rank 1.
-
-    `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
-    `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
-    `lean` says whether it has the shape of the lean pass, `sdpa` whether the library reads it without keeping scores,
-    `kept` the precision that its files are quantised to already.
-    """
-
-    name: str
-    parameters: int
-    linear: int
-    lora: int
-    hidden: int
-    inner: int
-    layers: int
-    heads: int
-    groups: int
-    size: int
-    vocabulary: int
-    adapted: int
-    flat: float
-    square: float
-    copies: int
-    lean: bool
-    sdpa: bool
-    kept: str = ""
+COMPARED = 7  # of logits that are held whole: to score
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,109 +71,6 @@ class Row:
     bytes: int
     phase: str
     why: str
-
-
-def facts_of(name: str) -> Facts:
-    """From the config of a name, folder or Hugging Face id alone: no weights are read.
-
-    Raises ModelIncomplete, and Unsupported where no attention is in it.
-    """
-    from transformers import AutoConfig
-
-    from lab import hub
-    from lab.loading import REFUSALS, here, incomplete
-
-    where = here(name)
-    try:
-        offline = where is None and not hub.answers()
-        config = AutoConfig.from_pretrained(where or name, local_files_only=offline, trust_remote_code=False)
-        return facts_from(config, str(name))
-    except REFUSALS as problem:
-        raise incomplete(name, problem) from problem
-
-
-def facts_from(config: Any, name: str = "") -> Facts:
-    """Counts of a config's model, built without memory."""
-    from transformers import AutoModelForCausalLM
-
-    from lab.errors import Unsupported
-
-    kept = kept_in(config)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation="eager", dtype=torch.float32)
-    output = model.get_output_embeddings()
-    adapted = [m for m in model.modules() if _is_linear(m) and m is not output]
-    kind, config = config.model_type, config.get_text_config()
-    heads = getattr(config, "num_attention_heads", None)
-    if not heads:
-        raise Unsupported(f"A {kind} model has no attention heads, and the lab foretells memory for those that have.")
-    flat, square = _kept(model, adapted, config)
-    return Facts(
-        name=name,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        linear=sum(layer.weight.numel() for layer in adapted),
-        lora=sum(sum(layer.weight.shape) for layer in adapted),
-        hidden=config.hidden_size,
-        inner=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
-        layers=config.num_hidden_layers,
-        heads=heads,
-        groups=_groups(config),
-        size=getattr(config, "head_dim", None) or config.hidden_size // heads,
-        vocabulary=config.vocab_size,
-        adapted=len(adapted),
-        flat=flat,
-        square=square,
-        copies=_copies(output, model.config),
-        lean=shaped(model),
-        sdpa=model._supports_sdpa,
-        kept=kept,
-    )
-
-
-def _groups(config: Any) -> int:
-    """Heads of keys and values that are cached: of Falcon's first kind one, of its second as many as of queries."""
-    if getattr(config, "multi_query", False) and not getattr(config, "new_decoder_architecture", False):
-        return 1
-    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
-
-
-def _copies(output: nn.Module, config: Any) -> int:
-    """0 where logprobs reads the output layer chunk by chunk."""
-    if getattr(config, "final_logit_softcapping", None):
-        return CAPPED
-    return 0 if type(output) is nn.Linear and output.bias is None else COPIES
-
-
-def _kept(model: nn.Module, adapted: list[nn.Module], config: Any) -> tuple[float, float]:
-    """Numbers that a layer keeps per token, and per token and column; adapted layers keep their input, as LoRA does."""
-    model.requires_grad_(False).eval()
-    for layer in adapted:
-        layer.weight.requires_grad_(True)
-    try:
-        short, long = (_saved(model, some) / some / config.num_hidden_layers for some in (COLUMNS, 2 * COLUMNS))
-    except (RuntimeError, TypeError):  # layers that look at the numbers themselves
-        return NOT_COUNTED * config.hidden_size, config.num_attention_heads
-    return 2 * short - long, (long - short) / COLUMNS
-
-
-def _saved(model: nn.Module, columns: int) -> float:
-    """Numbers in a row of the tensors that a pass saves for its backward pass, each memory counted once."""
-    own = {each.untyped_storage()._cdata for each in (*model.parameters(), *model.buffers())}
-    found: dict[int, torch.UntypedStorage] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        found[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
-        return tensor
-
-    ids = torch.zeros(ROWS, columns, dtype=torch.long, device="meta")
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        states = model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    del states
-    return sum(each.nbytes() for key, each in found.items() if key not in own) / 4 / ROWS
 
 
 def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> list[Row]:
@@ -291,7 +155,10 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     copy = (width if fast or packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
     together = min(knobs.batch, max(1, READ_AT_ONCE // knobs.prompt**2)) if fast else knobs.batch
     attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
-    passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
+    if device == "cpu":
+        passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
+    else:  # where an adapter in float32 reads a wide copy of what its layer is given in bfloat16
+        passing = max(attending, 5 * facts.hidden + 4 * facts.inner)
     reading = width * together * knobs.prompt * (passing + facts.size)
     reading -= 0 if fast or lean or device != "cpu" else cache * knobs.tokens // columns
     return [
@@ -336,7 +203,8 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, devi
     whole = per_layer(facts, columns, lean, width, device) + width * knobs.rank * facts.adapted / facts.layers
     layers = _upper(facts, knobs)
     kept = layers * whole + 8 * facts.hidden
-    passing = 8 * facts.inner + 12 * facts.hidden + 10 * facts.heads * columns
+    fused = device != "cpu" and facts.sdpa
+    passing = 8 * facts.inner + 12 * facts.hidden + (0 if fused else 10 * facts.heads * columns)
     if lean:  # in the last layer only response tokens speak, to a reward model the last one alone
         silent = columns - 1 if stage == "reward" else knobs.prompt
         kept -= round(silent / columns * (whole - (4 + width) * facts.hidden - _keys(facts, width)))
@@ -362,8 +230,11 @@ def per_layer(facts: Facts, columns: int, lean: bool, width: int = 2, device: st
     """Bytes per token that a layer keeps for the backward pass, products being `width` bytes a number."""
     if not lean:
         scores = 4 * facts.square if width == 4 else 2 * facts.square + 4 * facts.heads
-        scores = 0 if device != "cpu" and facts.sdpa else scores * columns
-        return (4 if width == 4 else 3.1) * facts.flat + scores
+        repeated = 2 * width * (facts.heads - facts.groups) * facts.size  # keys and values, for a mask of padding
+        scores = repeated if device != "cpu" and facts.sdpa else scores * columns
+        if width == 4:
+            return 4 * facts.flat + scores
+        return (3.1 * facts.flat if device == "cpu" else 2 * facts.flat + 9 * facts.hidden) + scores
     weighed = (4 if width == 4 else 6) * facts.heads * columns
     asked = 2 * width * facts.heads * facts.size
     return (8 + 2 * width) * facts.hidden + asked + _keys(facts, width) + weighed + 3 * width * facts.inner

@@ -142,11 +142,18 @@ class Recorded(Plain):
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.logits = self._token()
         except RuntimeError as problem:
+            _free_generator(self.roles.device)
             if ran_out(problem):
                 raise
             self.roles.recorded = False
             return
         self.graph = graph
+
+
+def _free_generator(device: torch.device) -> None:
+    """PyTorch's numbers of chance out of a recording that broke off, which they would wait for ever after."""
+    generator = torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 def recordable(roles: Roles, columns: int) -> bool:

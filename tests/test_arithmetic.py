@@ -15,8 +15,9 @@ from lab.bench.shapes import llama, save
 from lab.config import Ppo, Sft
 from lab.errors import BadInput
 from lab.events import Step
+from lab.facts import facts_of
 from lab.loading import load
-from lab.memory import Knobs, facts_of, foretell
+from lab.memory import Knobs, foretell
 from lab.rollout import Cast
 from lab.text import Asked
 

@@ -11,7 +11,7 @@ from lab.bench.isolated import Unfinished, isolated, job, reason
 from lab.bench.report import table
 from lab.bench.shapes import config_of, save
 from lab.errors import LabError
-from lab.memory import facts_from
+from lab.facts import facts_from
 
 MACHINE = {"flops_float32": 1e11, "flops_bfloat16": 2e11, "bytes": 1e10}
 

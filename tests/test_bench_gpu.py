@@ -17,9 +17,10 @@ from lab.bench import gpu, gpu_job, run
 from lab.bench.isolated import Unfinished
 from lab.bench.shapes import config_of, save
 from lab.errors import BadInput, NotFound
+from lab.facts import facts_from
 from lab.generate import Plain
 from lab.loading import load
-from lab.memory import Knobs, facts_from, foretell
+from lab.memory import Knobs, foretell
 from lab.models import Roles
 
 CARD = {"total_memory": 80 * 2**30, "name": "A card"}
@@ -93,7 +94,7 @@ def test_every_figure_of_a_case_is_measured_by_the_code_that_a_gpu_would_run(car
     assert found["samples_per_second"] == pytest.approx(8 / found["step_seconds"]["time/step"])
     assert found["context_bytes"] == CUDA_ITSELF and set(found["phases"]) == {"rollout", "score", "update"}
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert len(told) == 5 and told[-1] == found and "peak_bytes" in told[0] and "tokens_per_second" not in told[0]
+    assert len(told) == 6 and told[-1] == found and "peak_bytes" in told[0] and "tokens_per_second" not in told[0]
 
 
 def test_what_loading_left_in_the_allocator_does_not_count_as_held_by_learning(card, monkeypatch):
@@ -143,10 +144,12 @@ def test_a_part_that_fails_costs_no_other_and_says_why(card, tmp_path, monkeypat
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 | 3 GiB.\nMore of it.")
         yield
 
-    def one_step(roles, steps, events=gpu_job._events):
-        for event in events(roles, steps):
+    events = gpu_job._events
+
+    def one_step(roles, steps, *whole):
+        for event in events(roles, steps, *whole):
             yield event
-            if getattr(event, "step", 0) == 1 and hasattr(event, "metrics"):
+            if not whole and getattr(event, "step", 0) == 1 and hasattr(event, "metrics"):
                 raise RuntimeError("CUDA error: unspecified launch failure")
 
     monkeypatch.setattr(gpu_job, "_recovery", none_left)
@@ -155,9 +158,9 @@ def test_a_part_that_fails_costs_no_other_and_says_why(card, tmp_path, monkeypat
     assert set(found["failed"]) == {"learning", "recovery"} and found["tokens_per_second"] and found["phases"]
     assert found["peak_bytes"] and "ratio_first" in found and "samples_per_second" not in found
     (row,) = rows(gpu.heading("") + "\n" + gpu.line("0.5B:bfloat16", found))
-    assert row[1] == "10.00" and row[10] == row[11] == "-"
-    assert row[13].startswith("learning: RuntimeError: CUDA error: unspecified launch failure; recovery: ")
-    assert row[13].endswith("Tried to allocate 2 / 3 GiB.")
+    assert row[1] == "10.00" and row[10] == "-" and row[11] != "-"
+    assert row[14].startswith("learning: RuntimeError: CUDA error: unspecified launch failure; recovery: ")
+    assert row[14].endswith("Tried to allocate 2 / 3 GiB.")
 
 
 def test_a_case_that_breaks_off_in_the_middle_is_a_row_and_all_others_are_measured(
@@ -186,7 +189,7 @@ def test_a_case_that_breaks_off_in_the_middle_is_a_row_and_all_others_are_measur
     said = capsys.readouterr()
     table = rows(said.out)
     assert [row[0] for row in table] == list(gpu.CASES) and table[1][1] == "1.00"
-    assert "illegal memory access" in table[1][13] and table[0][13] == table[2][13] == ""
+    assert "illegal memory access" in table[1][14] and table[0][14] == table[2][14] == ""
     assert "2 of 3: making and measuring 0.5B:4-bit" in said.err
     assert json.loads(said.out.splitlines()[-1]) == json.loads(out.read_text())
     assert [len(json.loads(each)) for each in kept] == [1, 2, 3]  # written as soon as it is measured
@@ -245,7 +248,7 @@ def test_a_process_that_cannot_reach_the_card_is_a_row_that_says_so(monkeypatch,
     found = gpu.run_gpu(quick=False, models="0.5B:bfloat16")
     said = capsys.readouterr()
     assert "Torch not compiled with CUDA enabled" in found["0.5B:bfloat16"]["error"] + said.err
-    assert "ended with status 1" in rows(said.out)[0][13] and '  File "' in said.err
+    assert "ended with status 1" in rows(said.out)[0][14] and '  File "' in said.err
 
 
 def test_without_a_gpu_the_gpu_bench_says_so(monkeypatch):

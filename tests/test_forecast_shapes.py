@@ -8,9 +8,10 @@ from folders import GROUPED, SMALL, configs, put, tokenizer
 from test_memory import kept
 from transformers import FalconConfig, LlamaConfig, MistralConfig
 
+from lab.facts import facts_from
 from lab.generate import Plain
 from lab.loading import load
-from lab.memory import Knobs, facts_from, foretell
+from lab.memory import Knobs, foretell
 from lab.text import batch_of
 
 ENDS = {"vocab_size": len(tokenizer()), "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}

@@ -88,6 +88,12 @@ def test_where_a_pass_waits_for_its_own_numbers_the_loop_goes_on_unrecorded_and_
     assert sample(roles, "sft", PROMPTS, tokens=12, temperature=0) == expected and roles.recorded
 
 
+def test_the_attention_whose_gradients_are_no_numbers_on_some_cards_is_out_of_use(tmp_path):
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    roles_of(tmp_path, "llama")
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_what_a_recording_took_is_given_back(tmp_path):
     roles = roles_of(tmp_path, "llama")
     sample(roles, "sft", PROMPTS, tokens=12)

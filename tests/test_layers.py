@@ -18,7 +18,7 @@ LAYERS = [
     "journal folders store formats workspace exchange trust",
     # the model
     "arithmetic quantised hub trunk decode text tokens models speakers generate parity loading logprobs adapters "
-    "merged memory peak fit",
+    "merged facts memory peak fit",
     # the stages
     "steps state checkpoint samples rollout diagnose evaluate probe rater sft reward on_policy ppo rloo_grpo dpo "
     "compare",

@@ -16,9 +16,10 @@ from lab.bench.shapes import llama, save
 from lab.config import Ppo, Reward, Sft
 from lab.errors import BadInput, FlatReward, ModelIncomplete
 from lab.events import Warned
+from lab.facts import facts_from, facts_of
 from lab.fit import Turn, fit, foretell_request, knobs_of, on_card, turned
 from lab.loading import load
-from lab.memory import COMPARED, GIB, Knobs, Row, facts_from, facts_of, foretell, total
+from lab.memory import COMPARED, GIB, Knobs, Row, foretell, total
 from lab.models import Roles
 from lab.peak import foretold, measured, rehearse
 from lab.rollout import cut, parts_of

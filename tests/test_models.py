@@ -27,8 +27,9 @@ from lab.adapters import MANIFEST, load_adapter, save_adapter
 from lab.config import Ppo, Reward, Sft
 from lab.errors import BadInput, Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
 from lab.events import Finished, Step
+from lab.facts import facts_of
 from lab.loading import EMBEDDED, former_fingerprint, load
-from lab.memory import Knobs, facts_of, foretell
+from lab.memory import Knobs, foretell
 from lab.merged import save_merged
 from lab.models import BASE
 from lab.rollout import Cast

@@ -7,8 +7,9 @@ import torch
 
 from lab.bench import gpu_job
 from lab.bench.shapes import llama
+from lab.facts import facts_from
 from lab.fit import table
-from lab.memory import CONTEXT, GIB, Knobs, facts_from, held_here, room_of
+from lab.memory import CONTEXT, GIB, Knobs, held_here, room_of
 
 SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
 CARD = 12 * GIB

@@ -12,8 +12,9 @@ from transformers import BloomConfig, FalconConfig, Gemma3nTextConfig, Gemma3Tex
 from lab import dpo, logprobs, ppo, reward, rloo_grpo, sft, trunk
 from lab.config import Dpo, Group, Ppo, Reward, Sft
 from lab.events import Step
+from lab.facts import facts_from
 from lab.loading import load
-from lab.memory import Knobs, facts_from, foretell
+from lab.memory import Knobs, foretell
 from lab.models import BASE, copy_weights
 from lab.rollout import Cast, Part, cut, measure
 from lab.stem import Stem, layers_of, learning

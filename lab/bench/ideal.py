@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.bench.shapes import TINY, config_of
 from lab.config import Ppo
-from lab.memory import Facts, facts_from, facts_of
+from lab.facts import Facts, facts_from, facts_of
 from lab.stem import learning
 
 

@@ -20,6 +20,7 @@ from lab.bench.gpu_job import measure_gpu
 from lab.bench.shapes import config_of, save
 from lab.config import Ppo, Reward, Sft
 from lab.events import Event, Step
+from lab.facts import facts_of
 from lab.generate import sample
 from lab.loading import load
 from lab.models import Roles
@@ -138,7 +139,7 @@ def measure_ppo(
 def measure_memory(model: str, **knobs: Any) -> dict[str, Any]:
     """Each phase's measured and foretold bytes above the loaded model."""
     roles = load(model, device="cpu")
-    rows = memory.foretell(memory.facts_of(model), "ppo", memory.Knobs(**knobs))
+    rows = memory.foretell(facts_of(model), "ppo", memory.Knobs(**knobs))
     foretold = peak.foretold(rows, memory.Knobs(**knobs))
     peak.rehearse(roles, "sft", memory.Knobs(batch=2, minibatch=2, microbatch=2, prompt=8, tokens=8))
     return {"measured": peak.rehearse(roles, "sft", memory.Knobs(**knobs)), "foretold": foretold}

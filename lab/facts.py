@@ -1,0 +1,150 @@
+"""Sizes of a model that decide about its memory, counted on its config alone, without weights."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lab.decode import shaped
+from lab.quantised import kept_in
+
+NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
+ROWS, COLUMNS = 2, 32  # of the batch that counts what is kept
+COPIES, CAPPED = 4, 5  # of logits that are held whole to learn from, without and with a softcap
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Sizes of a model: `linear` counts the weights of adapted layers, `lora` the parameters of rank 1.
+
+    `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
+    `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
+    `lean` says whether it has the shape of the lean pass, `sdpa` whether the library reads it without keeping scores,
+    `kept` the precision that its files are quantised to already.
+    """
+
+    name: str
+    parameters: int
+    linear: int
+    lora: int
+    hidden: int
+    inner: int
+    layers: int
+    heads: int
+    groups: int
+    size: int
+    vocabulary: int
+    adapted: int
+    flat: float
+    square: float
+    copies: int
+    lean: bool
+    sdpa: bool
+    kept: str = ""
+
+
+def facts_of(name: str) -> Facts:
+    """From the config of a name, folder or Hugging Face id alone: no weights are read.
+
+    Raises ModelIncomplete, and Unsupported where no attention is in it.
+    """
+    from transformers import AutoConfig
+
+    from lab import hub
+    from lab.loading import REFUSALS, here, incomplete
+
+    where = here(name)
+    try:
+        offline = where is None and not hub.answers()
+        config = AutoConfig.from_pretrained(where or name, local_files_only=offline, trust_remote_code=False)
+        return facts_from(config, str(name))
+    except REFUSALS as problem:
+        raise incomplete(name, problem) from problem
+
+
+def facts_from(config: Any, name: str = "") -> Facts:
+    """Counts of a config's model, built without memory."""
+    from transformers import AutoModelForCausalLM
+
+    from lab.errors import Unsupported
+
+    kept = kept_in(config)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation="eager", dtype=torch.float32)
+    output = model.get_output_embeddings()
+    adapted = [m for m in model.modules() if _is_linear(m) and m is not output]
+    kind, config = config.model_type, config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None)
+    if not heads:
+        raise Unsupported(f"A {kind} model has no attention heads, and the lab foretells memory for those that have.")
+    flat, square = _kept(model, adapted, config)
+    return Facts(
+        name=name,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        linear=sum(layer.weight.numel() for layer in adapted),
+        lora=sum(sum(layer.weight.shape) for layer in adapted),
+        hidden=config.hidden_size,
+        inner=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=heads,
+        groups=_groups(config),
+        size=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        vocabulary=config.vocab_size,
+        adapted=len(adapted),
+        flat=flat,
+        square=square,
+        copies=_copies(output, model.config),
+        lean=shaped(model),
+        sdpa=model._supports_sdpa,
+        kept=kept,
+    )
+
+
+def _groups(config: Any) -> int:
+    """Heads of keys and values that are cached: of Falcon's first kind one, of its second as many as of queries."""
+    if getattr(config, "multi_query", False) and not getattr(config, "new_decoder_architecture", False):
+        return 1
+    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def _copies(output: nn.Module, config: Any) -> int:
+    """0 where logprobs reads the output layer chunk by chunk."""
+    if getattr(config, "final_logit_softcapping", None):
+        return CAPPED
+    return 0 if type(output) is nn.Linear and output.bias is None else COPIES
+
+
+def _kept(model: nn.Module, adapted: list[nn.Module], config: Any) -> tuple[float, float]:
+    """Numbers that a layer keeps per token, and per token and column; adapted layers keep their input, as LoRA does."""
+    model.requires_grad_(False).eval()
+    for layer in adapted:
+        layer.weight.requires_grad_(True)
+    try:
+        short, long = (_saved(model, some) / some / config.num_hidden_layers for some in (COLUMNS, 2 * COLUMNS))
+    except (RuntimeError, TypeError):  # layers that look at the numbers themselves
+        return NOT_COUNTED * config.hidden_size, config.num_attention_heads
+    return 2 * short - long, (long - short) / COLUMNS
+
+
+def _saved(model: nn.Module, columns: int) -> float:
+    """Numbers in a row of the tensors that a pass saves for its backward pass, each memory counted once."""
+    own = {each.untyped_storage()._cdata for each in (*model.parameters(), *model.buffers())}
+    found: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        found[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+        return tensor
+
+    ids = torch.zeros(ROWS, columns, dtype=torch.long, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        states = model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    del states
+    return sum(each.nbytes() for key, each in found.items() if key not in own) / 4 / ROWS
