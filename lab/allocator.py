@@ -13,9 +13,19 @@ from functools import cache
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt(3)
 KEPT, LARGEST = 2**29, 2**25  # bytes: what may stay free at the heap's end; larger pieces than that are mapped alone
 LARGEST_OF_LIBRARY = 2**22  # the same for the library's pass, whose many sizes would leave gaps in the heap
+OF_CUDA = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 COMPILED = "256"  # products that oneDNN keeps compiled: its own 1,024 come to hundreds of MB where lengths vary
 NEW_OBJECTS = 20_000
 OWN_CHOICE = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "LD_PRELOAD")
+
+
+def extend_segments() -> None:
+    """Lets PyTorch's allocator for CUDA grow its pieces, unless the environment says what it is to do.
+
+    It reads that before it first gives out memory. Otherwise it holds a fifth more than is asked for (docs/gpu.md).
+    """
+    if not any(name in os.environ for name in OF_CUDA):
+        os.environ[OF_CUDA[0]] = "expandable_segments:True"
 
 
 def bound_compiled() -> None:

@@ -306,13 +306,17 @@ class Decoder:
 
     def say(self, ids: Tensor) -> Tensor:
         """Logits [B, V] after one more token a row, ids [B]."""
-        states = self.folded.embed[ids].to(self.folded.wide)
-        rotations = self.rotations[self.position][:, None]
-        mask = self.mask[..., : self.column + 1]
-        for layer, cache in zip(self.folded.layers, self.cache, strict=True):
-            states = _layer(self.folded, layer, states, rotations, cache, self.column, mask)
+        logits = self._token(ids, self.column, self.mask[..., : self.column + 1])
         self.column += 1
         self.position = self.position + 1
+        return logits
+
+    def _token(self, ids: Tensor, column: int | Tensor, mask: Tensor) -> Tensor:
+        """Logits [B, V] of ids [B] that stand in a column; columns that the mask [B, 1, 1, *] has are read."""
+        states = self.folded.embed[ids].to(self.folded.wide)
+        rotations = self.rotations[self.position][:, None]
+        for layer, cache in zip(self.folded.layers, self.cache, strict=True):
+            states = _layer(self.folded, layer, states, rotations, cache, column, mask)
         return _logits(self.folded, states)
 
     def keep(self, kept: Sequence[int]) -> None:
@@ -353,16 +357,29 @@ def _logits(folded: Folded, states: Tensor) -> Tensor:
 
 
 def _layer(
-    folded: Folded, layer: Layer | Borrowed, states: Tensor, rotations: Tensor, cache: Tensor, start: int, mask: Tensor
+    folded: Folded,
+    layer: Layer | Borrowed,
+    states: Tensor,
+    rotations: Tensor,
+    cache: Tensor,
+    start: int | Tensor,
+    mask: Tensor,
 ) -> Tensor:
-    """States [B*T, h] after one layer; keys and values of the new columns are put into the cache [B, 2, K, S, D]."""
+    """States [B*T, h] after one layer; keys and values of the new columns are put into the cache [B, 2, K, S, D].
+
+    start: the first of these columns; as a tensor [1] it is the only one, and the mask is as wide as the cache.
+    """
     rows, heads, groups, size = len(cache), folded.heads, folded.groups, folded.size
     columns = len(states) // rows
     qkv = layer.heads(states, folded, rotations)
-    new = qkv[:, heads:].view(rows, columns, 2, groups, size)
-    cache[:, :, :, start : start + columns] = new.permute(0, 2, 3, 1, 4)
+    new = qkv[:, heads:].view(rows, columns, 2, groups, size).permute(0, 2, 3, 1, 4)
+    if isinstance(start, Tensor):
+        cache.index_copy_(3, start, new.to(cache.dtype))
+        seen = cache
+    else:
+        cache[:, :, :, start : start + columns] = new
+        seen = cache[:, :, :, : start + columns]
     query = qkv[:, :heads].view(rows, columns, groups, -1, size).transpose(1, 2).flatten(2, 3)  # [B, K, T*G, D]
-    seen = cache[:, :, :, : start + columns]
     read = F.scaled_dot_product_attention(query.to(cache.dtype), seen[:, 0], seen[:, 1], mask, scale=1.0)
     read = read.view(rows, groups, columns, -1, size).transpose(1, 2).reshape(len(states), -1)
     states = states + layer.project(read)

@@ -13,7 +13,7 @@ from lab import decode
 from lab.errors import NotFinite
 from lab.models import Roles
 from lab.shortage import with_smaller_microbatches
-from lab.speakers import Plain, Recorded, recordable
+from lab.speakers import Plain, Recorded, RecordedDecoder, recordable
 
 BLOCK = 64  # of the vocabulary: the sum to a drawn place is taken over blocks, then within one
 
@@ -93,18 +93,29 @@ def first_and_last(roles: Roles, role: str, prompts: Sequence[Sequence[int]], to
 
 
 def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> decode.Decoder | Plain:
-    """The fast loop where it computes what the model does, on copied weights if they are few; else its own forward,
-    recorded on a GPU."""
+    """The fast loop where it computes what the model does, else its own forward; recorded on a GPU."""
     roles.check(role)
-    if decode.suits(roles.model, role):
-        return decode.Decoder(decode.fold(roles.model, role), prompts, tokens)
-    if roles.lean(role):
-        kept = roles.model.get_input_embeddings().weight.dtype
-        dtype = kept if kept == torch.bfloat16 else roles.products  # never a wider copy of a base too large for one
-        return decode.Decoder(decode.borrow(roles.model, role, dtype), prompts, tokens)
+    folded = _folded(roles, role)
+    if folded and roles.device.type == "cuda" and roles.recorded:
+        return RecordedDecoder(roles, folded, prompts, tokens)
+    if folded:
+        return decode.Decoder(folded, prompts, tokens)
     if recordable(roles, max(map(len, prompts)) + tokens):
         return Recorded(roles, role, prompts, tokens)
     return Plain(roles, role, prompts)
+
+
+def _folded(roles: Roles, role: str) -> decode.Folded | None:
+    """A role's weights for the fast loop: copied if they are few, else its own; None where it cannot serve."""
+    if decode.suits(roles.model, role):
+        return decode.fold(roles.model, role)
+    kept = roles.model.get_input_embeddings().weight.dtype
+    if roles.lean(role):
+        dtype = kept if kept == torch.bfloat16 else roles.products  # never a wider copy of a base too large for one
+        return decode.borrow(roles.model, role, dtype)
+    if roles.device.type == "cuda" and kept == roles.products and decode.suits(roles.model, role, decode.ANY_SIZE):
+        return decode.borrow(roles.model, role, kept, pack=False)
+    return None
 
 
 def survivors(speaking: Sequence[bool]) -> list[int]:

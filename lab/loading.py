@@ -73,7 +73,9 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     if chosen.type == "cpu":
         allocator.keep_freed()
         allocator.bound_compiled()
-    if chosen.type == "cuda":  # on Hopper cards it gives gradients that are no numbers: PyTorch's issue 196678
+    if chosen.type == "cuda":
+        allocator.extend_segments()
+        # On Hopper cards it gives gradients that are no numbers: PyTorch's issue 196678.
         torch.backends.cuda.enable_cudnn_sdp(False)
     where = folder_of(name, say)
     try:
@@ -94,6 +96,8 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     products = torch.float32 if precision == "float32" else torch.bfloat16
     if chosen.type == "cpu" and precision not in quantised.PRECISIONS:
         products = _settle_on_cpu(peft, precision)
+    if chosen.type == "cuda" and decode.suits(peft, BASE, largest=decode.ANY_SIZE):
+        trunk.fuse(peft)  # for the fast decode loop, which reads them as they are
     roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision, products, mark)
     roles.changed()
     roles.freeze()

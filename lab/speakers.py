@@ -1,13 +1,14 @@
-"""How the library's own forward speaks, token by token: over a cache that grows, and on a GPU as a recorded graph."""
+"""How a role speaks, token by token: by the library's own forward, and on a GPU by passes that are recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lab import decode
 from lab.models import Roles
 from lab.shortage import ran_out
 
@@ -42,7 +43,7 @@ class Plain:
     def keep(self, kept: list[int]) -> None:
         """Go on with some rows, in this order; where the cache cannot let go of the others, they are passed over."""
         if any(hasattr(layer, "recurrent_states") for layer in self.cache.layers):
-            self._pass_over(kept)
+            self.wanted = _among(self.wanted, kept, self.attention)
             return
         rows = torch.tensor(kept, device=self.roles.device)
         self.cache.batch_select_indices(rows)
@@ -60,11 +61,6 @@ class Plain:
                 layer.update(*(each.expand(*each.shape[:-2], columns, -1) for each in last))
         self.attention = F.pad(self.attention, (0, columns), value=1)
         self.position = self.position + columns
-
-    def _pass_over(self, kept: list[int]) -> None:
-        """All rows go on being computed, and only these are looked at."""
-        rows = torch.tensor(kept, device=self.roles.device)
-        self.wanted = torch.arange(len(self.attention), device=rows.device)[self.wanted][rows]
 
     def _places(self) -> Tensor:
         """Positions [B, P] of the prompts' tokens."""
@@ -84,12 +80,47 @@ class Plain:
         return out.logits[:, -1].float()
 
 
+class Recording:
+    """A pass over tensors that stay in place. The first call runs it, the second records it as a CUDA graph, which is
+    replayed from then on: the same kernels, without the time that Python takes to start each of them.
+
+    Where it cannot be recorded it goes on unrecorded, and no other is tried with these roles.
+    """
+
+    def __init__(self, roles: Roles):
+        self.roles = roles
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.found: Tensor | None = None
+
+    def __call__(self, work: Callable[[], Tensor]) -> Tensor:
+        """What the work gives, in the same place after every call once it is recorded."""
+        if self.found is not None and self.graph is None and self.roles.recorded:
+            self._record(work)
+        if self.graph is None:
+            self.found = work()
+        else:
+            self.graph.replay()
+        return self.found
+
+    def _record(self, work: Callable[[], Tensor]) -> None:
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self.found = work()
+        except RuntimeError as problem:
+            _free_generator(self.roles.device)
+            if ran_out(problem):
+                raise
+            self.roles.recorded = False
+            return
+        self.graph = graph
+
+
 class Recorded(Plain):
-    """The same over a cache of fixed size. The second token's pass is recorded as a CUDA graph and replayed from then
-    on: the same kernels, without the time that Python takes to start each of them.
+    """The same over a cache of fixed size, a token's pass being recorded.
 
     Rows that leave are passed over, since a recording has a fixed number of rows and a token's time goes into reading
-    weights. Where a pass cannot be recorded this one goes on unrecorded, and no other is tried with this base.
+    weights.
     """
 
     def __init__(self, roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int):
@@ -101,8 +132,7 @@ class Recorded(Plain):
         self.cache = Cache([StaticLayer(columns) for _ in range(roles.model.config.num_hidden_layers)])
         self.seen = F.pad(self.attention.bool(), (0, columns - self.column))  # [B, S]
         self.said = self.ids.new_zeros(len(self.ids), 1)
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.logits: Tensor | None = None  # of the last token, in the recording's own place
+        self.token = Recording(roles)
 
     def start(self) -> Tensor:
         """Logits [B, V] after the prompts."""
@@ -113,41 +143,54 @@ class Recorded(Plain):
         return self._forward(self.ids, self._places(), mask)
 
     def say(self, ids: Tensor) -> Tensor:
-        """Logits [B, V] after one more token a row, ids [B]."""
+        """Logits [B, V] after one more token a row, ids [B]; the next call writes over them."""
         self.said[self.wanted, 0] = ids
         self.seen[:, self.column] = True
+        logits = self.token(lambda: self._forward(self.said, self.position, self.seen[:, None, None]))
         self.column += 1
-        if self.logits is not None and self.graph is None and self.roles.recorded:
-            self._record()
-        if self.graph is None:
-            self.logits = self._token()
-        else:
-            self.graph.replay()
         self.position += 1
-        return self.logits[self.wanted]
+        return logits[self.wanted]
 
     def keep(self, kept: list[int]) -> None:
         """Go on with some rows, in this order."""
-        self._pass_over(kept)
+        self.wanted = _among(self.wanted, kept, self.said)
 
     def lengthen(self, columns: int) -> None:
         """The cache is at its longest from the start."""
 
-    def _token(self) -> Tensor:
-        return self._forward(self.said, self.position, self.seen[:, None, None])
 
-    def _record(self) -> None:
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self.logits = self._token()
-        except RuntimeError as problem:
-            _free_generator(self.roles.device)
-            if ran_out(problem):
-                raise
-            self.roles.recorded = False
-            return
-        self.graph = graph
+class RecordedDecoder(decode.Decoder):
+    """The fast loop with its token's pass recorded; rows that leave are passed over here too."""
+
+    def __init__(self, roles: Roles, folded: decode.Folded, prompts: Sequence[Sequence[int]], tokens: int):
+        width = max(map(len, prompts))
+        super().__init__(folded, prompts, _aligned(width + tokens) - width)
+        for cache in self.cache:
+            cache.zero_()  # no column is looked at before it is written, but no number may stand there that is none
+        self.mask[..., width:] = torch.finfo(self.mask.dtype).min
+        self.said = self.position.new_zeros(len(prompts))
+        self.place = self.position.new_tensor([width])
+        self.wanted: slice | Tensor = slice(None)
+        self.token = Recording(roles)
+
+    def say(self, ids: Tensor) -> Tensor:
+        """Logits [B, V] after one more token a row, ids [B]; the next call writes over them."""
+        self.said[self.wanted] = ids
+        self.mask[..., self.column] = 0
+        logits = self.token(lambda: self._token(self.said, self.place, self.mask))
+        self.column += 1
+        self.place += 1
+        self.position += 1
+        return logits[self.wanted]
+
+    def keep(self, kept: Sequence[int]) -> None:
+        """Go on with some rows, in this order."""
+        self.wanted = _among(self.wanted, kept, self.said)
+
+
+def _among(wanted: slice | Tensor, kept: Sequence[int], rows: Tensor) -> Tensor:
+    """Numbers of the rows that are kept of those that were wanted."""
+    return torch.arange(len(rows), device=rows.device)[wanted][torch.tensor(kept, device=rows.device)]
 
 
 def _free_generator(device: torch.device) -> None:

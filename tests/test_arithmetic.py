@@ -165,3 +165,15 @@ def test_compiled_products_are_bounded_unless_the_user_has_chosen(monkeypatch, o
         monkeypatch.setenv(name, own)
     arithmetic.gain()
     assert os.environ[name] == expected
+
+
+@pytest.mark.parametrize("own, expected", [(None, "expandable_segments:True"), ("max_split_size_mb:64", None)])
+def test_cudas_allocator_grows_its_pieces_unless_the_user_has_chosen(monkeypatch, own, expected):
+    ours, former = allocator.OF_CUDA
+    monkeypatch.setenv(ours, "")  # so that it is as it was afterwards
+    monkeypatch.delenv(ours)
+    monkeypatch.delenv(former, raising=False)
+    if own:
+        monkeypatch.setenv(former, own)
+    allocator.extend_segments()
+    assert os.environ.get(ours) == expected

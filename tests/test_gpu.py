@@ -9,13 +9,13 @@ import torch
 from folders import put
 from test_speakers import PROMPTS, config_of
 
-from lab import checkpoint, ppo
+from lab import checkpoint, decode, ppo
 from lab.config import Ppo
 from lab.events import Step
-from lab.generate import sample
+from lab.generate import _speaker, sample
 from lab.loading import load
 from lab.rollout import Cast
-from lab.speakers import SHAPES, Plain, Recorded, recordable
+from lab.speakers import SHAPES, Plain, Recorded, RecordedDecoder, recordable
 from lab.text import Asked
 
 pytestmark = pytest.mark.gpu
@@ -28,10 +28,9 @@ def cuda():
         pytest.skip("PyTorch sees no CUDA device here")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_fast_loop(monkeypatch):
-    """Which serves shapes as small as these."""
-    monkeypatch.setattr("lab.generate.decode.suits", lambda *_: False)
+    monkeypatch.setattr("lab.generate._folded", lambda *_: None)
 
 
 def roles_of(folder, name, precision="bfloat16"):
@@ -58,10 +57,33 @@ def test_a_recorded_pass_says_what_the_models_own_says(tmp_path, name, precision
         found, expected = ours.say(ids), theirs.say(ids)
         near = 1e-3 if precision == "float32" else NEAR
         assert (found - expected).abs().max() <= near * expected.abs().max()
-    assert ours.graph is not None and roles.recorded
+    assert ours.token.graph is not None and roles.recorded
 
 
-def test_weights_that_learn_between_two_calls_are_what_the_next_call_speaks_with(tmp_path):
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["llama", "qwen2"])
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_recorded_token_of_the_fast_loop_says_what_the_model_says(tmp_path, monkeypatch, name, copied):
+    roles = roles_of(tmp_path, name)
+    if not copied:
+        monkeypatch.setattr(decode.suits, "__defaults__", (10,))
+    ours, theirs = _speaker(roles, "sft", PROMPTS, 6), Plain(roles, "sft", PROMPTS)
+    assert isinstance(ours, RecordedDecoder)
+    assert isinstance(ours.folded.layers[0], decode.Layer if copied else decode.Borrowed)
+    found, expected = ours.start(), theirs.start()
+    for kept in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
+        ids = expected.argmax(-1)[kept]
+        for speaker in (ours, theirs):
+            speaker.keep(kept)
+        found, expected = ours.say(ids), theirs.say(ids)
+        assert (found - expected).abs().max() <= NEAR * expected.abs().max()
+    assert ours.token.graph is not None and roles.recorded
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_weights_that_learn_between_two_calls_are_what_the_next_call_speaks_with(tmp_path, monkeypatch, fast):
+    if not fast:
+        monkeypatch.setattr("lab.generate._folded", lambda *_: None)
     roles = roles_of(tmp_path, "qwen2", "float32")
     before = sample(roles, "sft", PROMPTS, tokens=12, temperature=0)
     assert sample(roles, "sft", PROMPTS, tokens=12, temperature=0) == before
@@ -73,7 +95,7 @@ def test_weights_that_learn_between_two_calls_are_what_the_next_call_speaks_with
     assert sample(roles, "sft", PROMPTS, tokens=12, temperature=0) == after != before
 
 
-def test_where_a_pass_waits_for_its_own_numbers_the_loop_goes_on_unrecorded_and_nothing_else_breaks(tmp_path):
+def test_where_a_pass_waits_for_its_own_numbers_the_loop_goes_on_unrecorded(tmp_path, no_fast_loop):
     roles = roles_of(tmp_path, "qwen2", "float32")
     plain = roles_of(tmp_path / "again", "qwen2", "float32")
     plain.recorded = False
@@ -94,7 +116,7 @@ def test_the_attention_whose_gradients_are_no_numbers_on_some_cards_is_out_of_us
     assert not torch.backends.cuda.cudnn_sdp_enabled()
 
 
-def test_what_a_recording_took_is_given_back(tmp_path):
+def test_what_a_recording_took_is_given_back(tmp_path, no_fast_loop):
     roles = roles_of(tmp_path, "llama")
     sample(roles, "sft", PROMPTS, tokens=12)
     gc.collect()

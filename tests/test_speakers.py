@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,9 +19,10 @@ from transformers import (
     SmolLM3Config,
 )
 
+from lab import decode
 from lab.generate import sample, stream
 from lab.loading import load
-from lab.speakers import SHAPES, Plain, Recorded, recordable
+from lab.speakers import SHAPES, Plain, Recorded, RecordedDecoder, recordable
 
 PROMPTS = [[72, 105, 63], [72], list(range(70, 89)), [72, 105, 63]]
 CUDA = torch.device("cuda")
@@ -69,6 +72,45 @@ def test_the_cache_of_fixed_size_gives_the_logits_of_one_that_grows(roles):
     assert len({tuple(row.tolist()) for row in said[-1].topk(5).indices}) > 1, "every row says the same"
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["llama", "qwen2"])
+@pytest.mark.parametrize("ready", [decode.fold, lambda *given: decode.borrow(*given, torch.float32, pack=False)])
+def test_the_fast_loop_says_the_same_with_a_fixed_number_of_columns(tmp_path, name, ready):
+    roles = load(str(put(tmp_path, config_of(name))), device="cpu", precision="float32")
+    roles.recorded = False
+    folded = ready(roles.model, "sft")
+    ours, theirs = RecordedDecoder(roles, folded, PROMPTS, 6), decode.Decoder(folded, PROMPTS, 6)
+    found, expected = ours.start(), theirs.start()
+    assert torch.equal(found, expected)
+    for kept in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
+        ids = expected.argmax(-1)[kept]
+        for speaker in (ours, theirs):
+            speaker.keep(kept)
+        found, expected = ours.say(ids), theirs.say(ids)
+        assert torch.allclose(found, expected, atol=1e-5 * expected.abs().max())
+
+
+@torch.no_grad()
+def test_a_recorded_speaker_goes_when_nobody_speaks_with_it_any_more(tmp_path):
+    roles = load(str(put(tmp_path, config_of("llama"))), device="cpu", precision="float32")
+    roles.model.base_model.model.set_attn_implementation("sdpa")
+    roles.recorded = False
+    gc.disable()
+    try:
+        folded = decode.fold(roles.model, "sft")
+        for begin in (
+            lambda: RecordedDecoder(roles, folded, PROMPTS, 6),
+            lambda: Recorded(roles, "sft", PROMPTS, 6),
+        ):
+            speaker = begin()
+            gone = weakref.ref(speaker)
+            speaker.say(speaker.start().argmax(-1))
+            del speaker
+            assert gone() is None, "its cache would stay in the card's memory"
+    finally:
+        gc.enable()
+
+
 def test_whole_answers_are_the_same(roles, monkeypatch):
     monkeypatch.setattr(roles, "text", replace(roles.text, eos_ids=tuple(range(2, 40))))
     found = []
@@ -109,16 +151,17 @@ def test_a_pass_is_recorded_on_cuda_alone_and_where_its_shape_allows_it():
 def test_a_card_speaks_by_the_recorded_loop_and_goes_on_where_recording_fails(roles, monkeypatch):
     asked = []
 
-    class Refusing(Recorded):
+    class Asked(Recorded):
         def __init__(self, *given):
             asked.append(given[1])
             super().__init__(*given)
 
-        def _record(self):
-            self.roles.recorded = False
+    def refuse(recording, work):
+        recording.roles.recorded = False
 
     monkeypatch.setattr("lab.generate.decode.suits", lambda *_: False)
-    monkeypatch.setattr("lab.generate.Recorded", Refusing)
+    monkeypatch.setattr("lab.generate.Recorded", Asked)
+    monkeypatch.setattr("lab.speakers.Recording._record", refuse)
     monkeypatch.setattr("lab.generate.recordable", lambda roles, columns: roles.recorded and columns == 19 + 6)
     expected = [drawn for _, drawn in stream(roles, "sft", PROMPTS, tokens=6, temperature=0)]
     assert not asked

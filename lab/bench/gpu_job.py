@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from lab import memory, peak, ppo
+from lab import allocator, memory, peak, ppo
 from lab.bench.ideal import ppo_seconds
 from lab.bench.shapes import config_of, save
 from lab.config import Ppo
@@ -43,6 +43,7 @@ def measure_gpu(shape: str, precision: str, folder: str, steps: int = 1) -> dict
     folder: of the shape's weights, made where it is not there yet. steps: of PPO that are timed, after one that is
     not. A part that fails has its traceback under `failed`, and the next one begins.
     """
+    allocator.extend_segments()  # before the first weight is drawn
     began = monotonic()
     model = _made(shape, Path(folder))
     found: dict[str, Any] = {"machine": machine(), "made_seconds": monotonic() - began}
