@@ -6,7 +6,8 @@ Bytes per token and per layer, from the tensors that the passes keep:
       with float32 products    24 h + 8 K D + 12 f + 4 H S
     the library's pass         4 (F + Q S), or 4 h and one layer's 4 (F + Q S) with gradient checkpointing
       with bfloat16 products   3.1 F + (2 Q + 4 H) S, as softmax is in float32
-      on a GPU                 2 F + 9 h + 4 (H - K) D with sdpa: norms in float32, and repeated keys and values
+      on a GPU                 2 F + 9 h + 4 (H - K) D with sdpa, 8 h less for a quantised base; norms in float32,
+                               copies for adapters, and repeated keys and values
     one layer at work          16 h + 10 f, four float32 and five bfloat16; of a logit 18 to compare and 20 to draw it
       on the way back          12 h + 8 f + 10 H S, three float32, four bfloat16, and scores in ten bytes
 
@@ -200,7 +201,10 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, devi
     rows = knobs.microbatch * {"reward": knobs.answers, "dpo": 2}.get(stage, 1)
     tokens = knobs.tokens if stage == "ppo" else knobs.read or knobs.tokens
     columns = knobs.prompt + tokens
-    whole = per_layer(facts, columns, lean, width, device) + width * knobs.rank * facts.adapted / facts.layers
+    whole = (
+        per_layer(facts, columns, lean, width, device, knobs.quantised)
+        + width * knobs.rank * facts.adapted / facts.layers
+    )
     layers = _upper(facts, knobs)
     kept = layers * whole + 8 * facts.hidden
     fused = device != "cpu" and facts.sdpa
@@ -226,7 +230,9 @@ def _learned_from(facts: Facts, logits: int, width: int) -> int:
     return 4 * min(2 * CHUNK, logits) + (0 if width == 4 else 2) * min(CHUNK, logits)
 
 
-def per_layer(facts: Facts, columns: int, lean: bool, width: int = 2, device: str = "cpu") -> float:
+def per_layer(
+    facts: Facts, columns: int, lean: bool, width: int = 2, device: str = "cpu", quantised: bool = False
+) -> float:
     """Bytes per token that a layer keeps for the backward pass, products being `width` bytes a number."""
     if not lean:
         scores = 4 * facts.square if width == 4 else 2 * facts.square + 4 * facts.heads
@@ -234,7 +240,9 @@ def per_layer(facts: Facts, columns: int, lean: bool, width: int = 2, device: st
         scores = repeated if device != "cpu" and facts.sdpa else scores * columns
         if width == 4:
             return 4 * facts.flat + scores
-        return (3.1 * facts.flat if device == "cpu" else 2 * facts.flat + 9 * facts.hidden) + scores
+        # An adapter over a layer of floats copies its input, over a quantised layer on CUDA it does not.
+        wide = (1 if quantised else 9) * facts.hidden
+        return (3.1 * facts.flat if device == "cpu" else 2 * facts.flat + wide) + scores
     weighed = (4 if width == 4 else 6) * facts.heads * columns
     asked = 2 * width * facts.heads * facts.size
     return (8 + 2 * width) * facts.hidden + asked + _keys(facts, width) + weighed + 3 * width * facts.inner
