@@ -29,9 +29,18 @@ def make_fit(roles: Roles, stage: str, config: Any, lengths: dict[str, int]) -> 
     """
     facts, device = facts_from(roles.model.config, roles.name), roles.device.type
     knobs = _knobs(roles, config, lengths)
-    of_config = frozenset(each.name for each in fields(config))
+    of_config = frozenset(each.name for each in fields(config) if each.name != "unfrozen" or roles.layered)
     _, turns, fits = fit(facts, LIKE[stage], knobs, device, _limit(roles, facts, knobs), of_config)
     return turned(config, turns), turns, fits
+
+
+def layered(roles: Roles, config: Any) -> tuple[Any, list[Event]]:
+    """The config with all layers learning where the base's cannot be told apart, and the words for it."""
+    if roles.layered or getattr(config, "unfrozen", 1.0) == 1.0:
+        return config, []
+    text = f"The layers of a {roles.model.config.model_type} model cannot be told apart here, so all of them learn."
+    remedy = "Nothing needs to be done. A base of another shape takes less time and memory."
+    return replace(config, unfrozen=1.0), [Warned(0, "W_LAYERS", text, remedy)]
 
 
 def _knobs(roles: Roles, config: Any, lengths: dict[str, int]) -> Knobs:

@@ -142,6 +142,11 @@ class Roles:
                 self._tried[depth] = False
         return self._tried[depth]
 
+    @property
+    def layered(self) -> bool:
+        """Whether the model's layers can be told apart."""
+        return bool(self._stack[1])
+
     def _depth(self, unfrozen: float) -> int:
         """How many of the first layers do not learn; none where the model's layers cannot be told apart."""
         count = len(self._stack[1])

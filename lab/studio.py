@@ -169,6 +169,7 @@ class Studio:
             raise NotFound(f"There is no stage {stage!r}. Stages: {', '.join(self._beginnings())}.")
         fixed = {"method": stage} if stage in ("rloo", "grpo") else {}
         config = _config(STAGES[stage], sized(STAGES[stage], self.roles.model.num_parameters()) | knobs | fixed)
+        config, told = calibrate.layered(self.roles, config)
         turns, fits = [], True
         inputs, found = begin(config, dict(inputs))
         if stage in calibrate.LIKE and (fit or (self.workspace.base() or {}).get("fit")):
@@ -177,7 +178,7 @@ class Studio:
         files = {material.FILE: found}
         run = self.workspace.new_run(stage, as_dict(config), files=files, base=self.base(), inputs=inputs, by=by)
         job = self._job(run, config, inputs, found, fresh=True)
-        told = list(calibrate.told(turns, fits))
+        told += calibrate.told(turns, fits)
         if begin == self._begin_ppo:
             told += trust.apart(self.workspace.run(inputs["reward"]), inputs["reference"])
         # A generator, which the runner can close when the run is stopped.

@@ -303,6 +303,19 @@ def test_a_run_that_is_to_fit_says_what_was_turned_and_keeps_it(tmp_path, monkey
     }
 
 
+def test_where_layers_cannot_be_told_apart_all_learn_and_the_run_says_so(tmp_path, monkeypatch):
+    studio = Studio(Workspace(tmp_path), load("tiny", device="cpu"))
+    halves = studio.start("sft", {"steps": 1, "unfrozen": 0.5}, {})
+    assert halves.run.facts()["config"]["unfrozen"] == 0.5
+    assert "W_LAYERS" not in {event.code for event in halves.events if isinstance(event, Warned)}
+    monkeypatch.setitem(studio.roles.__dict__, "_stack", ("", ()))
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 0)  # so every knob is turned that can be
+    whole = studio.start("sft", {"steps": 1, "unfrozen": 0.5}, {}, fit=True)
+    warned = {event.code: event.message for event in whole.events if isinstance(event, Warned)}
+    assert "all of them learn" in warned["W_LAYERS"] and "microbatch" in warned["W_FIT"]
+    assert whole.run.facts()["config"]["unfrozen"] == 1.0
+
+
 def test_a_long_row_makes_the_forecast_grow_and_is_made_to_fit(tmp_path, monkeypatch):
     studio, knobs = Studio(Workspace(tmp_path), load("tiny", device="cpu")), {"steps": 1, "batch": 16, "microbatch": 16}
     short, grown = ([("Say it.", "again and " * times)] + [("Say it.", "again and " * 3)] * 20 for times in (3, 60))

@@ -74,6 +74,7 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
         "W_TOO_LONG": (_MODEL,),
         "W_MEMORY_SHORT": (_FIT, _SMALLER),
         "W_FIT": (_MODEL,),
+        "W_LAYERS": (_MODEL,),
         "W_REFERENCE": (Remedy("Train another reward model", tab="reward"),),
         "W_FORECAST": (Remedy("See what it needs", tab="model"),),
         OutOfMemory.code: (Remedy("Start anew with", anew=True, fit=True, less=True), _SMALLER),
