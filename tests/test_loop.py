@@ -20,7 +20,7 @@ def short(monkeypatch):
 
 
 def test_the_loop_runs_every_stage_and_reports_what_came_of_it(short, tmp_path, capsys):
-    assert main(["loop", "-w", str(tmp_path / "w"), "--larger", "tiny", *SHORT]) == 0
+    assert main(["loop", "-w", str(tmp_path / "w"), "--larger", "tiny", "--unfrozen", "0.75", *SHORT]) == 0
     table, told = capsys.readouterr().out, {}
     told = json.loads(table.strip().splitlines()[-1])
     assert set(told) == {"pair_accuracy", "seconds", "peak_bytes", "policies"}
@@ -34,6 +34,7 @@ def test_the_loop_runs_every_stage_and_reports_what_came_of_it(short, tmp_path, 
     assert abs(told["policies"]["untuned tiny"]["win_rate"] - told["policies"]["base"]["win_rate"]) < 0.45
     workspace = Workspace(tmp_path / "w")
     assert [run.name for run in workspace.runs()] == ["0001-sft", "0002-reward", "0003-ppo"]
+    assert [run.facts()["config"]["unfrozen"] for run in workspace.runs()] == [1.0, 0.75, 0.75]
     with workspace.store() as store:
         rankings = store.rankings()
     assert len(rankings) == 16 and {each.rater for each in rankings} == {"simulated:helpful"}

@@ -295,6 +295,7 @@ def test_a_rollout_keeps_one_stem_for_each_part_and_hands_it_to_smaller_ones(fol
     rollout = measure(roles, Cast(), 0.1, prompts, answers, config)
     stems = [part.batch.stem for minibatch in rollout.minibatches for part in minibatch]
     assert [tuple(stem.states.shape) for stem in stems] == [(4, 6, 64)] * 2
+    assert {stem.roles for stem in stems} == {frozenset({"policy", "sft", "reward"})}
     rows = foretell(facts_from(roles.model.config), "ppo", Knobs(batch=8, prompt=3, tokens=3))
     held = sum(stem.states.nbytes for stem in stems)
     assert [(row.phase, row.bytes) for row in rows if row.role == "shared states"] == [
@@ -302,6 +303,15 @@ def test_a_rollout_keeps_one_stem_for_each_part_and_hands_it_to_smaller_ones(fol
         ("update", held),
     ]
     assert [tuple(part.batch.stem.states.shape) for part in cut(rollout.minibatches[0], 3)] == [(3, 6, 64), (1, 6, 64)]
+
+
+def test_a_value_adapter_that_began_as_the_reward_model_shares_the_stem(folders):
+    roles = stirred(folders["llama"])
+    roles.add("value", like="reward")
+    roles.head("value")
+    config = Ppo(batch=8, minibatch=8, microbatch=8, value_model="adapter")
+    rollout = measure(roles, Cast(), 0.1, [[65, 66, 67]] * 8, [[90, 91, 2]] * 8, config)
+    assert rollout.minibatches[0][0].batch.stem.roles == {"policy", "sft", "reward", "value"}
 
 
 def test_a_stem_of_rows_is_of_its_columns_too_and_an_empty_one_stays_empty():
