@@ -50,7 +50,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_words_and_the_choice_stays(vis
     send(page, file)
     page.locator(f"{DESK} .sft-data .lab-told.is-bad").wait_for()
     assert "poor.jsonl" in page.inner_text(f"{DESK} .sft-data .lab-told")
-    assert "Built-in examples" in page.inner_text(f"{DESK} .sft-about")
+    page.locator(f"{DESK} .sft-about", has_text="Built-in examples").wait_for()
 
 
 def test_answers_before_and_after_stand_side_by_side(app, visit):

@@ -124,6 +124,7 @@ writing.addEventListener("submit", async (event) => {
 });
 
 // --- the plot -------------------------------------------------------------------------------------------------------
+const NARROW = 600, LINE = 20;  // pixels
 const label = (text) => plain(text).replaceAll("%", "&#37;");
 
 function trace(run, index) {
@@ -146,9 +147,12 @@ function opinion(run, index) {
 
 function draw() {
   if (!Plotly || !runs.length || !root.offsetParent) return;
-  const layout = baseLayout(280), judged = runs.filter((run) => opinions[run.run]);
-  Object.assign(layout, { hovermode: "closest", showlegend: runs.length > 1 || judged.length > 0 });
-  layout.legend = { orientation: "h", y: 1.14, x: 0 };
+  const judged = runs.filter((run) => opinions[run.run]), named = runs.length + judged.length;
+  const height = 280 + (root.clientWidth < NARROW ? LINE * named : 0);  // where the legend has a line for each
+  plot.style.height = `${height}px`;
+  const layout = baseLayout(height);
+  Object.assign(layout, { hovermode: "closest", showlegend: named > 1 });
+  layout.legend = { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 };
   layout.xaxis.title = { text: "KL from SFT, nats a response" };
   layout.yaxis.title = { text: "score" };
   Plotly.react(plot, [...runs.map(trace), ...judged.map((run) => opinion(run, runs.indexOf(run)))], layout, { displayModeBar: false, responsive: true });
