@@ -33,10 +33,18 @@ def test_a_step_of_ppo_is_measured_by_part_and_its_parts_make_the_whole(tmp_path
 
 def test_the_ideal_is_the_slower_of_reading_the_weights_and_computing():
     few, many = (decode_tokens_per_second("tiny", batch, MACHINE) for batch in (1, 1000))
-    facts = facts_from(config_of("3M"))
-    assert few < many <= 1e11 / (2 * facts.linear)
-    assert ppo_seconds("8M", 32, 4, MACHINE) > ppo_seconds("3M", 32, 4, MACHINE) > 0
-    assert ppo_seconds("3M", 32, 8, MACHINE) > ppo_seconds("3M", 32, 4, MACHINE)
+    small, large = (facts_from(config_of(name)) for name in ("3M", "8M"))
+    assert few < many <= 1e11 / (2 * small.linear)
+    assert ppo_seconds(large, 32, 4, MACHINE) > ppo_seconds(small, 32, 4, MACHINE) > 0
+    assert ppo_seconds(small, 32, 8, MACHINE) > ppo_seconds(small, 32, 4, MACHINE)
+
+
+def test_the_ideal_of_weights_in_fewer_bytes_waits_less_for_them_and_no_less_for_products():
+    facts, machine = facts_from(config_of("135M")), MACHINE | {"bytes": 1e9}
+    wide, narrow, none = (ppo_seconds(facts, 1, 1, machine, read=read) for read in (None, 10**8, 1))
+    weights = facts.linear + facts.vocabulary * facts.hidden
+    assert wide - narrow == pytest.approx(32 * (4 * weights - 10**8) / 1e9)
+    assert narrow - none == pytest.approx(32 * (10**8 / 1e9 - 2 * weights / MACHINE["flops_bfloat16"]))
 
 
 def test_a_measurement_that_fails_is_told_with_its_last_words():

@@ -58,7 +58,7 @@ def measure_gpu(shape: str, precision: str, folder: str, steps: int = 1) -> dict
         "learning": lambda: _learning(roles, facts, knobs, steps),
         "speed": lambda: _whole_minibatches(roles),
         "decoding": lambda: _decoding(roles),
-        "ideal": lambda: _ideal(found, shape, read),
+        "ideal": lambda: _ideal(found, facts, read),
         "phases": lambda: _phases(roles, facts, knobs),
         "recovery": lambda: _recovery(roles),
     }
@@ -177,7 +177,7 @@ def _speed(roles: Roles) -> float:
     return said / (monotonic() - began)
 
 
-def _ideal(found: dict[str, Any], shape: str, read: int) -> Iterator[dict[str, float]]:
+def _ideal(found: dict[str, Any], facts: Facts, read: int) -> Iterator[dict[str, float]]:
     """What a perfect loop would reach on this card, and the share of it that decoding and the timed step of PPO do.
 
     read: bytes that the weights of one token take to read.
@@ -188,7 +188,7 @@ def _ideal(found: dict[str, Any], shape: str, read: int) -> Iterator[dict[str, f
     if "tokens_per_second" in found:
         yield {"of_ideal": found["tokens_per_second"] / (batch * rates["bytes"] / read)}
     if "samples_per_second_whole" in found:
-        least = ppo_seconds(shape, batch, EPOCHS, rates, prompt, tokens, read)
+        least = ppo_seconds(facts, batch, EPOCHS, rates, prompt, tokens, read)
         yield {"ppo_of_ideal": least * found["samples_per_second_whole"] / batch}
 
 

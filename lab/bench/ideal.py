@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lab.bench.shapes import TINY, config_of
+from lab.bench.shapes import TINY
 from lab.config import Ppo
-from lab.facts import Facts, facts_from, facts_of
+from lab.facts import Facts, facts_of
 from lab.stem import learning
 
 
 def ppo_seconds(
-    shape: str,
+    facts: Facts,
     batch: int,
     epochs: int,
     machine: dict[str, float],
@@ -23,7 +23,6 @@ def ppo_seconds(
     learn; the others are read once. The output layer counts on response tokens only. Sampling reads all weights once a
     token (`read` bytes, those of float32 unless given), or computes, whichever is slower.
     """
-    facts = facts_from(config_of(shape))
     seen, said = batch * (prompt + tokens), batch * tokens
     head = facts.vocabulary * facts.hidden
     upper = facts.linear * learning(facts.layers, Ppo().unfrozen) / facts.layers

@@ -14,6 +14,7 @@ from lab.bench.report import table
 from lab.bench.shapes import config_of
 from lab.config import Ppo
 from lab.errors import LabError
+from lab.facts import facts_from
 from lab.stem import learning
 
 TRL_PINS = ("torch==2.13.0", "trl==1.12.0", "transformers==5.23.0", "peft==0.21.2", "accelerate")
@@ -72,7 +73,7 @@ def ppo(
     arguments = {"model": model["model"], "batch": batch, "minibatch": minibatch, "epochs": epochs}
     arguments |= {"steps": 2 if quick or name == "135M" else 6}
     found = _say(f"ppo {name}", job("ppo", arguments, threads=threads))
-    found["ideal_seconds"] = ppo_seconds(name, batch, epochs, machine)
+    found["ideal_seconds"] = ppo_seconds(facts_from(config_of(name)), batch, epochs, machine)
     if environment:
         python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
         command = [str(python), str(ROOT / "lab" / "bench" / "trl_job.py")]
