@@ -42,6 +42,19 @@ def roles_of(folder, name, precision="bfloat16"):
     return roles
 
 
+def farthest(ours, theirs):
+    """How far apart two speakers' logits are at most, of the largest, in five tokens of rows that leave and move."""
+    found, expected = ours.start(), theirs.start()
+    gaps = [(found - expected).abs().max() / expected.abs().max()]
+    for kept in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
+        ids = expected.argmax(-1)[kept]
+        for speaker in (ours, theirs):
+            speaker.keep(kept)
+        found, expected = ours.say(ids), theirs.say(ids)
+        gaps.append((found - expected).abs().max() / expected.abs().max())
+    return max(gaps).item()
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("precision", ["bfloat16", "4-bit", "float32"])
 @pytest.mark.parametrize("name", SHAPES)
@@ -49,14 +62,7 @@ def test_a_recorded_pass_says_what_the_models_own_says(tmp_path, name, precision
     roles = roles_of(tmp_path, name, precision)
     assert recordable(roles, 25)
     ours, theirs = Recorded(roles, "sft", PROMPTS, 6), Plain(roles, "sft", PROMPTS)
-    found, expected = ours.start(), theirs.start()
-    for kept in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
-        ids = expected.argmax(-1)[kept]
-        for speaker in (ours, theirs):
-            speaker.keep(kept)
-        found, expected = ours.say(ids), theirs.say(ids)
-        near = 1e-3 if precision == "float32" else NEAR
-        assert (found - expected).abs().max() <= near * expected.abs().max()
+    assert farthest(ours, theirs) <= (1e-3 if precision == "float32" else NEAR)
     assert ours.token.graph is not None and roles.recorded
 
 
@@ -70,13 +76,7 @@ def test_a_recorded_token_of_the_fast_loop_says_what_the_model_says(tmp_path, mo
     ours, theirs = _speaker(roles, "sft", PROMPTS, 6), Plain(roles, "sft", PROMPTS)
     assert isinstance(ours, RecordedDecoder)
     assert isinstance(ours.folded.layers[0], decode.Layer if copied else decode.Borrowed)
-    found, expected = ours.start(), theirs.start()
-    for kept in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
-        ids = expected.argmax(-1)[kept]
-        for speaker in (ours, theirs):
-            speaker.keep(kept)
-        found, expected = ours.say(ids), theirs.say(ids)
-        assert (found - expected).abs().max() <= NEAR * expected.abs().max()
+    assert farthest(ours, theirs) <= NEAR
     assert ours.token.graph is not None and roles.recorded
 
 
