@@ -111,6 +111,17 @@ def test_a_run_killed_at_any_step_and_resumed_ends_bitwise_like_one_that_never_s
         assert same(final(whole.run), final(job.run))
 
 
+def whole_and_stopped(studio, stage, knobs, inputs, *, step):
+    """Two runs that begin alike: one to its end, and one that was told to stop at a step."""
+    whole = studio.start(stage, knobs, inputs)
+    list(drive(whole))
+    job = studio.start(stage, knobs, inputs)
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == step:
+            job.run.set_control(order="stop")
+    return whole.run, job.run
+
+
 def train_sft(studio):
     pairs = [(f"Why {number}?", "So it is.") for number in range(8)]
     events = list(drive(studio.start("sft", {"steps": 3, "batch": 4, "learning_rate": 3e-3}, {"pairs": pairs})))
@@ -146,13 +157,7 @@ def test_a_run_is_not_started_from_what_has_no_adapter(rewarded):
 def test_runs_from_the_sft_of_the_base_go_on_from_it_when_there_is_a_newer_one(rewarded):
     stages = {"ppo": (PPO | {"steps": 4}, {"prompts": ["Hi"]}), "dpo": ({"epochs": 1, "batch": 4}, {})}
     for stage, (config, inputs) in stages.items():
-        whole = rewarded.start(stage, config, inputs)
-        list(drive(whole))
-        job = rewarded.start(stage, config, inputs)
-        for event in drive(job):
-            if isinstance(event, Step) and event.step == 1:
-                job.run.set_control(order="stop")
-        stages[stage] = whole.run, job.run
+        stages[stage] = whole_and_stopped(rewarded, stage, config, inputs, step=1)
     train_sft(rewarded)
     fresh = Studio(rewarded.workspace, load(rewarded.roles.name, device="cpu"))
     for whole, halted in stages.values():
@@ -162,17 +167,12 @@ def test_runs_from_the_sft_of_the_base_go_on_from_it_when_there_is_a_newer_one(r
 
 
 def test_a_run_of_before_there_was_a_share_of_layers_goes_on_with_all_of_them(rewarded):
-    whole = rewarded.start("ppo", PPO | {"unfrozen": 1.0}, {"prompts": ["Hi", "Why?"]})
-    list(drive(whole))
-    job = rewarded.start("ppo", PPO | {"unfrozen": 1.0}, {"prompts": ["Hi", "Why?"]})
-    for event in drive(job):
-        if isinstance(event, Step) and event.step == 2:
-            job.run.set_control(order="stop")
-    facts = job.run.facts()
+    whole, halted = whole_and_stopped(rewarded, "ppo", PPO | {"unfrozen": 1.0}, {"prompts": ["Hi", "Why?"]}, step=2)
+    facts = halted.facts()
     del facts["config"]["unfrozen"]
-    (job.run.folder / "config.json").write_text(json.dumps(facts))
-    list(drive(rewarded.resume(job.run.name)))
-    assert job.run.status() == "done" and same(final(whole.run), final(job.run))
+    (halted.folder / "config.json").write_text(json.dumps(facts))
+    list(drive(rewarded.resume(halted.name)))
+    assert halted.status() == "done" and same(final(whole), final(halted))
 
 
 @pytest.mark.parametrize(
@@ -180,18 +180,13 @@ def test_a_run_of_before_there_was_a_share_of_layers_goes_on_with_all_of_them(re
 )
 def test_a_run_that_goes_on_is_warned_of_memory_and_tries_no_micro_batch_again(rewarded, stage, inputs, monkeypatch):
     knobs = PPO if stage == "ppo" else {"steps": 3}
-    whole = rewarded.start(stage, knobs, inputs)
-    list(drive(whole))
-    job = rewarded.start(stage, knobs, inputs)
-    for event in drive(job):
-        if isinstance(event, Step) and event.step == 2:
-            job.run.set_control(order="stop")
+    whole, halted = whole_and_stopped(rewarded, stage, knobs, inputs, step=2)
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 0)
     monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: 1 / 0)
-    warned, started, *_ = drive(rewarded.resume(job.run.name))
+    warned, started, *_ = drive(rewarded.resume(halted.name))
     assert (warned.code, warned.step) == ("W_MEMORY_SHORT", 2) and "foretold to need" in warned.message
     assert isinstance(started, Started) and started.step == 2
-    assert same(final(whole.run), final(job.run))
+    assert same(final(whole), final(halted))
 
 
 def test_a_run_that_begins_again_without_a_checkpoint_is_tried_like_a_new_one(rewarded, monkeypatch):
