@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lab.decode import shaped
+from lab.folding import shaped
 from lab.quantised import kept_in
 
 NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
@@ -23,7 +23,8 @@ class Facts:
 
     `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
     `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
-    `lean` says whether it has the shape of the lean pass, `sdpa` whether the library reads it without keeping scores,
+    `lean` says whether it has the shape of the lean pass, `normed` whether that has norms by head, `sdpa` whether the
+    library reads it without keeping scores,
     `kept` the precision that its files are quantised to already.
     """
 
@@ -43,6 +44,7 @@ class Facts:
     square: float
     copies: int
     lean: bool
+    normed: bool
     sdpa: bool
     kept: str = ""
 
@@ -99,6 +101,7 @@ def facts_from(config: Any, name: str = "") -> Facts:
         square=square,
         copies=_copies(output, model.config),
         lean=shaped(model),
+        normed=shaped(model) and hasattr(model.model.layers[0].self_attn, "q_norm"),
         sdpa=model._supports_sdpa,
         kept=kept,
     )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lab import decode
+from lab import decode, folding
 from lab.errors import NotFinite
 from lab.models import Roles
 from lab.shortage import with_smaller_microbatches
@@ -105,16 +105,17 @@ def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: 
     return Plain(roles, role, prompts)
 
 
-def _folded(roles: Roles, role: str) -> decode.Folded | None:
+def _folded(roles: Roles, role: str) -> folding.Folded | None:
     """A role's weights for the fast loop: copied if they are few, else its own; None where it cannot serve."""
-    if decode.suits(roles.model, role):
-        return decode.fold(roles.model, role)
+    if folding.suits(roles.model, role):
+        return folding.fold(roles.model, role)
     kept = roles.model.get_input_embeddings().weight.dtype
     if roles.lean(role):
         dtype = kept if kept == torch.bfloat16 else roles.products  # never a wider copy of a base too large for one
-        return decode.borrow(roles.model, role, dtype)
-    if roles.device.type == "cuda" and kept == roles.products and decode.suits(roles.model, role, decode.ANY_SIZE):
-        return decode.borrow(roles.model, role, kept, pack=False)
+        return folding.borrow(roles.model, role, dtype)
+    suiting = folding.suits(roles.model, role, folding.ANY_SIZE, quantised=roles.precision == "4-bit")
+    if roles.device.type == "cuda" and kept == roles.products and suiting:
+        return folding.borrow(roles.model, role, kept, pack=False)
     return None
 
 

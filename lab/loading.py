@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from lab import allocator, arithmetic, decode, hub, parity, quantised, trunk
+from lab import allocator, arithmetic, folding, hub, parity, quantised, trunk
 from lab.errors import LabError, ModelIncomplete, OutOfMemory, Unsupported
 from lab.models import BASE, Roles, lora_config
 from lab.shortage import ran_out
@@ -96,7 +96,7 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     products = torch.float32 if precision == "float32" else torch.bfloat16
     if chosen.type == "cpu" and precision not in quantised.PRECISIONS:
         products = _settle_on_cpu(peft, precision)
-    if chosen.type == "cuda" and decode.suits(peft, BASE, largest=decode.ANY_SIZE):
+    if chosen.type == "cuda" and folding.suits(peft, BASE, largest=folding.ANY_SIZE):
         trunk.fuse(peft)  # for the fast decode loop, which reads them as they are
     roles = Roles(peft, text, nn.ModuleDict(), chosen, str(name), precision, products, mark)
     roles.changed()
@@ -252,7 +252,7 @@ def _all_there(found: dict[str, Any]) -> None:
 def _settle_on_cpu(peft: Any, precision: str) -> torch.dtype:
     """Weights as this processor's products want them where our own pass keeps the states in fp32; in fp32 where the
     library's pass must do it. Returns what products are computed in."""
-    if decode.suits(peft, BASE, largest=decode.ANY_SIZE):
+    if folding.suits(peft, BASE, largest=folding.ANY_SIZE):
         if precision == "auto" and arithmetic.weights(peft.num_parameters()) == torch.float32:
             peft.float()
         trunk.fuse(peft)

@@ -4,6 +4,7 @@ Bytes per token and per layer, from the tensors that the passes keep:
 
     lean pass (lab/trunk.py)   16 h + 4 K D + 6 f + 6 H S    h hidden, f intermediate, H heads, K groups of D, S columns
       with float32 products    24 h + 8 K D + 12 f + 4 H S
+      with norms by head       2 (H + 2 K) D + 4 (H + K) more, twice the former with float32 products
     the library's pass         4 (F + Q S), or 4 h and one layer's 4 (F + Q S) with gradient checkpointing
       with bfloat16 products   3.1 F + (2 Q + 4 H) S, as softmax is in float32
       on a GPU                 2 F + 9 h + 4 (H - K) D with sdpa, 8 h less for a quantised base; norms in float32,
@@ -23,8 +24,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from lab import arithmetic
-from lab.decode import LARGEST, READ_AT_ONCE, packs
+from lab.decode import READ_AT_ONCE
 from lab.facts import Facts
+from lab.folding import LARGEST, packs
 from lab.logprobs import CHUNK
 from lab.stem import learning
 
@@ -244,13 +246,14 @@ def per_layer(
         wide = (1 if quantised else 9) * facts.hidden
         return (3.1 * facts.flat if device == "cpu" else 2 * facts.flat + wide) + scores
     weighed = (4 if width == 4 else 6) * facts.heads * columns
-    asked = 2 * width * facts.heads * facts.size
+    asked = (3 * width * facts.size + 4 if facts.normed else 2 * width * facts.size) * facts.heads
     return (8 + 2 * width) * facts.hidden + asked + _keys(facts, width) + weighed + 3 * width * facts.inner
 
 
 def _keys(facts: Facts, width: int) -> int:
-    """Bytes per token of a layer's keys and values."""
-    return 2 * width * facts.groups * facts.size
+    """Bytes per token of a layer's keys and values; before the norms of the keys' heads too, where there are some."""
+    once = 2 * width * facts.groups * facts.size
+    return 2 * once + 4 * facts.groups if facts.normed else once
 
 
 def room_of(device: str) -> int:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from lab import decode, trunk
+from lab import folding, trunk
 from lab.errors import Damaged, NotFound
 from lab.losses import positions
 from lab.shortage import ran_out
@@ -224,7 +224,7 @@ class Roles:
     def lean(self, role: str) -> bool:
         """Whether our own, leaner pass computes what the model does: Llama shapes in full precision on a CPU."""
         if role not in self._lean:
-            self._lean[role] = self.device.type == "cpu" and decode.suits(self.model, role, largest=decode.ANY_SIZE)
+            self._lean[role] = self.device.type == "cpu" and folding.suits(self.model, role, largest=folding.ANY_SIZE)
         return self._lean[role]
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from lab.errors import Unsupported
 
@@ -30,6 +32,27 @@ def needs_bitsandbytes(what: str, device: torch.device) -> None:
             f"{what} needs bitsandbytes, which computes on CUDA, ROCm and CPU, and this is {device.type}. Choose auto "
             "or bfloat16 weights and the plain adamw."
         )
+
+
+def in_4_bits(layer: nn.Module) -> bool:
+    """Whether bitsandbytes keeps a linear layer in 4 bits."""
+    return type(layer).__name__ == "Linear4bit"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Layers that read the same input, at least one of them in 4 bits, each multiplying as it does in the model.
+
+    dtype: what they are given and give.
+    """
+
+    layers: tuple[nn.Module, ...]
+    dtype: torch.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What the layers say side by side, with their biases: [N, sum of out] of [N, in]."""
+        said = [layer(x) for layer in self.layers]
+        return said[0] if len(said) == 1 else torch.cat(said, -1)
 
 
 def leave_out() -> None:

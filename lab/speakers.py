@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lab import decode
+from lab import decode, folding
 from lab.models import Roles
 from lab.shortage import ran_out
 
@@ -162,7 +162,7 @@ class Recorded(Plain):
 class RecordedDecoder(decode.Decoder):
     """The fast loop with its token's pass recorded; rows that leave are passed over here too."""
 
-    def __init__(self, roles: Roles, folded: decode.Folded, prompts: Sequence[Sequence[int]], tokens: int):
+    def __init__(self, roles: Roles, folded: folding.Folded, prompts: Sequence[Sequence[int]], tokens: int):
         width = max(map(len, prompts))
         super().__init__(folded, prompts, _aligned(width + tokens) - width)
         for cache in self.cache:

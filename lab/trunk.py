@@ -94,16 +94,45 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        inverse = _inverse(x, eps)
         ctx.save_for_backward(x, inverse, weight)
         return (x * inverse).mul_(weight).to(dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, inverse, weight = ctx.saved_tensors
-        gradient = gradient.float() * weight
-        shared = (gradient * x).sum(-1, keepdim=True).mul_(inverse**3).div_(-x.shape[-1])
-        return gradient.mul_(inverse).addcmul_(x, shared), None, None, None
+        return _through_norm(gradient, *ctx.saved_tensors), None, None, None
+
+
+class _HeadNorms(torch.autograd.Function):
+    """The same norm for each of the first n heads in [N, heads, D], with frozen weights [n, D]; the others pass."""
+
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor, weights: Tensor, eps: float) -> Tensor:
+        some = heads[:, : len(weights)].float()
+        inverse = _inverse(some, eps)
+        ctx.save_for_backward(heads, inverse, weights)
+        found = heads.clone()
+        found[:, : len(weights)] = (some * inverse).mul_(weights)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        heads, inverse, weights = ctx.saved_tensors
+        some, found = slice(None, len(weights)), gradient.clone()
+        found[:, some] = _through_norm(gradient[:, some], heads[:, some].float(), inverse, weights)
+        return found, None, None
+
+
+def _inverse(x: Tensor, eps: float) -> Tensor:
+    """One over the root mean square of the last dimension of x, in float32."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+
+
+def _through_norm(gradient: Tensor, x: Tensor, inverse: Tensor, weight: Tensor) -> Tensor:
+    """The gradient for x of x * inverse * weight."""
+    gradient = gradient.float() * weight
+    shared = (gradient * x).sum(-1, keepdim=True).mul_(inverse**3).div_(-x.shape[-1])
+    return gradient.mul_(inverse).addcmul_(x, shared)
 
 
 class _Gated(torch.autograd.Function):
@@ -139,7 +168,7 @@ def states(
 
     wanted: the first column, or [B] the one of each row. In the last layer the other columns are read from, but what
     they say themselves is not worked out. stem: what the first layers say in this role, kept here if nobody has yet.
-    What decode.suits refuses is not for this.
+    What folding.suits refuses is not for this.
     """
     causal, config = model.base_model.model.model, model.config
     cast = torch.is_autocast_enabled(ids.device.type)
@@ -196,7 +225,7 @@ def _attention(
     attention, rows = layer.self_attn, len(mask)
     normed = _Norm.apply(flow, layer.input_layernorm.weight.float(), eps, mask.dtype)
     query, others = (attention.q_proj,), (attention.k_proj, attention.v_proj)
-    cut = partial(_heads, rows=rows, size=attention.head_dim)
+    cut = partial(_heads, attention, rows=rows, eps=eps)
     scaled = tuple(_of(each, wanted) * attention.scaling for each in turn)
     if _all(wanted):
         parts = cut(adapted((*query, *others), role, normed), (scaled, turn, ()), (*query, *others))
@@ -208,9 +237,25 @@ def _attention(
 
 
 def _heads(
-    joined: Tensor, turns: Sequence[tuple[Tensor, ...]], linears: Sequence[nn.Module], rows: int, size: int
+    attention: nn.Module,
+    joined: Tensor,
+    turns: Sequence[tuple[Tensor, ...]],
+    linears: Sequence[nn.Module],
+    rows: int,
+    eps: float,
 ) -> Any:
+    """What layers say side by side, by heads: [B, heads, S, D] of each, normed where the shape does so, and turned."""
+    size = attention.head_dim
+    if hasattr(attention, "q_norm"):
+        joined = _HeadNorms.apply(joined.unflatten(1, (-1, size)), head_norms(attention, *linears), eps).flatten(1)
     return _Heads.apply(joined, rows, size, turns, *(linear.out_features // size for linear in linears))
+
+
+def head_norms(attention: nn.Module, *linears: nn.Module) -> Tensor:
+    """Weights [heads, D] of the norms over each head of those linear layers, of queries and keys, that have one."""
+    norms = {attention.q_proj: attention.q_norm, attention.k_proj: attention.k_norm}
+    some = [(norms[linear].weight, linear.out_features) for linear in linears if linear in norms]
+    return torch.cat([weight.float().expand(out // len(weight), -1) for weight, out in some])
 
 
 def _read(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -238,14 +283,12 @@ def adapted(linears: Sequence[nn.Module], role: str, x: Tensor) -> Tensor:
     return _Adapted.apply(x, weight, bias, scale, *lora) if lora else F.linear(x, weight.to(x.dtype), bias)
 
 
-def parts_of(
+def adapter_of(
     linears: Sequence[nn.Module], role: str, dtype: torch.dtype
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, float]:
-    """Weight [out, in], bias, A [R, in], B [out, R] and scale of layers side by side; no A and B without an adapter."""
-    weight, bias = frozen_of(linears)
-    weight, bias = weight.to(dtype), bias if bias is None else bias.to(dtype)
+) -> tuple[Tensor | None, Tensor | None, float]:
+    """A [R, in], B [out, R] and scale of a role's adapter over layers side by side; no A and B where it has none."""
     lora = lora_of(linears, role)
-    return (weight, bias, *packed(lora, dtype), linears[0].scaling[role]) if lora else (weight, bias, None, None, 1.0)
+    return (*packed(lora, dtype), linears[0].scaling[role]) if lora else (None, None, 1.0)
 
 
 def frozen_of(linears: Sequence[nn.Module]) -> tuple[Tensor, Tensor | None]:

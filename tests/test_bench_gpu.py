@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 import torch
 
-from lab import decode
+from lab import folding
 from lab.bench import __main__ as command
 from lab.bench import gpu, gpu_job, run
 from lab.bench.isolated import Unfinished
@@ -63,7 +63,7 @@ def card(monkeypatch):
     monkeypatch.setattr(gpu_job, "_recovery", lambda roles: iter([{"recovered_at": 2}]))
     # As on a GPU, the library's own pass and cache.
     monkeypatch.setattr(Roles, "lean", lambda self, role: False)
-    monkeypatch.setattr(decode, "suits", lambda *args, **more: False)
+    monkeypatch.setattr(folding, "suits", lambda *args, **more: False)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import copy
 import pytest
 import torch
 from torch import nn
-from transformers import LlamaConfig, MistralConfig, Qwen2Config
+from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
-from lab import decode
+from lab import decode, folding
 from lab.bench.shapes import llama, save
 from lab.generate import Plain, _speaker, sample
 from lab.loading import load
@@ -41,6 +41,15 @@ SHAPES = {
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+    ),
+    "qwen3 with norms by head": Qwen3Config(
+        vocab_size=4096,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=24,
     ),
     "mistral": MistralConfig(
         vocab_size=4096,
@@ -104,6 +113,8 @@ def in_float64(model):
     for layer in causal.model.layers:
         for name in ("input_layernorm", "post_attention_layernorm"):
             setattr(layer, name, Norm(getattr(layer, name)))
+        if hasattr(layer.self_attn, "q_norm"):
+            layer.self_attn.q_norm, layer.self_attn.k_norm = map(Norm, (layer.self_attn.q_norm, layer.self_attn.k_norm))
     return model
 
 
@@ -117,15 +128,15 @@ def by_the_model(roles, role, row, model=None):
 
 
 def borrowed(model, role, dtype=torch.float32):
-    return decode.borrow(model, role, dtype, pack=False)
+    return folding.borrow(model, role, dtype, pack=False)
 
 
 def packed(model, role, dtype=torch.float32):
-    return decode.borrow(model, role, dtype)
+    return folding.borrow(model, role, dtype)
 
 
 # Packed products add up in another order: for few rows that rounds up to twice as coarsely as the model's own.
-WAYS = [(decode.fold, 1.0), (borrowed, 1.0), (packed, 2.0)]
+WAYS = [(folding.fold, 1.0), (borrowed, 1.0), (packed, 2.0)]
 
 
 @pytest.mark.parametrize(("ready", "slack"), WAYS)
@@ -146,7 +157,7 @@ def test_the_embedded_model_with_an_adapter_decodes_as_its_own_forward(ready, sl
 @torch.no_grad()
 def check_against_model(roles, role, prompts, tokens, ready, slack):
     """Float64 shows that the loop is the model; float32 that it loses no more than the model's own float32 does."""
-    assert decode.suits(roles.model, role)
+    assert folding.suits(roles.model, role)
     precise = in_float64(roles.model)
     for module in precise.modules():
         if hasattr(module, "_active_adapter"):
@@ -175,7 +186,7 @@ def check_against_model(roles, role, prompts, tokens, ready, slack):
 @torch.no_grad()
 def test_rows_that_leave_take_nothing_of_the_others_along(tmp_path):
     roles = roles_of(SHAPES["grouped heads, tied"], tmp_path)
-    folded = decode.fold(roles.model, "policy")
+    folded = folding.fold(roles.model, "policy")
     decoder = decode.Decoder(folded, PROMPTS, 6)
     decoder.start()
     decoder.say(torch.tensor([10, 11, 12, 13, 14]))
@@ -188,7 +199,7 @@ def test_rows_that_leave_take_nothing_of_the_others_along(tmp_path):
 @torch.no_grad()
 def test_long_prompts_are_read_in_parts_with_the_same_result(tmp_path, monkeypatch):
     roles = roles_of(SHAPES["grouped heads, tied"], tmp_path)
-    folded = decode.fold(roles.model, "policy")
+    folded = folding.fold(roles.model, "policy")
     whole = decode.Decoder(folded, PROMPTS, 2)
     parts = decode.Decoder(folded, PROMPTS, 2)
     monkeypatch.setattr(decode, "READ_AT_ONCE", 1)
@@ -204,10 +215,10 @@ def test_a_model_too_large_to_copy_lends_its_weights_and_says_the_same(tmp_path,
     monkeypatch.setattr("lab.arithmetic.fastest", lambda: dtype)
     roles = load(str(save(SHAPES["grouped heads, tied"], tmp_path)), device="cpu")
     attention = roles.model.base_model.model.model.layers[0].self_attn
-    lent = decode.borrow(roles.model, "sft", dtype, pack=False).layers[0].qkv.weight
+    lent = folding.borrow(roles.model, "sft", dtype, pack=False).layers[0].qkv.weight
     assert lent.data_ptr() == attention.q_proj.base_layer.weight.data_ptr() and len(lent) == 128
     folded = sample(roles, "sft", PROMPTS, tokens=8, temperature=0)
-    monkeypatch.setattr(decode.suits, "__defaults__", (10,))
+    monkeypatch.setattr(folding.suits, "__defaults__", (10, False))
     assert isinstance(_speaker(roles, "sft", PROMPTS, 4), decode.Decoder)
     borrowed = sample(roles, "sft", PROMPTS, tokens=8, temperature=0)
     assert sum(a == b for a, b in zip(folded, borrowed, strict=True)) >= (
@@ -217,23 +228,23 @@ def test_a_model_too_large_to_copy_lends_its_weights_and_says_the_same(tmp_path,
 
 @pytest.mark.parametrize(("dtype", "near"), [(torch.bfloat16, 0.02), (torch.float32, 1e-5)])
 def test_packed_weights_say_what_the_models_own_say(tmp_path, dtype, near):
-    if not decode.packs(dtype, 10):
+    if not folding.packs(dtype, 10):
         pytest.skip("this processor's library does not pack such matrices")
     roles = load(str(save(SHAPES["grouped heads, tied"], tmp_path)), device="cpu")
-    plain, packed = (decode.borrow(roles.model, "sft", dtype, pack=pack) for pack in (False, True))
+    plain, packed = (folding.borrow(roles.model, "sft", dtype, pack=pack) for pack in (False, True))
     assert packed.head.is_mkldnn and packed.layers[0].qkv.weight.is_mkldnn and not plain.head.is_mkldnn
     said = [decode.Decoder(folded, PROMPTS, 2).start() for folded in (plain, packed)]
     assert torch.allclose(*said, atol=near * said[0].abs().max())
 
 
 def test_what_is_too_large_is_not_packed():
-    assert not any(decode.packs(dtype, decode.PACKED + 1) for dtype in (torch.bfloat16, torch.float32))
-    assert not decode.packs(torch.float16, 10)
+    assert not any(folding.packs(dtype, folding.PACKED + 1) for dtype in (torch.bfloat16, torch.float32))
+    assert not folding.packs(torch.float16, 10)
 
 
 def test_weights_that_change_while_a_call_goes_on_do_not_mix_in(tmp_path):
     roles = roles_of(SHAPES["grouped heads, tied"], tmp_path)
-    folded = decode.fold(roles.model, "policy")
+    folded = folding.fold(roles.model, "policy")
     before = folded.layers[0].qkv.clone()
     with torch.no_grad():
         for parameter in roles.weights("policy").values():
@@ -243,7 +254,7 @@ def test_weights_that_change_while_a_call_goes_on_do_not_mix_in(tmp_path):
 
 def test_other_shapes_and_large_or_quantised_models_use_their_own_forward(tmp_path):
     roles = roles_of(SHAPES["grouped heads, tied"], tmp_path)
-    assert not decode.suits(roles.model, "policy", largest=1000)
+    assert not folding.suits(roles.model, "policy", largest=1000)
     roles._lean["policy"] = False
     for change in ({"model_type": "gemma"}, {"hidden_act": "gelu"}, {"sliding_window": 64}):
         before = {key: getattr(roles.model.config, key, None) for key in change}
@@ -252,12 +263,12 @@ def test_other_shapes_and_large_or_quantised_models_use_their_own_forward(tmp_pa
         roles.model.config.update(before)
     layer = roles.model.base_model.model.model.layers[1].mlp.up_proj
     layer.base_layer.__class__ = type("Linear4bit", (torch.nn.Linear,), {})
-    assert not decode.suits(roles.model, "policy")
+    assert not folding.suits(roles.model, "policy")
 
 
 def test_a_bias_that_is_not_folded_is_noticed(tmp_path):
     config = LlamaConfig(**SHAPES["grouped heads, tied"].to_dict() | {"mlp_bias": True})
-    assert not decode.suits(roles_of(config, tmp_path).model, "policy")
+    assert not folding.suits(roles_of(config, tmp_path).model, "policy")
 
 
 def test_prompts_are_read_with_others_about_as_long(monkeypatch):
@@ -269,7 +280,7 @@ def test_prompts_are_read_with_others_about_as_long(monkeypatch):
 
 def test_a_long_prompt_among_short_ones_changes_nothing_for_them(tmp_path):
     roles = roles_of(SHAPES["grouped heads, tied"], tmp_path)
-    folded = decode.fold(roles.model, "policy")
+    folded = folding.fold(roles.model, "policy")
     short, long = [[7, 8, 9], [9, 8], [5, 5, 5, 5]], [list(range(10, 70))]
     mixed, alone = decode.Decoder(folded, [*short, *long], 3), decode.Decoder(folded, short, 3)
     for cache in mixed.cache:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
+import math
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from folders import put
 from test_speakers import PROMPTS, config_of
 
-from lab import checkpoint, decode, ppo
-from lab.config import Ppo
-from lab.events import Step
+from lab import checkpoint, dpo, folding, ppo, reward, rloo_grpo, sft
+from lab.config import Dpo, Group, Ppo, Reward, Sft
+from lab.events import Finished, Step
 from lab.generate import _speaker, sample
 from lab.loading import load
+from lab.reward import Ranked
 from lab.rollout import Cast
 from lab.speakers import SHAPES, Plain, Recorded, RecordedDecoder, recordable
 from lab.text import Asked
@@ -67,15 +71,15 @@ def test_a_recorded_pass_says_what_the_models_own_says(tmp_path, name, precision
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["llama", "qwen2"])
-@pytest.mark.parametrize("copied", [True, False])
-def test_a_recorded_token_of_the_fast_loop_says_what_the_model_says(tmp_path, monkeypatch, name, copied):
-    roles = roles_of(tmp_path, name)
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize(("copied", "precision"), [(True, "bfloat16"), (False, "bfloat16"), (False, "4-bit")])
+def test_a_recorded_token_of_the_fast_loop_says_what_the_model_says(tmp_path, monkeypatch, name, copied, precision):
+    roles = roles_of(tmp_path, name, precision)
     if not copied:
-        monkeypatch.setattr(decode.suits, "__defaults__", (10,))
+        monkeypatch.setattr(folding.suits, "__defaults__", (10, False))
     ours, theirs = _speaker(roles, "sft", PROMPTS, 6), Plain(roles, "sft", PROMPTS)
     assert isinstance(ours, RecordedDecoder)
-    assert isinstance(ours.folded.layers[0], decode.Layer if copied else decode.Borrowed)
+    assert isinstance(ours.folded.layers[0], folding.Layer if copied else folding.Borrowed)
     assert farthest(ours, theirs) <= NEAR
     assert ours.token.graph is not None and roles.recorded
 
@@ -127,6 +131,41 @@ def test_what_a_recording_took_is_given_back(tmp_path, no_fast_loop):
     gc.collect()
     torch.cuda.empty_cache()
     assert torch.cuda.memory_reserved() <= before
+
+
+def stages_of(roles, optimizer):
+    """Of each stage its name, its state before the first step, made when it is its turn, and its events."""
+    prompts = [[72, 105, place] for place in range(70, 90)]
+    cast, by = Cast(), {"learning_rate": 1e-3, "optimizer": optimizer}
+    asked, pairs = [Asked("", tuple(ids)) for ids in PROMPTS * 4], [("Hi", "Yes."), ("No?", "Oh no!")] * 2
+    ranked = [Ranked(tuple(ids), ((5, 6, 2), (7, 2), (8, 9, 10, 2)), ((0,), (2,), (1,))) for ids in prompts]
+    group = {"prompts": 4, "group": 4, "microbatch": 8, "tokens": 12, "checkpointing": "on"} | by
+
+    yield "sft", sft.begin(roles, config := Sft(steps=3, batch=4, microbatch=4, **by)), sft.sft, (pairs, lambda: config)
+    config = Reward(epochs=1, batch=4, normalise_over=8, tokens=12, **by)
+    yield "reward", reward.begin(roles, config), reward.reward, (ranked, asked, lambda: config)
+    config = Ppo(steps=2, batch=8, minibatch=4, microbatch=4, tokens=12, update_kl=1e9, **by)
+    yield "ppo", ppo.begin(roles, cast, config), ppo.ppo, (cast, asked, ppo.still(config))
+    for config in (Group(method="rloo", steps=2, **group), Group(method="grpo", steps=2, **group)):
+        live = partial(replace, config)
+        yield config.method, rloo_grpo.begin(roles, cast, config), rloo_grpo.rloo_grpo, (cast, asked, live)
+    config = Dpo(batch=16, microbatch=4, **by)
+    yield "dpo", dpo.begin(roles, cast, config), dpo.dpo, (cast, ranked, lambda: config)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw_8bit"])
+@pytest.mark.parametrize("precision", ["bfloat16", "4-bit", "8-bit"])
+def test_every_stage_learns(tmp_path, precision, optimizer):
+    roles = roles_of(tmp_path, "qwen3", precision)
+    for name, state, stage, given in stages_of(roles, optimizer):
+        before = {key: weight.detach().clone() for key, weight in roles.weights(state.adapters[0]).items()}
+        events = list(stage(state, *given))
+        steps = [event.metrics for event in events if isinstance(event, Step)]
+        assert len(steps) >= 2 and isinstance(events[-1], Finished), name
+        assert all(math.isfinite(value) for metrics in steps for value in metrics.values() if value is not None), name
+        assert any(roles.weights(state.adapters[0])[key].ne(weight).any() for key, weight in before.items()), name
+        if name in ("ppo", "rloo", "grpo"):
+            assert steps[0]["kl/reference"] == 0 < steps[1]["kl/reference"], name
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "4-bit"])

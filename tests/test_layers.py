@@ -17,8 +17,8 @@ LAYERS = [
     # the disk
     "journal folders store formats workspace exchange trust",
     # the model
-    "arithmetic quantised hub trunk decode text tokens models speakers generate parity loading logprobs adapters "
-    "merged facts memory peak fit",
+    "arithmetic quantised hub trunk folding decode text tokens models speakers generate parity loading logprobs "
+    "adapters merged facts memory peak fit",
     # the stages
     "steps state checkpoint samples rollout diagnose evaluate probe rater sft reward on_policy ppo rloo_grpo dpo "
     "compare",

@@ -426,7 +426,7 @@ def test_a_rehearsal_of_answers_of_one_token_is_measured_too():
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
 def test_a_rehearsal_tries_the_cache_at_its_longest_and_the_prompts_at_their_own_length(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("lab.decode.suits", lambda *_, **__: False)
+    monkeypatch.setattr("lab.folding.suits", lambda *_, **__: False)
     monkeypatch.setattr(Roles, "lean", lambda self, role: False)
     roles, passes, forward = (
         load(str(put(tmp_path / name, configs(512)[name])), device="cpu"),

@@ -20,7 +20,7 @@ from lab.state import new_state
 from lab.text import batch_of
 
 ROOT = Path(__file__).parent.parent
-NAMES = ["gemma", "qwen3", "gpt2"]
+NAMES = ["gemma", "gemma2", "gpt2"]  # shapes for the library's pass
 BATCH = batch_of([[5, 6, 7], [9] * 6], [[10, 11, 12, 2], [13, 14]], 0)
 
 

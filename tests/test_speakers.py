@@ -11,6 +11,8 @@ import pytest
 import torch
 from folders import GROUPED, configs, put, tokenizer
 from transformers import (
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
     Gemma3TextConfig,
     GraniteConfig,
     MistralConfig,
@@ -19,9 +21,10 @@ from transformers import (
     SmolLM3Config,
 )
 
-from lab import decode
-from lab.generate import sample, stream
+from lab import decode, folding
+from lab.generate import _folded, sample, stream
 from lab.loading import load
+from lab.quantised import Side
 from lab.speakers import SHAPES, Plain, Recorded, RecordedDecoder, recordable
 
 PROMPTS = [[72, 105, 63], [72], list(range(70, 89)), [72, 105, 63]]
@@ -73,8 +76,8 @@ def test_the_cache_of_fixed_size_gives_the_logits_of_one_that_grows(roles):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["llama", "qwen2"])
-@pytest.mark.parametrize("ready", [decode.fold, lambda *given: decode.borrow(*given, torch.float32, pack=False)])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("ready", [folding.fold, lambda *given: folding.borrow(*given, torch.float32, pack=False)])
 def test_the_fast_loop_says_the_same_with_a_fixed_number_of_columns(tmp_path, name, ready):
     roles = load(str(put(tmp_path, config_of(name))), device="cpu", precision="float32")
     roles.recorded = False
@@ -91,13 +94,51 @@ def test_the_fast_loop_says_the_same_with_a_fixed_number_of_columns(tmp_path, na
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("kept", [(), ("k_proj", "o_proj")])
+def test_the_fast_loop_over_4_bits_says_what_the_model_says(tmp_path, name, kept):
+    folder, role = put(tmp_path, config_of(name)), "sft"
+    roles = quantised_but_for(folder, kept) if kept else load(str(folder), device="cpu", precision="4-bit")
+    roles.model.float()  # products of the 4 bits in float32, so that no rounding hides an error
+    roles.products = torch.float32
+    for module in roles.model.modules():
+        module.compute_dtype = torch.float32
+    for parameter in roles.weights(role).values():
+        parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    card = replace(roles, device=CUDA)
+    folded = _folded(card, role)
+    assert isinstance(folded.layers[0].qkv.weight, Side) and isinstance(folded.layers[1].gate_up.weight, Side)
+    assert isinstance(folded.layers[0].out.weight, torch.Tensor if kept else Side)
+    assert _folded(roles, role) is None, "a processor speaks by the library"
+    ours, theirs = decode.Decoder(folded, PROMPTS, 6), Plain(roles, role, PROMPTS)
+    found, expected = ours.start(), theirs.start()
+    for going in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
+        assert torch.allclose(found, expected, atol=1e-5 * expected.abs().max())
+        ids = expected.argmax(-1)[going]
+        for speaker in (ours, theirs):
+            speaker.keep(going)
+        found, expected = ours.say(ids), theirs.say(ids)
+
+
+def quantised_but_for(folder, kept):
+    """A base whose files hold some of its layers in bfloat16 and the others in 4 bits."""
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=["lm_head", *kept])
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, quantization_config=config, device_map={"": "cpu"}, dtype=torch.bfloat16
+    )
+    model.save_pretrained(folder / "kept")
+    tokenizer().save_pretrained(folder / "kept")
+    return load(str(folder / "kept"), device="cpu")
+
+
+@torch.no_grad()
 def test_a_recorded_speaker_goes_when_nobody_speaks_with_it_any_more(tmp_path):
     roles = load(str(put(tmp_path, config_of("llama"))), device="cpu", precision="float32")
     roles.model.base_model.model.set_attn_implementation("sdpa")
     roles.recorded = False
     gc.disable()
     try:
-        folded = decode.fold(roles.model, "sft")
+        folded = folding.fold(roles.model, "sft")
         for begin in (
             lambda: RecordedDecoder(roles, folded, PROMPTS, 6),
             lambda: Recorded(roles, "sft", PROMPTS, 6),
@@ -159,7 +200,7 @@ def test_a_card_speaks_by_the_recorded_loop_and_goes_on_where_recording_fails(ro
     def refuse(recording, work):
         recording.roles.recorded = False
 
-    monkeypatch.setattr("lab.generate.decode.suits", lambda *_: False)
+    monkeypatch.setattr("lab.generate.folding.suits", lambda *_, **__: False)
     monkeypatch.setattr("lab.generate.Recorded", Asked)
     monkeypatch.setattr("lab.speakers.Recording._record", refuse)
     monkeypatch.setattr("lab.generate.recordable", lambda roles, columns: roles.recorded and columns == 19 + 6)

@@ -15,7 +15,7 @@ PROMPTS = [[5, 6, 7], [9] * 11, [300, 40, 5, 6], [1]]
 RESPONSES = [[10, 11, 12, 2], [13, 2], [14, 15, 16, 17, 18], [19, 20, 2]]
 
 
-@pytest.fixture(params=["grouped heads, tied", "plain heads, wide head", "qwen2 with bias"])
+@pytest.fixture(params=["grouped heads, tied", "plain heads, wide head", "qwen2 with bias", "qwen3 with norms by head"])
 def roles(request, tmp_path):
     found = load(str(save(SHAPES[request.param], tmp_path)), device="cpu", precision="float32")
     generator = torch.Generator().manual_seed(1)
