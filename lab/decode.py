@@ -120,6 +120,20 @@ def _layer(
 
     start: the first of these columns; as a tensor [1] it is the only one, and the mask is as wide as the cache.
     """
+    states = states + layer.project(_attend(folded, layer, states, rotations, cache, start, mask))
+    return states + layer.feed(states, folded)
+
+
+def _attend(
+    folded: Folded,
+    layer: Layer | Borrowed,
+    states: Tensor,
+    rotations: Tensor,
+    cache: Tensor,
+    start: int | Tensor,
+    mask: Tensor,
+) -> Tensor:
+    """What the new columns read of all heads [B*T, HD]."""
     rows, heads, groups, size = len(cache), folded.heads, folded.groups, folded.size
     columns = len(states) // rows
     qkv = layer.heads(states, folded, rotations)
@@ -131,7 +145,5 @@ def _layer(
         cache[:, :, :, start : start + columns] = new
         seen = cache[:, :, :, : start + columns]
     query = qkv[:, :heads].view(rows, columns, groups, -1, size).transpose(1, 2).flatten(2, 3)  # [B, K, T*G, D]
-    read = F.scaled_dot_product_attention(query.to(cache.dtype), seen[:, 0], seen[:, 1], mask, scale=1.0)
-    read = read.view(rows, groups, columns, -1, size).transpose(1, 2).reshape(len(states), -1)
-    states = states + layer.project(read)
-    return states + layer.feed(states, folded)
+    read = F.scaled_dot_product_attention(query.to(cache.dtype), seen[:, 0], seen[:, 1], mask, scale=folded.scale)
+    return read.view(rows, groups, columns, -1, size).transpose(1, 2).reshape(len(states), -1)

@@ -98,8 +98,6 @@ class Borrowed:
         turned = torch.complex(low, high).mul_(rotations)
         low.copy_(turned.real)
         high.copy_(turned.imag)
-        if self.scales is None:
-            qkv[:, : folded.heads].mul_(folded.size**-0.5)
         return qkv
 
     def project(self, read: Tensor) -> Tensor:
@@ -123,6 +121,7 @@ class Folded:
     heads: int
     groups: int
     size: int
+    scale: float  # of attention's scores, where it is not folded into the queries
 
     @property
     def wide(self) -> torch.dtype:
@@ -189,7 +188,7 @@ def fold(model: Any, role: str, dtype: torch.dtype = torch.float32) -> Folded:
     head = _weight(causal.lm_head, role, dtype) * causal.model.norm.weight.to(_wide(dtype))
     embed = causal.model.embed_tokens.weight
     turns = causal.model.rotary_emb.inv_freq.to(_wide(dtype))
-    return Folded(layers, embed, head.to(dtype), None, turns, config.rms_norm_eps, heads, groups, size)
+    return Folded(layers, embed, head.to(dtype), None, turns, config.rms_norm_eps, heads, groups, size, 1.0)
 
 
 @torch.no_grad()
@@ -208,7 +207,7 @@ def borrow(model: Any, role: str, dtype: torch.dtype, pack: bool | None = None) 
     head = _packed(head) if pack else head
     turns = causal.model.rotary_emb.inv_freq.to(_wide(dtype))
     embed = causal.model.embed_tokens.weight
-    return Folded(layers, embed, head, norm, turns, config.rms_norm_eps, heads, groups, size)
+    return Folded(layers, embed, head, norm, turns, config.rms_norm_eps, heads, groups, size, size**-0.5)
 
 
 def packs(dtype: torch.dtype, parameters: int) -> bool:
@@ -255,8 +254,10 @@ def _borrow(linears: Sequence[nn.Module], role: str, dtype: torch.dtype, pack: b
 
 def _fold_layer(layer: nn.Module, role: str, size: int, dtype: torch.dtype) -> Layer:
     attention, mlp, wide = layer.self_attn, layer.mlp, _wide(dtype)
-    scales = _scales(attention, wide)
-    scale = size**-0.5 if scales is None else 1.0
+    scale, scales = size**-0.5, _scales(attention, wide)
+    if scales is not None:  # whose norms would take the scale out again
+        scales[: attention.q_proj.out_features // size] *= scale
+        scale = 1.0
     parts = (attention.q_proj, attention.k_proj, attention.v_proj)
     query, key, value = (_weight(each, role, dtype) for each in parts)
     qkv = torch.cat([_paired(query, size) * scale, _paired(key, size), value]) * layer.input_layernorm.weight.to(wide)
@@ -273,12 +274,10 @@ def _fold_layer(layer: nn.Module, role: str, size: int, dtype: torch.dtype) -> L
 
 
 def _scales(attention: nn.Module, dtype: torch.dtype) -> Tensor | None:
-    """What each head of queries and keys is multiplied by after its norm [H+K, D], 1/sqrt(D) among it; None without."""
+    """What each head of queries and keys is multiplied by after its norm [H+K, D]; None where there are none."""
     if not hasattr(attention, "q_norm"):
         return None
-    weights = trunk.head_norms(attention, attention.q_proj, attention.k_proj).to(dtype)
-    queries = attention.q_proj.out_features // attention.head_dim
-    return torch.cat([weights[:queries] * attention.head_dim**-0.5, weights[queries:]])
+    return trunk.head_norms(attention, attention.q_proj, attention.k_proj).to(dtype)
 
 
 def _by_head(qkv: Tensor, folded: Folded, scales: Tensor | None) -> Tensor:

@@ -148,7 +148,7 @@ def _stored(facts: Facts, knobs: Knobs, lean: bool, device: str) -> str:
 def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:
     """The cache of all answers at their longest, the fast loop's copy of the weights, and sampling's logits.
 
-    While the library reads the prompts on a CPU its cache has no answers yet: that pass takes the room they will have.
+    While the prompts are read on a CPU the cache has no answers yet: that pass takes the room they will have.
     """
     fast = facts.lean and not knobs.quantised and facts.linear <= LARGEST
     width = 4 if fast else width if facts.parameters <= arithmetic.WIDEST else 2
@@ -156,14 +156,9 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
     packed = lean and not fast and packs(torch.float32 if width == 4 else torch.bfloat16, facts.parameters)
     copy = (width if fast or packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
-    together = min(knobs.batch, max(1, READ_AT_ONCE // knobs.prompt**2)) if fast else knobs.batch
-    attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
-    if device == "cpu":
-        passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
-    else:  # where an adapter in float32 reads a wide copy of what its layer is given in bfloat16
-        passing = max(attending, 5 * facts.hidden + 4 * facts.inner)
-    reading = width * together * knobs.prompt * (passing + facts.size)
-    reading -= 0 if fast or lean or device != "cpu" else cache * knobs.tokens // columns
+    borrowed = device != "cpu" and facts.lean and knobs.precision not in ("8-bit", "float16")
+    reading = (_read_by_loop if fast or lean or borrowed else _read_by_library)(facts, knobs, width, device)
+    reading -= cache * knobs.tokens // columns if device == "cpu" else 0
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
         Row(
@@ -171,6 +166,29 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
         ),
         Row("reading", max(reading, 20 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
     ]
+
+
+def _read_by_loop(facts: Facts, knobs: Knobs, width: int, device: str) -> int:
+    """Bytes of the fast loop's pass over the prompts: attention or the layer's other half, with its keys and mask.
+
+    The states before and in a layer are float32, and so is all of attention but its products.
+    """
+    together = min(knobs.batch, max(1, READ_AT_ONCE // knobs.prompt**2))
+    heads, groups = facts.heads * facts.size, facts.groups * facts.size
+    attending = 4 * facts.hidden + 8 * (heads + groups) + 2 * width * heads
+    feeding = 8 * facts.hidden + width * (facts.hidden + 3 * facts.inner)
+    beside = width * (2 * groups + knobs.prompt * facts.heads // facts.groups)
+    return together * knobs.prompt * (max(attending, feeding) + beside)
+
+
+def _read_by_library(facts: Facts, knobs: Knobs, width: int, device: str) -> int:
+    """Bytes of the library's pass over the prompts; on a GPU an adapter in float32 reads a wide copy of its input."""
+    attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
+    if device == "cpu":
+        passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
+    else:
+        passing = max(attending, 5 * facts.hidden + 4 * facts.inner)
+    return width * knobs.batch * knobs.prompt * (passing + facts.size)
 
 
 def _score(facts: Facts, knobs: Knobs, width: int) -> list[Row]:

@@ -103,9 +103,10 @@ class Recording:
         return self.found
 
     def _record(self, work: Callable[[], Tensor]) -> None:
-        graph = torch.cuda.CUDAGraph()
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.roles.device)
         try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            # A recording that breaks off would leave its own stream behind, beside which bitsandbytes' optimizer runs.
+            with torch.cuda.stream(stream), torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.found = work()
         except RuntimeError as problem:
             _free_generator(self.roles.device)

@@ -107,6 +107,7 @@ def test_where_a_pass_waits_for_its_own_numbers_the_loop_goes_on_unrecorded(tmp_
     layer = roles.model.base_model.model.model.layers[0]
     handle = layer.register_forward_hook(lambda *_: torch.cuda.current_stream().synchronize())
     assert sample(roles, "sft", PROMPTS, tokens=12, temperature=0) == expected and not roles.recorded
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
     handle.remove()
     torch.manual_seed(1)
     assert torch.rand(3, device="cuda").isfinite().all()
@@ -139,12 +140,13 @@ def stages_of(roles, optimizer):
     cast, by = Cast(), {"learning_rate": 1e-3, "optimizer": optimizer}
     asked, pairs = [Asked("", tuple(ids)) for ids in PROMPTS * 4], [("Hi", "Yes."), ("No?", "Oh no!")] * 2
     ranked = [Ranked(tuple(ids), ((5, 6, 2), (7, 2), (8, 9, 10, 2)), ((0,), (2,), (1,))) for ids in prompts]
-    group = {"prompts": 4, "group": 4, "microbatch": 8, "tokens": 12, "checkpointing": "on"} | by
+    short = {"tokens": 12, "missing_eos": "off"} | by
+    group = {"prompts": 4, "group": 4, "microbatch": 8, "checkpointing": "on"} | short
 
     yield "sft", sft.begin(roles, config := Sft(steps=3, batch=4, microbatch=4, **by)), sft.sft, (pairs, lambda: config)
     config = Reward(epochs=1, batch=4, normalise_over=8, tokens=12, **by)
     yield "reward", reward.begin(roles, config), reward.reward, (ranked, asked, lambda: config)
-    config = Ppo(steps=2, batch=8, minibatch=4, microbatch=4, tokens=12, update_kl=1e9, **by)
+    config = Ppo(steps=2, batch=8, minibatch=4, microbatch=4, update_kl=1e9, **short)
     yield "ppo", ppo.begin(roles, cast, config), ppo.ppo, (cast, asked, ppo.still(config))
     for config in (Group(method="rloo", steps=2, **group), Group(method="grpo", steps=2, **group)):
         live = partial(replace, config)

@@ -96,7 +96,8 @@ def test_the_fast_loop_says_the_same_with_a_fixed_number_of_columns(tmp_path, na
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3"])
 @pytest.mark.parametrize("kept", [(), ("k_proj", "o_proj")])
-def test_the_fast_loop_over_4_bits_says_what_the_model_says(tmp_path, name, kept):
+def test_the_fast_loop_over_4_bits_says_what_the_model_says(tmp_path, monkeypatch, name, kept):
+    monkeypatch.setattr("lab.quantised.FEW", 3)  # both ways to put layers side by side
     folder, role = put(tmp_path, config_of(name)), "sft"
     roles = quantised_but_for(folder, kept) if kept else load(str(folder), device="cpu", precision="4-bit")
     roles.model.float()  # products of the 4 bits in float32, so that no rounding hides an error
