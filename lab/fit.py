@@ -79,10 +79,9 @@ def _turns(facts: Facts, stage: str, knobs: Knobs, device: str) -> Iterator[Turn
     yield from (Turn("unfrozen", each, "fewer layers learn") for each in UNFROZEN if each < knobs.unfrozen)
     if stage == "ppo" and knobs.value_model != "head":
         yield Turn("value_model", "head", "value and policy share a trunk")
-    if device != "cpu" and not knobs.quantised:
-        yield Turn("precision", "8-bit", "weights are rounded")
     if device != "cpu" and knobs.precision != "4-bit":
-        yield Turn("precision", "4-bit", "weights are rounded more")
+        # Not in 8 bits: those take more memory and several times as long (docs/gpu.md).
+        yield Turn("precision", "4-bit", "weights are rounded")
     yield from (Turn("batch", each, "noisier steps") for each in _halves(knobs.batch, 8))
     yield from (Turn("rank", each, "the adapter can change less") for each in _halves(knobs.rank, 4))
     yield from (Turn("tokens", each, "shorter answers") for each in _halves(knobs.tokens, 16))

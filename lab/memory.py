@@ -7,9 +7,10 @@ Bytes per token and per layer, from the tensors that the passes keep:
       with norms by head       2 (H + 2 K) D + 4 (H + K) more, twice the former with float32 products
     the library's pass         4 (F + Q S), or 4 h and one layer's 4 (F + Q S) with gradient checkpointing
       with bfloat16 products   3.1 F + (2 Q + 4 H) S, as softmax is in float32
-      on a GPU                 2 F + 9 h + 4 (H - K) D with sdpa, 8 h less for a quantised base; norms in float32,
+      on a GPU                 2 F + 9 h + 4 (H - K) D with sdpa, 8 h less for a base in 4 bits; norms in float32,
                                copies for adapters, and repeated keys and values
-    one layer at work          16 h + 10 f, four float32 and five bfloat16; of a logit 18 to compare and 20 to draw it
+    one layer at work          16 h + 10 f, four float32 and five bfloat16, 22 f in 8 bits on a GPU; of a logit 18 to
+                               compare and 20 to draw it
       on the way back          12 h + 8 f + 10 H S, three float32, four bfloat16, and scores in ten bytes
 
 What the library's layers keep differs from one architecture to the next, so F and Q are counted on a model without
@@ -92,7 +93,7 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     width = _width(knobs, device)
     answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
     rows += _rollout(facts, answered, lean, width, device) if stage in ("reward", "ppo") else []
-    rows += _score(facts, knobs, width) if stage == "ppo" else []
+    rows += _score(facts, knobs, device) if stage == "ppo" else []
     wide = lean or not knobs.quantised and _stored(facts, knobs, lean, device) == "float32"
     rows += _shared(facts, knobs, 4 if wide else 2) if stage == "ppo" else []
     rows += _update(facts, stage, knobs, lean, width, device)
@@ -191,12 +192,13 @@ def _read_by_library(facts: Facts, knobs: Knobs, width: int, device: str) -> int
     return width * knobs.batch * knobs.prompt * (passing + facts.size)
 
 
-def _score(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
+def _score(facts: Facts, knobs: Knobs, device: str) -> list[Row]:
     """One micro-batch without gradients: two roles' states, then their logits and what is worked out from them."""
     logits = knobs.microbatch * knobs.tokens * facts.vocabulary
     together = 4 * COMPARED * logits if facts.copies else 18 * min(CHUNK, logits)
     columns = knobs.microbatch * (knobs.prompt + knobs.tokens)
-    passing = columns * (16 * facts.hidden + 10 * facts.inner)
+    inner = 22 if knobs.precision == "8-bit" and device != "cpu" else 10
+    passing = columns * (16 * facts.hidden + inner * facts.inner)
     return [
         Row("states", 8 * columns * facts.hidden, "score", "the last ones, of policy and reference"),
         Row("logits", max(together, passing), "score", "of both, compared over the whole vocabulary"),
@@ -222,7 +224,7 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, devi
     tokens = knobs.tokens if stage == "ppo" else knobs.read or knobs.tokens
     columns = knobs.prompt + tokens
     whole = (
-        per_layer(facts, columns, lean, width, device, knobs.quantised)
+        per_layer(facts, columns, lean, width, device, knobs.precision == "4-bit")
         + width * knobs.rank * facts.adapted / facts.layers
     )
     layers = _upper(facts, knobs)
@@ -251,17 +253,20 @@ def _learned_from(facts: Facts, logits: int, width: int) -> int:
 
 
 def per_layer(
-    facts: Facts, columns: int, lean: bool, width: int = 2, device: str = "cpu", quantised: bool = False
+    facts: Facts, columns: int, lean: bool, width: int = 2, device: str = "cpu", narrow: bool = False
 ) -> float:
-    """Bytes per token that a layer keeps for the backward pass, products being `width` bytes a number."""
+    """Bytes per token that a layer keeps for the backward pass, products being `width` bytes a number.
+
+    narrow: whether its weights are in 4 bits.
+    """
     if not lean:
         scores = 4 * facts.square if width == 4 else 2 * facts.square + 4 * facts.heads
         repeated = 2 * width * (facts.heads - facts.groups) * facts.size  # keys and values, for a mask of padding
         scores = repeated if device != "cpu" and facts.sdpa else scores * columns
         if width == 4:
             return 4 * facts.flat + scores
-        # An adapter over a layer of floats copies its input, over a quantised layer on CUDA it does not.
-        wide = (1 if quantised else 9) * facts.hidden
+        # An adapter copies its input on CUDA, but over layers in 4 bits it does not.
+        wide = (1 if narrow else 9) * facts.hidden
         return (3.1 * facts.flat if device == "cpu" else 2 * facts.flat + wide) + scores
     weighed = (4 if width == 4 else 6) * facts.heads * columns
     asked = (3 * width * facts.size + 4 if facts.normed else 2 * width * facts.size) * facts.heads

@@ -182,7 +182,7 @@ def test_turned_knobs_make_a_config_that_its_stage_accepts():
 def test_usual_cards_are_answered_in_words():
     small, large = facts_of("tiny"), facts_from(SEVEN)
     assert on_card(small, "ppo", Knobs(), 8) == "fits"
-    assert "precision 8-bit" in on_card(large, "ppo", Knobs(), 12)
+    assert "precision 4-bit" in on_card(large, "ppo", Knobs(), 12)
     assert "precision 4-bit" in on_card(large, "ppo", Knobs(), 8)
     assert on_card(facts_from(llama(152064, 8192, 29568, 80, 64, 8)), "ppo", Knobs(), 8) == "does not fit"
 
