@@ -158,7 +158,8 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     packed = lean and not fast and packs(torch.float32 if width == 4 else torch.bfloat16, facts.parameters)
     copy = (width if fast or packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
     borrowed = device != "cpu" and facts.lean and knobs.precision not in ("8-bit", "float16")
-    reading = (_read_by_loop if fast or lean or borrowed else _read_by_library)(facts, knobs, width, device)
+    ours = fast or lean or borrowed
+    reading = _read_by_loop(facts, knobs, width) if ours else _read_by_library(facts, knobs, width, device)
     reading -= cache * knobs.tokens // columns if device == "cpu" else 0
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
@@ -169,7 +170,7 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     ]
 
 
-def _read_by_loop(facts: Facts, knobs: Knobs, width: int, device: str) -> int:
+def _read_by_loop(facts: Facts, knobs: Knobs, width: int) -> int:
     """Bytes of the fast loop's pass over the prompts: attention or the layer's other half, with its keys and mask.
 
     The states before and in a layer are float32, and so is all of attention but its products.
