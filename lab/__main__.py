@@ -204,7 +204,7 @@ def _add_base(verb: argparse.ArgumentParser, run: bool = False) -> None:
     verb.add_argument("--precision", choices=knobs.PRECISIONS, default="", help=text)
     short = {"action": "store_const", "dest": "precision"}
     verb.add_argument("--four-bit", const="4-bit", help="short for --precision 4-bit (NF4)", **short)
-    verb.add_argument("--eight-bit", const="8-bit", help="short for --precision 8-bit (LLM.int8)", **short)
+    verb.add_argument("--eight-bit", const="8-bit", help="--precision 8-bit (LLM.int8; slow on a GPU)", **short)
     verb.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves the choice to torch")
 
 

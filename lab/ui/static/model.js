@@ -5,7 +5,7 @@ const said = find(".model-said");
 let awaited = null; // the base that is being loaded, and since when
 const PRECISION = {
   "auto": "as suits the device",
-  "8-bit": "8-bit: half of bfloat16's memory",
+  "8-bit": "8-bit: half of bfloat16's memory, slow on a GPU",
   "4-bit": "4-bit: a quarter of it",
 };
 
