@@ -237,7 +237,17 @@ def _weights(where: str | Path, config: Any, device: torch.device, precision: st
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
             module.compute_dtype = torch.bfloat16
+    _narrow(model)
     return model
+
+
+def _narrow(model: Any) -> None:
+    """In bfloat16 what is not quantised: of files that hold quantised weights the library leaves it as it is there."""
+    wide = tuple(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+    for name, parameter in model.named_parameters():
+        packed = type(parameter).__name__ in ("Params4bit", "Int8Params")  # those of 4 bits may be stored as floats
+        if not packed and parameter.is_floating_point() and not any(part in name for part in wide):
+            parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def _all_there(found: dict[str, Any]) -> None:

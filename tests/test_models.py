@@ -28,7 +28,7 @@ from lab.config import Ppo, Reward, Sft
 from lab.errors import BadInput, Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
 from lab.events import Finished, Step
 from lab.facts import facts_of
-from lab.loading import EMBEDDED, former_fingerprint, load
+from lab.loading import EMBEDDED, _narrow, former_fingerprint, load
 from lab.memory import Knobs, foretell
 from lab.merged import save_merged
 from lab.models import BASE
@@ -544,6 +544,38 @@ def test_a_base_whose_files_are_quantised_is_kept_so_and_learns_as_one_that_was_
     assert rows["auto"] == rows[kept] and rows["auto"] != foretell(facts_of(str(folders["llama"])), "ppo", Knobs())
     with pytest.raises(Unsupported, match=f"hold {kept} weights"):
         save_merged(load(str(folder), device="cpu"), "sft", tmp_path / "out")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+        {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_quant_storage": torch.float16},
+        {"load_in_8bit": True},
+    ],
+)
+def test_what_quantised_files_hold_in_another_dtype_is_read_in_bfloat16(folders, tmp_path, options, dtype):
+    model = AutoModelForCausalLM.from_pretrained(
+        folders["qwen2"], quantization_config=BitsAndBytesConfig(**options), device_map={"": "cpu"}, dtype=dtype
+    )
+    model.save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    roles = load(str(tmp_path), device="cpu")
+    theirs = load(str(folders["qwen2"]), device="cpu", precision=roles.precision)
+    norms = [each for name, each in roles.model.named_parameters() if "norm" in name or name.endswith("bias")]
+    assert {each.dtype for each in (*norms, roles.model.get_input_embeddings().weight)} == {torch.bfloat16}
+    with torch.no_grad():
+        found, expected = (each.logits(each.hidden(BASE, batch(each))) for each in (roles, theirs))
+    assert torch.nn.functional.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.99
+
+
+def test_what_a_shape_wants_in_float32_stays_so_beside_quantised_layers():
+    model = torch.nn.Sequential()
+    model.norm, model.head = torch.nn.LayerNorm(4), torch.nn.Linear(4, 4)
+    model._keep_in_fp32_modules_strict = {"norm"}
+    _narrow(model)
+    assert model.norm.weight.dtype == torch.float32 and model.head.weight.dtype == torch.bfloat16
 
 
 def test_prompt_and_response_ids_are_those_of_the_whole_conversation(folders):
