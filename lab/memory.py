@@ -152,7 +152,8 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     While the prompts are read on a CPU the cache has no answers yet: that pass takes the room they will have.
     """
     fast = facts.lean and not knobs.quantised and facts.linear <= LARGEST
-    width = 4 if fast else width if facts.parameters <= arithmetic.WIDEST else 2
+    narrow = lean and _stored(facts, knobs, lean, device) == "bfloat16"  # never a wider copy of such a base
+    width = 4 if fast else 2 if narrow else width
     columns = knobs.prompt + knobs.tokens
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
     packed = lean and not fast and packs(torch.float32 if width == 4 else torch.bfloat16, facts.parameters)

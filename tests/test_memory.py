@@ -10,7 +10,7 @@ from itertools import accumulate
 import pytest
 import torch
 
-from lab import calibrate, generate, logprobs, material, reward
+from lab import calibrate, folding, generate, logprobs, material, reward
 from lab.bench.isolated import job
 from lab.bench.shapes import llama, save
 from lab.config import Ppo, Reward, Sft
@@ -78,6 +78,25 @@ def kept(model, work):
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         states = work()
     return sum(each.nbytes() for place, each in found.items() if place not in own) if states.requires_grad else 0
+
+
+@pytest.mark.parametrize("products", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("precision", ["auto", "bfloat16", "float32"])
+@pytest.mark.parametrize("large", [False, True])
+def test_the_cache_of_a_base_too_large_to_copy_is_foretold_in_its_dtype(
+    products, precision, large, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: products)
+    monkeypatch.setattr("lab.memory.LARGEST", 10)
+    monkeypatch.setattr(folding.suits, "__defaults__", (10, False))
+    if large:
+        monkeypatch.setattr("lab.arithmetic.WIDEST", 10)
+    roles = load(str(make(tmp_path, "llama")), device="cpu", precision=precision)
+    speaker = generate._speaker(roles, "sft", [[5, 6, 7]] * 2, 4)
+    knobs = Knobs(precision=precision, batch=2, minibatch=2, microbatch=2, prompt=3, tokens=4)
+    rows = foretell(facts_from(roles.model.config), "ppo", knobs)
+    foretold = next(row.bytes for row in rows if row.role == "cache")
+    assert foretold == sum(each.nbytes for each in speaker.cache)
 
 
 def test_logits_that_are_more_than_one_product_are_foretold_whole(tmp_path, monkeypatch):
