@@ -2,8 +2,9 @@
 
 Bytes per token and per layer, from the tensors that the passes keep:
 
-    lean pass (lab/trunk.py)   16 h + 4 K D + 6 f + 6 H S    h hidden, f intermediate, H heads, K groups of D, S columns
-      with float32 products    24 h + 8 K D + 12 f + 4 H S
+    lean pass (lab/trunk.py)   12 h + 4 (H + K) D + 6 f + 6 H S, h hidden, f intermediate, H heads of D in K groups,
+                               S columns
+      with float32 products    16 h + 8 (H + K) D + 12 f + 4 H S
       with norms by head       2 (H + 2 K) D + 4 (H + K) more, twice the former with float32 products
     the library's pass         4 (F + Q S), or 4 h and one layer's 4 (F + Q S) with gradient checkpointing
       with bfloat16 products   3.1 F + (2 Q + 4 H) S, as softmax is in float32

@@ -66,6 +66,23 @@ def test_what_is_kept_for_the_backward_pass_is_foretold_for_each_architecture(
     assert foretold == pytest.approx(kept(roles.model, lambda: roles.hidden("policy", batch)), rel=0.05)
 
 
+@pytest.mark.parametrize("products", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+def test_what_the_lean_pass_keeps_is_foretold_where_heads_are_wider_than_the_states(
+    name, products, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: products)
+    config = configs(len(tokenizer()))[name]
+    config.head_dim = 48
+    roles = load(str(put(tmp_path, config)), device="cpu")
+    facts, batch = facts_from(roles.model.config), batch_of([[5] * 80] * 16, [[6] * 80] * 16, 0)
+    roles.trainable("sft")
+    rows = foretell(facts, "sft", Knobs(prompt=80, read=80, unfrozen=1.0))
+    foretold = next(row.bytes for row in rows if row.role == "activations")
+    assert facts.lean and facts.size * facts.heads == 3 * facts.hidden
+    assert foretold == pytest.approx(kept(roles.model, lambda: roles.hidden("sft", batch)), rel=0.05)
+
+
 def kept(model, work):
     """Bytes that a pass saves for its backward pass, each memory counted once and the model's own not at all."""
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
