@@ -102,6 +102,18 @@ def test_bfloat16_states_are_near_those_of_float32(roles):
             assert (leanly(roles, batch) - exact)[batch.attention.bool()].abs().max() < 0.1
 
 
+@pytest.mark.parametrize("cut", [0, 10, torch.tensor([14, 12, 15, 13])])
+def test_gradients_in_bfloat16_are_near_those_of_float32(roles, cut):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    seen = batch.attention[:, cut:].bool() if isinstance(cut, int) else torch.ones(len(PROMPTS), 1, dtype=torch.bool)
+    _, exact = outcome(roles, leanly(roles, batch, cut)[seen])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = leanly(roles, batch, cut)[seen]
+    _, rounded = outcome(roles, found)
+    exact, rounded = (torch.cat([each.flatten() for each in some]) for some in (exact, rounded))
+    assert (rounded - exact).norm() < 0.1 * exact.norm()
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("chunk", [2**23, 4096 * 2, 4096 * 3])
 def test_log_probs_and_their_gradients_are_those_of_whole_logits(in_float32, roles, monkeypatch, chunk, temperature):
