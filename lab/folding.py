@@ -7,7 +7,7 @@ Everything that decoding does not need is folded away beforehand: the adapter in
 an order in which the two halves of a rotation lie side by side, so that it is one complex product. In float64 the
 result is the model's own to 1e-9, in float32 it is as near to that as the model's own float32. States, rotations and
 norms are in float32 where products are in bfloat16. The copies live as long as the call: weights that change meanwhile
-do not mix in. Of a model too large for a copy the weights are borrowed.
+do not mix in. Of a model that is too large for a copy, or in 4 bits, the weights are borrowed.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """A layer of a model too large to copy."""
+    """A layer of a model too large to copy, or in 4 bits."""
 
     before: Tensor  # norm [h]
     between: Tensor  # norm [h]
