@@ -14,7 +14,7 @@ from lab import allocator, losses
 from lab.config import Group, Ppo
 from lab.diagnose import Diagnosis, Setup
 from lab.errors import NoRows, NotFound
-from lab.events import Event, Finished, Progress, Sample, Started, Step
+from lab.events import Changed, Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
 from lab.rollout import Cast, Part, Rollout, check_same_as_reference, cut, measure
@@ -24,10 +24,15 @@ from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked
 
 Live = Callable[[], Ppo | Group]
+Moved = Callable[[], float | None]
 _MAXIMUM = "policy/ratio_first"
 # A minibatch over this mean ratio says nothing about the policy that sampled it, and is not learned from (TRL 0.x).
 WILD = 10.0
 SHOWN = 4  # responses of each step that are there to be read
+
+
+def never() -> None:
+    """When a knob was moved that nobody can move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,13 @@ def follow(
     live: Live,
     pinned: Sequence[Asked] = (),
     past: Sequence[Step] = (),
+    beta_moved: Moved = never,
 ) -> Iterator[Event]:
     """Steps from where the state stands; `live` is read once a step, so a moved knob takes effect there.
 
-    `past`: the run's earlier steps, which a warning compares with. Raises SelfCheck when policy and reference differ
-    before anything was learned, FlatReward when all responses have scored alike for three steps.
+    `past`: the run's earlier steps, which a warning compares with. `beta_moved` says when somebody last set beta: one
+    that adapts is set anew then, though it be to the number that `live` had before. Raises SelfCheck when policy and
+    reference differ before anything was learned, FlatReward when all responses have scored alike for three steps.
     """
     if not prompts:
         raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
@@ -83,10 +90,10 @@ def follow(
     if state.step == 0:
         yield from pinned_samples(method, state, cast, pinned, config)
     while state.step < config.steps:
+        at = beta_moved()  # before the knob itself, so that no order between the two is missed
         before, config = config, live()
-        yield from changes(state.step, before, config)
-        state.beta = config.beta if before.beta != config.beta else state.beta
-        state.knob, diagnosis.setup = config.beta, _setup(cast, config)
+        yield from _heard(state, before, config, at)
+        diagnosis.setup = _setup(cast, config)
         metrics = yield from _step(method, state, cast, prompts, config)
         if state.step % config.pinned_every == 0 or state.step == config.steps:
             yield from pinned_samples(method, state, cast, pinned, config)
@@ -99,6 +106,17 @@ def follow(
         diagnosis.check_not_flat(state.step)
     state.roles.freeze()
     yield Finished(state.step, "done", {})
+
+
+def _heard(state: State, before: Ppo | Group, config: Ppo | Group, at: float | None) -> list[Changed]:
+    """What somebody has moved, and the beta in force with it."""
+    told, came_to = changes(state.step, before, config), float(f"{state.beta:.4g}")
+    if before.beta != config.beta or at != state.moved:
+        if before.beta == config.beta != came_to:
+            told.append(Changed(state.step, "beta", came_to, config.beta, ""))
+        state.beta = config.beta
+    state.knob, state.moved = config.beta, at
+    return told
 
 
 def _setup(cast: Cast, config: Ppo | Group) -> Setup:

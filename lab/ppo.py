@@ -44,9 +44,10 @@ def ppo(
     live: Live,
     pinned: Sequence[Asked] = (),
     past: Sequence[Step] = (),
+    beta_moved: on_policy.Moved = on_policy.never,
 ) -> Iterator[Event]:
     """Steps of PPO from where the state stands; arguments and errors are those of on_policy.follow."""
-    return on_policy.follow(Method(weigh, _backward), state, cast, prompts, live, pinned, past)
+    return on_policy.follow(Method(weigh, _backward), state, cast, prompts, live, pinned, past, beta_moved)
 
 
 def weigh(rollout: Rollout, config: Ppo) -> Rollout:

@@ -60,6 +60,10 @@ class Live:
                 continue
         return found
 
+    def moved(self, name: str) -> float | None:
+        """When somebody last moved a knob, even to where it is; None where nobody has."""
+        return self.run.control()["moved"].get(name)
+
 
 def _may_move(each: Any, moved: dict[str, Any]) -> bool:
     value = moved.get(each.name)

@@ -35,6 +35,7 @@ class State:
     step: int = 0
     beta: float = 0.0
     knob: float | None = None  # the config's beta at the last step: whether somebody has moved it since
+    moved: float | None = None  # when that was moved: whether somebody has set it to the same number since
     microbatch: int = 0  # the largest that fitted, once memory has run out; 0 before that
     together: int = 0  # the same for prompts that are answered together
     told: tuple[int, int] = (0, 0)  # the two as they were last told
@@ -91,7 +92,7 @@ class State:
             moments = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in moments.items()}
         kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-        return kept, {"step": self.step, "beta": self.beta, "knob": self.knob}
+        return kept, {"step": self.step, "beta": self.beta, "knob": self.knob, "moved": self.moved}
 
     def unpack(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
         """Go back to what was packed. Raises Damaged when it does not fit this state."""
@@ -101,7 +102,8 @@ class State:
             for name in self.heads:
                 self.roles.heads[name].load_state_dict(_under(tensors, f"head/{name}/"))
             self._unpack_optimizer(_under(tensors, "optimizer/"))
-            self.step, self.beta, self.knob = int(numbers["step"]), float(numbers["beta"]), numbers.get("knob")
+            self.step, self.beta = int(numbers["step"]), float(numbers["beta"])
+            self.knob, self.moved = numbers.get("knob"), numbers.get("moved")
         except (LookupError, RuntimeError, ValueError) as problem:
             raise Damaged(
                 f"This checkpoint does not fit the run's settings ({str(problem).splitlines()[0]}), so the run cannot "

@@ -342,7 +342,8 @@ class Studio:
         cast = self.cast(inputs["reward"], recorded(inputs["reference"]), policy=run.name)
         state = ppo_stage.begin(self.roles, cast, config)
         prompts, pinned = (self.roles.text.asked(found[key], room=config.tokens) for key in ("prompts", "pinned"))
-        return state, ppo_stage.ppo(state, cast, prompts, Live(run, config), pinned, steps_of(run)), {}
+        live, past = Live(run, config), steps_of(run)
+        return state, ppo_stage.ppo(state, cast, prompts, live, pinned, past, lambda: live.moved("beta")), {}
 
     def _group(self, run: Run, config: Group, inputs: dict[str, Any], found: dict[str, Any]) -> tuple:
         cast = self.cast(inputs["reward"], recorded(inputs["reference"]), policy=run.name)

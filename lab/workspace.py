@@ -27,7 +27,8 @@ STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 LEARNING = ("sft", "reward", *TUNING)
 STATES = ("running", "paused", "interrupted", "done", "stopped", "failed", "damaged")
 STEP_FOLDER = re.compile(r"step-(\d+)")
-DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "by": ""})
+# `moved` says when each knob of `live` was last moved, so that an order to set one to what it is counts as one.
+DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "moved": {}, "by": ""})
 NO_FILES: Mapping[str, dict] = MappingProxyType({})
 TITLE_CHARACTERS = 120
 MOST_ANSWERS, MOST_BYTES = 2_000, 1 << 24
@@ -229,7 +230,7 @@ class Run:
         return tail(self.folder / "samples.jsonl", offset, limit)
 
     def control(self) -> dict:
-        return {**DEFAULT_CONTROL, "live": {}, **(read_json(self.folder / "control.json") or {})}
+        return {**DEFAULT_CONTROL, "live": {}, "moved": {}, **(read_json(self.folder / "control.json") or {})}
 
     def set_control(self, **changes) -> None:
         """Changes these keys and keeps the others; `live` knobs are laid over those already moved."""
@@ -239,8 +240,9 @@ class Run:
         # Two people may move two sliders at once, and neither may undo the other's.
         with filelock.FileLock(self.folder / "control.lock", timeout=10):
             before = self.control()
-            live = {**before["live"], **changes.get("live", {})}
-            replace_json(self.folder / "control.json", before | changes | {"live": live})
+            given = changes.get("live", {})
+            live, moved = before["live"] | given, before["moved"] | dict.fromkeys(given, time.time())
+            replace_json(self.folder / "control.json", before | changes | {"live": live, "moved": moved})
 
     def checkpoints(self) -> list[int]:
         return steps_in(self.folder / "checkpoint")

@@ -50,9 +50,9 @@ def running(office):
     lock.release()
 
 
-def write(run, *events, name="events.jsonl"):
+def write(run, *events, name="events.jsonl", at=1.0):
     with open(run.folder / name, "a", encoding="utf-8") as file:
-        file.writelines(to_json(event, 1.0) + "\n" for event in events)
+        file.writelines(to_json(event, at) + "\n" for event in events)
 
 
 def order(office, run, what, **more):
@@ -283,8 +283,22 @@ def test_a_beta_that_adapts_is_shown_and_doubled_from_what_it_has_come_to_and_be
     assert asked(office)[0][1]["config"]["beta"] == 0.05
     remedies.apply(office, track, {"code": "W_KL_HIGH", "index": 0}, "ana")
     assert running.control()["live"]["beta"] == desk.in_force(track)["beta"] == 0.3868, "moved, though not yet read"
-    write(running, Changed(6, "beta", 0.05, 0.3868, "ana"), Step(7, {"kl/beta": 0.3868}), Step(8, {"kl/beta": 0.35}))
+    at = running.control()["moved"]["beta"] + 1
+    write(running, Changed(6, "beta", 0.05, 0.3868, "ana"), at=at)
+    assert desk.in_force(Track(running).refresh())["beta"] == 0.3868, "read, though no step is done with it"
+    write(running, Step(7, {"kl/beta": 0.3868}), Step(8, {"kl/beta": 0.35}), at=at)
     assert desk.in_force(Track(running).refresh())["beta"] == 0.35
+
+
+def test_a_beta_that_adapts_is_shown_as_somebody_has_set_it_though_it_is_the_number_that_it_began_with(office, running):
+    config = asdict(Ppo(beta=0.05, target_kl=6.0))
+    write(running, Started("ppo", 60, config, 4), Step(5, {"kl/beta": 0.1}), Step(6, {"kl/beta": 0.19}))
+    desk.move(office, PAGE, {"run": running.name, "key": "beta", "value": 0.05}, "ana")
+    at = running.control()["moved"]["beta"]
+    for moment, beta, shown in ((at - 2, 0.19, 0.05), (at + 1, 0.2, 0.05), (at + 2, 0.06, 0.06)):
+        step = Track(running).refresh().step + 1
+        write(running, Step(step, {"kl/beta": beta}), at=moment)
+        assert desk.in_force(Track(running).refresh())["beta"] == shown
 
 
 @pytest.mark.parametrize("body", [{}, {"code": "W_KL_HIGH", "index": 9}, {"code": "W_CLIP", "index": 0}])

@@ -364,6 +364,21 @@ def test_a_beta_moved_while_the_run_stood_still_is_told_and_obeyed_when_it_goes_
     assert {each.metrics["kl/beta"] for each in events if isinstance(each, Step)} == {0.5}
 
 
+@pytest.mark.parametrize("standing", [False, True])
+def test_a_beta_that_adapts_is_set_by_an_order_for_the_number_that_it_was_configured_to(rewarded, standing):
+    job = rewarded.start("ppo", PPO | {"beta": 0.5, "target_kl": 1e-3, "learning_rate": 1e-2}, {"prompts": ["Hi"]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 3:
+            job.run.set_control(live={"beta": 0.5}, by="ana", order="stop" if standing else "run")
+    if standing:
+        list(drive(rewarded.resume(job.run.name)))
+    betas = {each.step: each.metrics["kl/beta"] for each in steps_of(job.run)}
+    assert betas[3] != 0.5 and betas[4] == 0.5 and betas[5] != 0.5 and len(betas) == PPO["steps"]
+    [told] = [event for event, _ in job.run.events().events if isinstance(event, Changed)]
+    assert (told.step, told.key, told.after, told.by) == (3, "beta", 0.5, "ana")
+    assert told.before == pytest.approx(betas[3], rel=0.04) and told.before != 0.5
+
+
 def test_checkpoints_of_another_base_of_the_same_shape_are_refused(rewarded, folder, tmp_path):
     job = rewarded.start("ppo", PPO | {"steps": 10}, {"prompts": ["Hi"]})
     for event in drive(job):

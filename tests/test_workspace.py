@@ -259,9 +259,9 @@ def test_control_keeps_what_is_not_changed_and_lays_knobs_over_knobs(run):
     run.set_control(live={"beta": 0.2}, by="ana")
     run.set_control(order="pause", until=7)
     run.set_control(live={"temperature": 0.9, "beta": 0.3}, by="bob")
-    assert run.control() == {
-        "order": "pause", "until": 7, "live": {"beta": 0.3, "temperature": 0.9}, "by": "bob",
-    }  # fmt: skip
+    found = run.control()
+    assert set(found.pop("moved")) == {"beta", "temperature"}
+    assert found == {"order": "pause", "until": 7, "live": {"beta": 0.3, "temperature": 0.9}, "by": "bob"}
     with pytest.raises(TypeError, match="oder"):
         run.set_control(oder="stop")
     with pytest.raises(ValueError):
@@ -269,6 +269,15 @@ def test_control_keeps_what_is_not_changed_and_lays_knobs_over_knobs(run):
     assert run.control()["live"]["beta"] == 0.3
     (run.folder / "control.json").write_text('{"order": "st')
     assert run.control() == DEFAULT_CONTROL
+
+
+def test_a_knob_that_is_set_to_what_it_was_is_still_seen_to_have_been_moved(run):
+    run.set_control(live={"beta": 0.2, "temperature": 0.9})
+    before = run.control()
+    run.set_control(live={"beta": 0.2})
+    after = run.control()
+    assert after["live"] == before["live"] and after["moved"]["temperature"] == before["moved"]["temperature"]
+    assert after["moved"]["beta"] > before["moved"]["beta"]
 
 
 def test_two_people_who_move_two_sliders_at_once_undo_nothing(run):

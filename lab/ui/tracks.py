@@ -99,6 +99,11 @@ class Track:
     def step(self) -> int:
         return self.steps[-1] if self.steps else 0
 
+    @property
+    def begun(self) -> float:
+        """When the newest step that is done can have begun at the earliest."""
+        return self.times[-2] if len(self.times) > 1 else 0.0
+
     def latest(self, key: str) -> float | None:
         """The newest value that was measured."""
         values = self.series[key].raw if key in self.series else ()
