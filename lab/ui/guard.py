@@ -67,7 +67,7 @@ class Guard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await refused(scope, receive, self._strict(send))
+            await refused(scope, receive, send)
 
     def _refused(self, scope: Scope, headers: Headers) -> Any:
         """The answer to a request that may not pass; None for one that may."""
@@ -124,14 +124,14 @@ class Guard:
             if new_guest and not begun:
                 MutableHeaders(scope=message).append("set-cookie", new_guest)
             begun = True
-            await strict(message)
+            await send(message)
 
-        strict, new_guest = self._strict(send), self._new_guest(scope, headers)
+        new_guest = self._new_guest(scope, headers)
         try:
             await self.app(scope, counted, noted)
         except TooLarge:
             if not begun:
-                await problem(413, "E_BODY_TOO_LARGE", "The request is too large.")(scope, receive, strict)
+                await problem(413, "E_BODY_TOO_LARGE", "The request is too large.")(scope, receive, send)
 
     def _new_guest(self, scope: Scope, headers: Headers) -> str:
         """A number for a browser that opens a shared page for the first time: until they type a name, it tells the
@@ -142,21 +142,26 @@ class Guard:
         name = marked(GUEST, self.rules.mark)
         return f"{name}={secrets.randbelow(900_000) + 100_000}; Path=/; Max-Age=31536000; HttpOnly; SameSite=lax"
 
-    def _strict(self, send: Send) -> Send:
-        policy = csp(self.rules.frames)
 
+class Strict:
+    """The headers that keep a browser strict, on every answer of the app that it stands around."""
+
+    def __init__(self, app: ASGIApp, frames: Iterable[str]) -> None:
+        self.app, self.policy = app, csp(frames)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def wrapped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-content-type-options"] = "nosniff"
                 headers["referrer-policy"] = "same-origin"
-                headers["content-security-policy"] = policy
+                headers["content-security-policy"] = self.policy
                 for name in ("access-control-allow-origin", "access-control-allow-credentials"):
                     if name in headers:
                         del headers[name]
             await send(message)
 
-        return wrapped
+        await self.app(scope, receive, wrapped)
 
 
 def csp(frames: Iterable[str]) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import gradio as gr
 import psutil
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from lab.ui.guard import Guard, Rules
+from lab.ui.guard import Guard, Rules, Strict
 from lab.ui.launch import LOOPBACK, Options
 from lab.ui.office import Office
 from lab.ui.routes import routes, unexpected
@@ -40,7 +40,7 @@ def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
             "middleware": [Middleware(Guard, rules=rules)],
             "routes": routes(office),
             "exception_handlers": {Exception: unexpected},
-            "lifespan": outermost,
+            "lifespan": outermost(rules),
         },
         max_file_size="50mb",
         max_threads=80,
@@ -56,12 +56,19 @@ def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
     return demo
 
 
-@asynccontextmanager
-async def outermost(app: FastAPI) -> AsyncIterator[None]:
-    """Gradio puts its CORS handling before our guard and would answer a foreign preflight; not after this."""
-    app.user_middleware.sort(key=lambda each: each.cls is not Guard)
-    app.middleware_stack = app.build_middleware_stack()
-    yield
+def outermost(rules: Rules) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Gradio puts its CORS handling before our guard and would answer a foreign preflight; not after this.
+
+    Starlette answers an unexpected error outside any guard, so the headers come from what stands around all of it.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.user_middleware.sort(key=lambda each: each.cls is not Guard)
+        app.middleware_stack = Strict(app.build_middleware_stack(), rules.frames)
+        yield
+
+    return lifespan
 
 
 def hosts(options: Options) -> frozenset[str]:

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -57,6 +58,22 @@ def test_every_answer_carries_the_headers_that_keep_a_browser_strict(app):
     assert headers["referrer-policy"] == "same-origin"
     assert "img-src 'self' data: blob:" in headers["content-security-policy"]
     assert "frame-ancestors 'self'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("POST", "/lab/broken", 500), ("GET", "/lab/export/broken", 500), ("GET", "/no", 404)],
+)
+def test_an_answer_to_an_error_carries_them_too(here, method, path, status):
+    office, url = here
+    office.action("broken", lambda body, rater: body["nothing"])
+    office.downloads["broken"] = lambda query, folder: folder / query["nothing"]
+    where = SimpleNamespace(url=url)
+    _, usual, _ = ask(where, "GET", "/healthz")
+    found, headers, body = ask(where, method, path, b"{}", Content_Type="application/json")
+    assert found == status and (status == 404 or code(body) == "E_INTERNAL")
+    for name in ("x-content-type-options", "referrer-policy", "content-security-policy"):
+        assert headers[name] == usual[name]
 
 
 def test_a_body_over_two_megabytes_is_refused_with_and_without_its_length(app):
