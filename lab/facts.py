@@ -11,6 +11,7 @@ from torch import nn
 
 from lab.folding import shaped
 from lab.quantised import kept_in
+from lab.stem import layers_of
 
 NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
 ROWS, COLUMNS = 2, 32  # of the batch that counts what is kept
@@ -23,9 +24,9 @@ class Facts:
 
     `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
     `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
-    `lean` says whether it has the shape of the lean pass, `normed` whether that has norms by head, `sdpa` whether the
-    library reads it without keeping scores,
-    `kept` the precision that its files are quantised to already.
+    `layered` says whether its layers can be told apart, so that the upper ones alone may learn, `lean` whether it has
+    the shape of the lean pass, `normed` whether that has norms by head, `sdpa` whether the library reads it without
+    keeping scores, `kept` the precision that its files are quantised to already.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Facts:
     flat: float
     square: float
     copies: int
+    layered: bool
     lean: bool
     normed: bool
     sdpa: bool
@@ -100,6 +102,7 @@ def facts_from(config: Any, name: str = "") -> Facts:
         flat=flat,
         square=square,
         copies=_copies(output, model.config),
+        layered=bool(layers_of(model)[1]),
         lean=shaped(model),
         normed=shaped(model) and hasattr(model.model.layers[0].self_attn, "q_norm"),
         sdpa=model._supports_sdpa,

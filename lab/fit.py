@@ -76,7 +76,8 @@ def _turns(facts: Facts, stage: str, knobs: Knobs, device: str) -> Iterator[Turn
     yield from (Turn("microbatch", each, "slower, the same mathematics") for each in _halves(smallest, 1))
     if knobs.optimizer == "adamw":
         yield Turn("optimizer", "adamw_8bit", "its moments are rounded")
-    yield from (Turn("unfrozen", each, "fewer layers learn") for each in UNFROZEN if each < knobs.unfrozen)
+    if facts.layered:
+        yield from (Turn("unfrozen", each, "fewer layers learn") for each in UNFROZEN if each < knobs.unfrozen)
     if stage == "ppo" and knobs.value_model != "head":
         yield Turn("value_model", "head", "value and policy share a trunk")
     if device != "cpu" and knobs.precision != "4-bit":

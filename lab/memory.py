@@ -209,8 +209,8 @@ def _score(facts: Facts, knobs: Knobs, device: str) -> list[Row]:
 
 
 def _upper(facts: Facts, knobs: Knobs) -> int:
-    """Layers that learn."""
-    return learning(facts.layers, knobs.unfrozen)
+    """Layers that learn: all of them where they cannot be told apart."""
+    return learning(facts.layers, knobs.unfrozen if facts.layered else 1.0)
 
 
 def _shared(facts: Facts, knobs: Knobs, width: int) -> list[Row]:

@@ -47,7 +47,7 @@ def learning(layers: int, unfrozen: float) -> int:
 
 
 def layers_of(model: Any) -> tuple[str, Sequence[nn.Module]]:
-    """The name and the modules of a PEFT model's layers; '' and none where they cannot be told apart.
+    """The name and the modules of a model's layers, with or without PEFT; '' and none where they cannot be told apart.
 
     They stand in the one list as long as the text half has layers. What lies inside another such list is none (experts
     of a layer), nor is what lies outside the decoder where there are several (a vision tower).
@@ -58,7 +58,7 @@ def layers_of(model: Any) -> tuple[str, Sequence[nn.Module]]:
     }
     found = {name: each for name, each in lists.items() if not name.startswith(tuple(f"{outer}." for outer in lists))}
     if len(found) > 1:
-        inside = set(model.base_model.model.get_decoder().modules())
+        inside = set(model.get_decoder().modules())
         found = {name: each for name, each in found.items() if each in inside}
     return next(iter(found.items())) if len(found) == 1 else ("", ())
 

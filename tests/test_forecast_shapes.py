@@ -6,9 +6,10 @@ import pytest
 import torch
 from folders import GROUPED, SMALL, configs, put, tokenizer
 from test_memory import kept
-from transformers import FalconConfig, LlamaConfig, MistralConfig
+from transformers import BartConfig, FalconConfig, LlamaConfig, MistralConfig, OPTConfig, XLMConfig
 
 from lab.facts import facts_from
+from lab.fit import fit, table
 from lab.generate import Plain
 from lab.loading import load
 from lab.memory import Knobs, foretell
@@ -72,3 +73,26 @@ def test_as_many_heads_are_foretold_in_the_cache_as_the_model_keeps(shape, tmp_p
 def test_the_lean_pass_is_foretold_where_it_serves(config, lean, tmp_path):
     roles = load(str(put(tmp_path / "model", config)), device="cpu")
     assert facts_from(roles.model.config).lean is roles.lean("sft") is lean
+
+
+BART = {"d_model": 64, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "decoder_layers": 4} | ENDS
+
+
+@pytest.mark.parametrize(
+    "config, layered",
+    [
+        (XLMConfig(emb_dim=64, n_layers=4, n_heads=4, **ENDS), False),
+        (BartConfig(**BART, encoder_layers=6), False),
+        (BartConfig(**BART, encoder_layers=4), True),
+        (OPTConfig(hidden_size=64, num_hidden_layers=4, num_attention_heads=4, ffn_dim=96, **ENDS), True),
+        (LlamaConfig(**LLAMA), True),
+    ],
+)
+def test_where_layers_cannot_be_told_apart_it_is_foretold_that_all_of_them_learn(config, layered, tmp_path):
+    roles = load(str(put(tmp_path / "model", config)), device="cpu")
+    facts = facts_from(roles.model.config)
+    assert facts.layered is roles.layered is layered
+    half, whole = (table(facts, Knobs(unfrozen=each))["peak"] for each in (0.5, 1.0))
+    assert half < whole if layered else half == whole
+    _, turns, _ = fit(facts, "ppo", Knobs(), "cuda", 0)
+    assert ("unfrozen" in {turn.knob for turn in turns}) is layered
