@@ -16,7 +16,7 @@ from lab.events import Changed, Failed, Finished, Sample, Started, Step, Warned,
 from lab.formats import read as read_file
 from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
-from lab.ui import bringing, desk, ppo, remedies, reward, runs, sft, timeline
+from lab.ui import bringing, desk, model, ppo, remedies, reward, runs, sft, timeline
 from lab.ui.desk import ORDERS
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
@@ -318,6 +318,16 @@ def test_the_page_says_which_sft_each_reward_model_starts_from_and_which_others_
     assert [each["start"] for each in found["rewards"]] == ["0099-sft", "SFT Mine", "SFT of the base"]
     assert {"value": own.name, "label": "SFT Mine"} in found["starts"]
     assert ppo.inputs(office, {"reference": own.name})["reference"] == own.name
+
+
+def test_the_chat_names_its_policies_as_the_other_lists_do(office):
+    from lab.ui.rank.desk import offered
+
+    own = office.workspace.new_run("sft", {})
+    write(own, Finished(1, "done", {}))
+    own.rename("Mine")
+    assert ("SFT Mine", "sft") in model.choices(office)
+    assert model.choices(office) == [(each["label"], each["value"]) for each in offered(office)]
 
 
 def test_every_warning_that_a_run_can_give_has_a_remedy_but_two_about_which_nothing_needs_to_be_done():

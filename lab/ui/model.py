@@ -11,10 +11,9 @@ import gradio as gr
 
 from lab.config import PRECISIONS, Sft
 from lab.errors import BadInput, Busy, EmptyPrompt, LabError
-from lab.ui.feed import known_policies
 from lab.ui.notes import lead, told
 from lab.ui.office import Office
-from lab.ui.rank.desk import label
+from lab.ui.rank.desk import offered
 from lab.ui.theme import STATIC
 
 EMBEDDED = "tiny"
@@ -161,6 +160,8 @@ def chat(office: Office) -> None:
         )
     talk.example_select(take, talk, talk, queue=False, **private).then(answer, [talk, policy, heat], talk, **streamed)
     policy.focus(lambda: gr.update(choices=choices(office)), None, policy, queue=False, **private)
+    # When the page opens, with the value: the field else shows the name that this had when the app started.
+    gr.on(None, lambda: gr.update(choices=choices(office), value="sft"), None, policy, queue=False, **private)
 
 
 def reply(office: Office, turns: Turns, policy: str, temperature: float) -> Iterator[Turns]:
@@ -186,4 +187,4 @@ def plain(content: Any) -> str:
 
 
 def choices(office: Office) -> list[tuple[str, str]]:
-    return [(label(each), each) for each in known_policies(office)]
+    return [(each["label"], each["value"]) for each in offered(office)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lab.events import Finished, to_json
+
 
 def talk(page) -> str:
     return page.inner_text("#chat")
@@ -23,6 +25,21 @@ def test_a_suggestion_is_one_click_away_from_an_answer(visit):
     page.get_by_text("How do I make pancakes?").click()
     page.wait_for_selector("#chat [data-testid=bot]")
     assert "How do I make pancakes?" in page.inner_text("#chat [data-testid=user]")
+
+
+def test_the_chat_says_which_sft_it_is_with_before_its_list_is_opened_and_in_it(here, cached):
+    office, url = here
+    run = office.workspace.new_run("sft", {})
+    (run.folder / "events.jsonl").write_text(to_json(Finished(1, "done", {}), 1.0) + "\n")
+    page = cached.new_page()
+    page.goto(url)
+    page.wait_for_selector(".lab-head")
+    page.click("#tab-model-button")
+    page.wait_for_function(f"() => document.querySelector('#chat-policy input').value === 'SFT {run.name}'")
+    run.rename("Mine")
+    page.click("#chat-policy input")
+    page.locator("[role=option]", has_text="SFT Mine").wait_for()
+    page.close()
 
 
 def test_the_loaded_base_is_named_and_a_wrong_name_is_refused_in_words(visit, app):
