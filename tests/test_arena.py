@@ -8,16 +8,17 @@ import time
 import pytest
 
 from lab.errors import BadNumber, Busy, NotFound
-from lab.events import Finished, Progress, Started, to_json
+from lab.events import Finished, Progress, Started, Step, to_json
 from lab.exchange import LOSSLESS, exported, import_file
 from lab.journal import append_json, replace_json
 from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
 from lab.ui import model
-from lab.ui.compare.arena import JUDGES, Arena
+from lab.ui.compare.arena import JUDGES, Arena, path
 from lab.ui.compare.export import PREFERENCES, rankings_file
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.supervisor import Supervisor
+from lab.ui.tracks import Track
 from lab.workspace import taken
 
 TWO = [Candidate("yes", "sft", ids=(4, 5)), Candidate("no", "sft")]
@@ -137,6 +138,16 @@ def test_a_comparison_that_waits_is_listed_with_what_it_waits_for_until_it_is_ta
     with pytest.raises(Busy):
         arena.stop({"request": request}, "ana")
     lock.release()
+
+
+def test_a_checkpoint_stands_where_its_own_answers_were_measured_and_not_at_a_mean_over_steps(office):
+    run = office.workspace.new_run("ppo", {})
+    steps = [Step(at, {"kl/reference": float(at), "reward/score": at / 2}) for at in range(1, 13)]
+    lines = [to_json(event, 1.0) + "\n" for event in (Started("ppo", 12, {}), *steps)]
+    (run.folder / "events.jsonl").write_text("".join(lines))
+    points = path(Track(run).refresh())["points"]
+    assert [(each["step"], each["kl"], each["score"]) for each in points] == [(n, n, n / 2) for n in range(1, 13)]
+    assert all(each["trend"][0] < each["kl"] for each in points[1:])
 
 
 @pytest.mark.parametrize(("count", "words"), [(None, "Prompts is empty"), (1, "Prompts is 1"), ("9", "not a number")])

@@ -153,16 +153,23 @@ class Arena:
 
 
 def path(track: Track) -> dict[str, Any]:
-    """One run's way through KL and score, its checkpoints always among the points."""
+    """One run's way through KL and score, its checkpoints always among the points.
+
+    A point has what the answers of its step measured: a mean over steps lags behind a policy that moves, and would give
+    a checkpoint less KL than it has. `trend` is that mean, which is no figure but shows where the run went.
+    """
     with track.guard:
         kl, score = track.series.get("kl/reference"), track.series.get("reward/score")
-        steps = list(track.steps)
-        rows = list(zip(steps, kl.smooth, score.smooth, strict=True)) if kl and score else []
+        measured = [track.steps, kl.raw, score.raw, kl.smooth, score.smooth] if kl and score else []
+        rows = list(zip(*measured, strict=True))
     kept = set(track.run.checkpoints())
     every = max(1, len(rows) // POINTS)
     chosen = [row for place, row in enumerate(rows) if place % every == 0 or row[0] in kept]
-    known = [row for row in chosen if math.isfinite(row[1]) and math.isfinite(row[2])]
-    points = [{"step": step, "kl": nats, "score": points, "kept": step in kept} for step, nats, points in known]
+    points = [
+        {"step": step, "kl": nats, "score": score, "kept": step in kept, "trend": trend}
+        for step, nats, score, *trend in chosen
+        if all(map(math.isfinite, (nats, score, *trend)))
+    ]
     followed = (facts_of(track.run).get("inputs") or {}).get("reward")
     return {"run": track.run.name, "title": track.run.title(), "reward": followed, "points": points}
 
