@@ -273,10 +273,10 @@ def test_an_import_is_taken_back_as_a_whole_and_nothing_else_is_and_comes_again_
     import_file(lived_in, pairs)
     full = lived_in.rankings()
     for time in range(3):
-        [batch] = lived_in.imports()
+        batch, of_the_fixture = lived_in.imports()
         assert (batch.name, batch.brought, batch.standing) == ("pairs.jsonl", 4, 4)
         assert lived_in.take_back(batch.id) == 4
-        assert lived_in.rankings() == before and lived_in.imports() == []
+        assert lived_in.rankings() == before and lived_in.imports() == [of_the_fixture]
         with pytest.raises(NotFound, match="taken back already"):
             lived_in.take_back(batch.id)
         assert len(lived_in.rankings(withdrawn=True)) == 6 + 4 * (time + 1) - 1
@@ -327,9 +327,43 @@ def test_of_two_imports_each_takes_back_its_own_and_an_import_that_adds_nothing_
     assert store.imports() == [newest]
 
 
+def import_unmarked(store, name, count, start=0):
+    """As a lab did that kept no marks of imports."""
+    rows = ((f"Why {n}?", ["Because.", "No."], [[0], [1]], "") for n in range(start, start + count))
+    bring(store, rows, "imported", name)
+
+
+def test_imports_of_a_lab_that_marked_none_are_listed_and_taken_back_and_come_again(store, pairs, tmp_path):
+    marked = tmp_path / "marked.jsonl"
+    import_unmarked(store, pairs.name, 4)
+    import_unmarked(store, "other.csv", 2, start=10)
+    marked.write_text(json.dumps({"prompt": "And?", "chosen": "Yes.", "rejected": "No."}) + "\n")
+    import_file(store, marked)
+    import_unmarked(store, "other.csv", 3, start=20)
+    listed = [(each.name, each.brought, each.standing) for each in store.imports()]
+    assert listed == [("other.csv", 3, 3), ("marked.jsonl", 1, 1), ("other.csv", 2, 2), ("pairs.jsonl", 4, 4)]
+    *_, later, oldest = store.imports()
+    store.withdraw("by hand", store.rankings()[-1].seq)
+    assert store.take_back(oldest.id) == 4 and store.take_back(later.id) == 2
+    with pytest.raises(NotFound):
+        store.take_back(oldest.id)
+    assert [(each.name, each.standing) for each in store.imports()] == [("other.csv", 2), ("marked.jsonl", 1)]
+    assert import_file(store, pairs).accepted == 4
+    assert [each.name for each in store.imports()] == ["pairs.jsonl", "other.csv", "marked.jsonl"]
+    for batch in store.imports():
+        store.take_back(batch.id)
+    assert store.rankings() == []
+
+
+def test_a_ranking_of_a_person_whose_key_says_import_is_no_import(lived_in):
+    shown = lived_in.rankings()[0].comparison.id
+    lived_in.rank("import:mine", shown, [[0], [1], [2], [3]], rater="dora")
+    assert [each.name for each in lived_in.imports()] == ["pairs.csv"]
+
+
 def test_no_key_of_an_undo_passes_for_an_import(lived_in):
     lived_in.withdraw("import:mine:1:9:everything", 3)
-    assert lived_in.imports() == []
+    assert [each.name for each in lived_in.imports()] == ["pairs.csv"]
     with pytest.raises(NotFound):
         lived_in.take_back("mine")
     assert len(lived_in.rankings()) == 3

@@ -14,6 +14,10 @@ from lab.store.schema import insert
 from lab.store.writing import withdrawal
 
 T = TypeVar("T")
+# (id, name, at, first seq, count)
+Mark = tuple[str, str, float, int, int]
+# Seconds between two rankings that no import leaves, since it stores them all at once.
+PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +50,18 @@ def marked(link: sqlite3.Connection, id: str, name: str, add: Callable[[], T]) -
 
 
 def standing(link: sqlite3.Connection) -> list[Batch]:
-    """The imports of which rankings are in force, the newest first."""
+    """The imports of which rankings are in force, the newest first; also those of a lab that did not mark them yet."""
     found: dict[str, Batch] = {}
-    for id, name, at, first, count in _marks(link):
+    for id, name, at, first, count in _imports(link):
         same = found.get(id, Batch(id, name, at, 0, 0))
         left = same.standing + len(_in_force(link, first, count))
         found[id] = replace(same, brought=same.brought + count, standing=left)
-    return [each for each in found.values() if each.standing]
+    return sorted((each for each in found.values() if each.standing), key=lambda each: -each.at)
 
 
 def taken_back(link: sqlite3.Connection, id: str) -> int:
     """Withdraws what an import brought and returns how many rankings that were; NotFound when none of it stands."""
-    spans = [_in_force(link, first, count) for each, _, _, first, count in _marks(link) if each == id]
+    spans = [_in_force(link, first, count) for each, _, _, first, count in _imports(link) if each == id]
     for seq in (seq for span in spans for seq in span):
         withdrawal(link, f"back:{id}:{seq}", seq)
     if not any(spans):
@@ -80,8 +84,40 @@ def _went_back(link: sqlite3.Connection, key: str) -> bool:
     return link.execute(question, (key,)).fetchone() is not None
 
 
-def _marks(link: sqlite3.Connection) -> list[tuple[str, str, float, int, int]]:
-    """(id, name, at, first seq, count) of every import, the newest first.
+def _imports(link: sqlite3.Connection) -> list[Mark]:
+    marks = _marks(link)
+    return marks + _unmarked(link, marks)
+
+
+def _unmarked(link: sqlite3.Connection, marks: list[Mark]) -> list[Mark]:
+    """The imports of an older lab, which marked none: told apart by the file that their prompts came from.
+
+    Their rankings bear the key that only an import gives, lie behind one another and were stored at once. The lab's own
+    export keeps its keys, so that what an older lab read from one cannot be told from what was ranked here.
+    """
+    known = {seq for *_, first, count in marks for seq in range(first, first + count)}
+    all_seqs = link.execute("SELECT seq FROM ranking WHERE key GLOB 'import:*'").fetchall()
+    left = {seq for (seq,) in all_seqs} - known
+    if not left:
+        return []
+    question = """SELECT r.seq, r.at, p.source FROM ranking r
+                  JOIN comparison c ON c.id = r.comparison_id JOIN prompt p ON p.id = c.prompt_id
+                  WHERE c.pool = 'import' AND r.seq BETWEEN ? AND ? ORDER BY r.seq"""
+    found: list[Mark] = []
+    last = (0, 0.0)
+    for seq, at, source in link.execute(question, (min(left), max(left))).fetchall():
+        if seq not in left:
+            continue
+        if found and source == found[-1][1] and seq == last[0] + 1 and abs(at - last[1]) < PAUSE:
+            found[-1] = (*found[-1][:4], found[-1][4] + 1)
+        else:
+            found.append((f"unmarked-{seq}", source, at, seq, 1))
+        last = seq, at
+    return found
+
+
+def _marks(link: sqlite3.Connection) -> list[Mark]:
+    """Of every import that was marked, the newest first.
 
     A withdrawal is none, whatever its key: that of an undo is chosen by a page.
     """

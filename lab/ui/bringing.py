@@ -13,7 +13,7 @@ from lab.store.records import SIMULATED
 from lab.ui.office import Office
 from lab.ui.sft import REASONS, uploaded
 
-MOST, LISTED = 20_000, 20
+MOST = 20_000
 RATER = "imported"
 
 
@@ -53,8 +53,8 @@ def simulated(found: Imported) -> str:
 
 
 def imports(office: Office) -> list[dict[str, Any]]:
-    """The newest imports, a shell's too, of which rankings are in force."""
-    return [asdict(each) for each in office.store.imports()[:LISTED]]
+    """Every import of which rankings are in force, whenever and from wherever it was made."""
+    return [asdict(each) for each in office.store.imports()]
 
 
 def back(office: Office, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from brought import bring
 
 from lab.events import Finished, Step, Warned
 from lab.exchange import import_file
@@ -187,6 +188,18 @@ def test_rankings_of_a_file_are_looked_at_and_then_added_once(app, visit, tmp_pa
     with Store(app.workspace / "lab.db") as store:  # so that no other test counts them
         for number, each in enumerate(each for each in store.rankings() if each.rater == "imported"):
             store.withdraw(f"taken back {number}", each.seq)
+
+
+def test_an_import_of_an_older_lab_stands_in_the_list_with_its_file_its_time_and_a_button(app, visit):
+    with Store(app.workspace / "lab.db") as store:
+        bring(store, [("Why then?", ["Because.", "No."], [[0], [1]], "")], "imported", "older.csv")
+    before = len(app.rankings()) - 1
+    page = visit("reward")
+    unfold(page)
+    line = page.locator("#reward-desk .bring li", has_text="older.csv: 1 ranking, ")
+    line.get_by_role("button", name="Take back this import, older.csv").click()
+    page.get_by_text("1 ranking of older.csv was taken back.").wait_for()
+    assert line.count() == 0 and len(app.rankings()) == before
 
 
 def test_an_import_is_taken_back_by_one_click_and_comes_again_with_its_file(app, visit, tmp_path):

@@ -1,13 +1,14 @@
 // The Reward page's desk: one button, the verdict in words, and the next step.
 const raters = make("select"), verdict = make("section", "verdict"), extra = make("details", "desk-settings"), holder = make("div", "form-grid");
 holder.append(labelled("Whose rankings", raters, "Simulated raters are never mixed with people unless you choose everybody."));
-const bring = make("div", "bring host-only"), chooser = make("input", ""), about = make("p", ""), why = make("ul", "sft-reasons"), brought = teller(), imports = make("ul", "bring-list");
+const bring = make("div", "bring host-only"), chooser = make("input", ""), about = make("p", ""), why = make("ul", "sft-reasons"), brought = teller(), earlier = make("h4", "", "Brought in so far"), imports = make("ul", "bring-list");
 const chooseFile = button("Add rankings of a file", () => chooser.click()), addThem = button("Add them", () => add(), "lab-main");
 let file = null;
 Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz", hidden: true });
 chooser.setAttribute("aria-label", "File of rankings");
 chooser.addEventListener("change", () => chooser.files[0] && send(chooser.files[0]));
-fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought, about, why, imports);
+fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought, about, why, earlier, imports);
+earlier.hidden = true;
 extra.append(make("summary", "", "Rankings to learn from"), holder, bring);
 extra.addEventListener("toggle", () => extra.open && list());
 offer(null);
@@ -53,7 +54,7 @@ async function add() {
   showImports(found.imports);
 }
 
-// Every import that stands, also one made from a shell, with the way to take it back.
+// Every import that stands, also one made from a shell or long ago, with the way to take it back.
 async function list() {
   if (document.body.classList.contains("is-guest")) return;
   try {
@@ -64,6 +65,7 @@ async function list() {
 }
 
 function showImports(found) {
+  earlier.hidden = !found.length;
   fill(imports, found.map((each) => {
     const count = each.standing === each.brought ? each.brought : `${each.standing} of ${each.brought}`;
     const when = new Date(each.at * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
