@@ -437,6 +437,17 @@ def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_what_its_words
     assert payload["inputs"] == {"reward": "0001-reward", "prompts": "built-in"}
 
 
+def test_a_button_that_begins_anew_says_that_it_takes_the_runs_settings_and_not_the_forms(office):
+    run, track = short_of_memory(office, "sft", Sft(batch=16))
+    run.rename("Mine")
+    about = [each["about"] for each in remedies.shown(track)["ways_out"]]
+    words = "Its other settings are those of Mine, not those in the form for a new run."
+    assert about == [f"A new run. {words}", ""]
+    found = remedies.apply(office, track, {"code": "E_OOM", "index": 0}, "ana")
+    assert found["said"].startswith("Asked for.") and found["said"].endswith(words)
+    assert asked(office)[0][1]["config"]["batch"] == 16
+
+
 def test_where_all_is_turned_already_only_a_smaller_model_is_left(office):
     _, track = short_of_memory(office, "sft", Sft(rank=4, checkpointing="on"))
     assert [each["words"] for each in remedies.shown(track)["ways_out"]] == ["Choose a smaller model"]

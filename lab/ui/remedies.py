@@ -126,7 +126,12 @@ def _offer(track: Track, step: int, remedy: Remedy, index: int) -> dict[str, Any
         return None
     words = f"{remedy.words} (step {there})" if remedy.back else remedy.words
     more = ", ".join(f"{name} {value}" for name, value in turned.items()) if remedy.less else ""
-    return {"index": index, "words": f"{words} {more}".strip(), "tab": remedy.tab}
+    about = f"A new run. {_from(track)}" if remedy.anew else ""
+    return {"index": index, "words": f"{words} {more}".strip(), "tab": remedy.tab, "about": about}
+
+
+def _from(track: Track) -> str:
+    return f"Its other settings are those of {track.run.title()}, not those in the form for a new run."
 
 
 def _turned(remedy: Remedy, stage: type, now: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
         said.append(found.pop("said", ""))
     if remedy.anew:
         found = anew(office, track, remedy, rater)
-        said.append(found.pop("said", ""))
+        said += [found.pop("said", ""), _from(track)]
     track.forget_status()
     return found | {"said": " ".join(filter(None, said))}
 

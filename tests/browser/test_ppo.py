@@ -168,7 +168,9 @@ def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_less_by_one_cl
     answer = {"said": "Asked for."}
     page.route("**/lab/ppo-remedy", lambda route: route.fulfill(json=answer))
     with page.expect_request("**/lab/ppo-remedy") as pressed:
-        page.locator(DESK).get_by_role("button", name="Start anew with tokens 36, checkpointing on").click()
+        anew = page.locator(DESK).get_by_role("button", name="Start anew with tokens 36, checkpointing on")
+        assert "not those in the form for a new run" in anew.get_attribute("title")
+        anew.click()
     assert pressed.value.post_data_json == {"run": run.run.name, "code": "E_OOM", "index": 0}
     page.get_by_text("Asked for.").wait_for()
     seen = """guest => {

@@ -223,9 +223,13 @@ function desk(options) {
   }
 
   function offerButtons(code, offers) {
-    return offers.map((offer) => button(offer.words, offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {
-      follow(await told.run(pressed, `${stage}-remedy`, { run: run.name, code, index: offer.index }));
-    }));
+    return offers.map((offer) => {
+      const node = button(offer.words, offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {
+        follow(await told.run(pressed, `${stage}-remedy`, { run: run.name, code, index: offer.index }));
+      });
+      if (offer.about) node.title = offer.about;
+      return node;
+    });
   }
 
   // --- live knobs ---------------------------------------------------------------------------------------------------
