@@ -126,8 +126,10 @@ def test_a_comparison_that_waits_is_listed_with_what_it_waits_for_until_it_is_ta
     append_json(office.workspace.served, {"id": request, "done": False, "queued": 1})
     arena = Arena(office)  # as after a restart
     [row] = arena.results({}, "bo")["waiting"]
-    assert (row["request"], row["a"], row["b"]) == (request, "base", "sft")
+    assert (row["request"], row["a"], row["b"]) == (request, "Base model, untuned", "SFT")
     assert row["status"] == f"waits for {run.name}, which is paused"
+    run.rename("Slow")
+    assert arena.results({}, "bo")["waiting"][0]["status"] == f"waits for Slow ({run.name}), which is paused"
     arena.stop({"request": request}, "ana")
     assert [(kind, payload) for *_, kind, payload, _ in office.store.requests_after(1)] == [
         ("forget", {"request": request})

@@ -315,8 +315,8 @@ def test_the_page_says_which_sft_each_reward_model_starts_from_and_which_others_
     write(own, Finished(1, "done", {}))
     own.rename("Mine")
     found = ppo.more(office, None)
-    assert [each["start"] for each in found["rewards"]] == ["0099-sft", "SFT Mine", "SFT of the base"]
-    assert {"value": own.name, "label": "SFT Mine"} in found["starts"]
+    assert [each["start"] for each in found["rewards"]] == ["0099-sft", f"SFT Mine ({own.name})", "SFT of the base"]
+    assert {"value": own.name, "label": f"SFT Mine ({own.name})"} in found["starts"]
     assert ppo.inputs(office, {"reference": own.name})["reference"] == own.name
 
 
@@ -326,7 +326,7 @@ def test_the_chat_names_its_policies_as_the_other_lists_do(office):
     own = office.workspace.new_run("sft", {})
     write(own, Finished(1, "done", {}))
     own.rename("Mine")
-    assert ("SFT Mine", "sft") in model.choices(office)
+    assert (f"SFT Mine ({own.name})", "sft") in model.choices(office)
     assert model.choices(office) == [(each["label"], each["value"]) for each in offered(office)]
 
 
@@ -441,7 +441,7 @@ def test_a_button_that_begins_anew_says_that_it_takes_the_runs_settings_and_not_
     run, track = short_of_memory(office, "sft", Sft(batch=16))
     run.rename("Mine")
     about = [each["about"] for each in remedies.shown(track)["ways_out"]]
-    words = "Its other settings are those of Mine, not those in the form for a new run."
+    words = f"Its other settings are those of Mine ({run.name}), not those in the form for a new run."
     assert about == [f"A new run. {words}", ""]
     found = remedies.apply(office, track, {"code": "E_OOM", "index": 0}, "ana")
     assert found["said"].startswith("Asked for.") and found["said"].endswith(words)
@@ -556,7 +556,10 @@ def test_a_deletion_names_the_runs_that_need_what_is_gone_and_so_does_the_refusa
     office.workspace.new_run("ppo", {}, inputs={"reward": followed.name, "reference": "sft"}).rename("The bold one")
     assert runs.delete(office, {"run": other.name})["said"] == f"{other.name} was deleted."
     said = runs.delete(office, {"run": followed.name})["said"]
-    assert said == f"{followed.name} was deleted. Without it these cannot go on: The bold one. Undo brings it back."
+    assert (
+        said
+        == f"{followed.name} was deleted. Without it these cannot go on: The bold one (0003-ppo). Undo brings it back."
+    )
     with pytest.raises(NotFound, match="0001-reward was deleted. Bring it back on the Runs page"):
         office.workspace.run(followed.name)
 

@@ -230,7 +230,7 @@ def test_lists_say_which_run_sft_is_by_its_title(office):
     last = finished(office, "sft")
     last.rename("Short answers")
     words = {each["value"]: each["label"] for each in Desk(office).sources({}, "ana")["sources"]}
-    assert words["sft"] == "SFT Short answers"
+    assert words["sft"] == f"SFT Short answers ({last.name})"
     assert {
         each["value"]: each["label"] for each in Arena(office).choices({}, "ana")["policies"]
     }.items() < words.items()

@@ -15,10 +15,10 @@ from lab.store import Candidate, Comparison, Ranking
 from lab.ui.compare.tally import speaker, tally, wilson
 from lab.ui.feed import Item, candidates
 from lab.ui.model import SUGGESTIONS
+from lab.ui.naming import SHORT, called, judge_called, policy_called
 from lab.ui.office import checked_name, rater_name
 from lab.ui.pool import deal, read_pool
 from lab.ui.prompts import MOST, from_file
-from lab.ui.rank.desk import named
 from lab.ui.rank.guess import agreement
 from lab.ui.theme import STATIC
 from lab.workspace import Run, Workspace, taken
@@ -107,8 +107,22 @@ def test_duels_of_the_policy_in_training_and_of_sft_count_for_the_runs_that_spok
         ("sft", 0, "SFT"),
     ],
 )
-def test_who_wrote_an_answer_is_said_with_the_step_once(policy, step, words):
-    assert named(policy, step) == words
+def test_who_wrote_an_answer_is_said_with_the_step_once(tmp_path, policy, step, words):
+    assert policy_called(Workspace(tmp_path), policy, step) == words
+
+
+def test_a_run_with_a_title_is_called_by_it_as_itself_as_a_policy_and_as_a_judge(tmp_path):
+    workspace = Workspace(tmp_path)
+    judge, run = workspace.new_run("reward", {"half": "first"}), workspace.new_run("ppo", {})
+    assert called(judge) == "0001-reward, first half" and called(run) == "0002-ppo"
+    judge.rename("Kind")
+    run.rename("Gentle")
+    assert called(judge) == "Kind (0001-reward, first half)"
+    assert policy_called(workspace, run.name) == "Gentle (0002-ppo)"
+    assert policy_called(workspace, "0002-ppo@20", 20) == "Gentle (0002-ppo) at step 20"
+    assert judge_called(workspace, "reward:0001-reward") == "the reward model Kind (0001-reward, first half)"
+    run.rename("x" * 120)
+    assert called(run) == f"{'x' * (SHORT - 1)}… (0002-ppo)"
 
 
 def test_agreement_is_all_or_nothing_for_equal_or_reversed_orders_and_half_for_equal_scores():

@@ -10,7 +10,7 @@ import pytest
 from lab.errors import BadInput, NoRows
 from lab.events import Finished, Sample, Started, to_json
 from lab.ui.compare.second import MOST, POINTS, along, chosen, kinship, opinion
-from lab.ui.desk import called
+from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
 

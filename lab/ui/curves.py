@@ -11,6 +11,7 @@ import plotly
 
 from lab.glossary import measured
 from lab.ui.live import Live
+from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.pages import newest, stages_of
 from lab.ui.points import asked_have, asked_keys, asked_runs, asked_window, points, run_or_none
@@ -58,7 +59,7 @@ def facts(track: Track) -> dict[str, Any]:
     """What stands beside the curves of a run."""
     return {
         "name": track.run.name,
-        "title": track.run.title(),
+        "title": called(track.run),
         "status": track.status(),
         "step": track.step,
         "total": track.total,

@@ -9,15 +9,15 @@ from types import MappingProxyType
 from typing import Any
 
 from lab.config import STAGES
-from lab.errors import BadInput, Busy, LabError, NotFound
+from lab.errors import BadInput, Busy, NotFound
 from lab.events import Failed
 from lab.ui.fields import in_digits, label, live_schema, read, read_one, schema
+from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.pages import newest, stages_of
-from lab.ui.points import run_or_none, until_end
+from lab.ui.points import facts_of, run_or_none, until_end
 from lab.ui.refusal import refuse
 from lab.ui.tracks import Track, Tracks
-from lab.workspace import Run
 
 LIVE = ("running", "paused")
 # How long an order waits for the worker's word before the page goes on by itself.
@@ -70,7 +70,7 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
     track = tracks_of(office).of(run) if run else None
     listed = [each for each in office.workspace.runs() if each.stage in kinds][-MOST_LISTED:]
     return {
-        "runs": [{"name": each.name, "title": each.title()} for each in reversed(listed)],
+        "runs": [{"name": each.name, "title": called(each)} for each in reversed(listed)],
         "run": standing(track) if track else None,
         "asked": asked,
         "hindrance": {kind: stage.hindrance(kind) for kind in kinds},
@@ -86,7 +86,7 @@ def standing(track: Track) -> dict[str, Any]:
     return {
         "name": track.run.name,
         "stage": track.run.stage,
-        "title": track.run.title(),
+        "title": called(track.run),
         "status": "queued" if waiting else status,
         "step": track.step,
         "total": track.total,
@@ -111,7 +111,7 @@ def _goes_on_from(track: Track) -> int | None:
 
 def settings(track: Track) -> dict[str, Any]:
     """The run's settings with what was moved since laid over them."""
-    config = track.started.config if track.started else _config_of(track.run)
+    config = track.started.config if track.started else facts_of(track.run).get("config") or {}
     return dict(config) | track.run.control()["live"]
 
 
@@ -122,19 +122,6 @@ def in_force(track: Track) -> dict[str, Any]:
     if found.get("target_kl") and found["beta"] == track.knobs.get("beta") and moved <= track.begun:
         found["beta"] = float(f"{track.latest('kl/beta') or found['beta']:.4g}")
     return found
-
-
-def called(run: Run) -> str:
-    """A run's title; a reward model's with the half of the rankings that it learned from."""
-    half = _config_of(run).get("half", "all")
-    return run.title() if half == "all" else f"{run.title()}, {half} half"
-
-
-def _config_of(run: Run) -> dict[str, Any]:
-    try:
-        return dict(run.facts().get("config") or {})
-    except LabError:
-        return {}
 
 
 def start(office: Office, stage: Stage, body: dict[str, Any], rater: str) -> dict[str, Any]:
@@ -200,13 +187,13 @@ def move_to(track: Track, config: type, key: Any, value: Any, rater: str) -> str
 def track_of(office: Office, stage: Stage, body: dict[str, Any]) -> Track:
     run = office.workspace.run(body.get("run"))
     if run.stage not in stages_of(stage.name):
-        raise NotFound(f"{run.name} is no run of this page.")
+        raise NotFound(f"{called(run)} is no run of this page.")
     return tracks_of(office).of(run)
 
 
 def _need_live(track: Track) -> None:
     if track.run.status() not in LIVE:
-        raise Busy(f"{track.run.name} is not running now, so there is nothing to steer. Resume it first.")
+        raise Busy(f"{called(track.run)} is not running now, so there is nothing to steer. Resume it first.")
 
 
 def _pause(office: Office, track: Track, body: dict[str, Any], rater: str) -> str:
@@ -244,7 +231,7 @@ def _kill(office: Office, track: Track, body: dict[str, Any], rater: str) -> str
 
 def _resume(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
     if track.run.status() in LIVE:
-        raise Busy(f"{track.run.name} is running already.")
+        raise Busy(f"{called(track.run)} is running already.")
     track.run.set_control(order="run", until=None, by=rater)
     return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": None}))
 

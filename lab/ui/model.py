@@ -11,6 +11,7 @@ import gradio as gr
 
 from lab.config import PRECISIONS, Sft
 from lab.errors import BadInput, Busy, EmptyPrompt, LabError
+from lab.ui.naming import run_called
 from lab.ui.notes import lead, told
 from lab.ui.office import Office
 from lab.ui.rank.desk import offered
@@ -71,7 +72,7 @@ def load(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     name = base_name(body.get("base"))
     busy = (office.workspace.worker() or {}).get("busy")
     if busy:
-        raise Busy(f"{busy} is being trained. Stop it first, then load another model.")
+        raise Busy(f"{run_called(office.workspace, busy)} is being trained. Stop it first, then load another model.")
     _look_at(office, name, precision(body))
     office.workspace.set_base({"base": name, "precision": precision(body), "fit": body.get("fit") is True})
     office.worker.restart()

@@ -9,6 +9,7 @@ from typing import Any
 from lab.errors import LabError
 from lab.glossary import GLOSSARY
 from lab.ui.tracks import Series, Track
+from lab.workspace import Run
 
 # A browser draws some 1,500 points of a curve without effort, and a screen has no more columns to show them in.
 MOST_POINTS = 1_500
@@ -120,3 +121,11 @@ def run_or_none(find: Any, name: str) -> Any:
         return find(name)
     except LabError:
         return None
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    """What was asked for when the run began; {} where that cannot be read any more."""
+    try:
+        return run.facts()
+    except LabError:
+        return {}

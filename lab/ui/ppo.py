@@ -13,11 +13,11 @@ from lab.ui import desk, remedies, timeline
 from lab.ui.curves import Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.live import Live
+from lab.ui.naming import called, policy_called, sft_called
 from lab.ui.notes import lead
 from lab.ui.office import Office
 from lab.ui.pages import stages_of
 from lab.ui.points import run_or_none
-from lab.ui.rank.desk import label, sft_label
 from lab.ui.tracks import Track
 from lab.ui.whose import asked_raters
 from lab.workspace import SHIPPED, Run
@@ -103,15 +103,15 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     done = [run for run in reversed(office.workspace.runs()) if run.status() == "done"]
     rewards, starts = ([run for run in done if run.stage == stage][:MOST_LISTED] for stage in ("reward", "sft"))
     there = starts and office.workspace.ships_sft()
-    shipped = [{"value": SHIPPED, "label": label(SHIPPED)}] if there else []
+    shipped = [{"value": SHIPPED, "label": policy_called(office.workspace, SHIPPED)}] if there else []
     return {
         **remedies.shown(track),
         "raters": dict(office.store.counts()["raters"]),
         "rewards": [
-            {"name": run.name, "title": desk.called(run), "doubt": trust.doubt(run), "start": start_label(office, run)}
+            {"name": run.name, "title": called(run), "doubt": trust.doubt(run), "start": start_label(office, run)}
             for run in rewards
         ],
-        "starts": [{"value": run.name, "label": sft_label(run)} for run in starts] + shipped,
+        "starts": [{"value": run.name, "label": sft_called(run)} for run in starts] + shipped,
         "score": track.latest("reward/score") if track else None,
         "kl": track.latest("kl/reference") if track else None,
     }
@@ -121,4 +121,4 @@ def start_label(office: Office, reward: Run) -> str:
     """The SFT from which a run starts that follows this reward model and is told nothing else."""
     start = trust.scaled_on(reward)
     run = run_or_none(office.workspace.run, start)
-    return sft_label(run) if run else label(start)
+    return sft_called(run) if run else policy_called(office.workspace, start)

@@ -12,6 +12,7 @@ from lab.errors import BadInput, Damaged, OutOfMemory
 from lab.events import Failed, Warned
 from lab.journal import read_json
 from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, settings, track_of, wait_a_little
+from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.tracks import Track
 from lab.workspace import recorded
@@ -131,7 +132,7 @@ def _offer(track: Track, step: int, remedy: Remedy, index: int) -> dict[str, Any
 
 
 def _from(track: Track) -> str:
-    return f"Its other settings are those of {track.run.title()}, not those in the form for a new run."
+    return f"Its other settings are those of {called(track.run)}, not those in the form for a new run."
 
 
 def _turned(remedy: Remedy, stage: type, now: Mapping[str, Any]) -> dict[str, Any]:

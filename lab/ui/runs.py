@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lab.config import STAGES, TUNING
-from lab.errors import BadInput, LabError
+from lab.errors import BadInput
 from lab.events import Finished, Step, standing
 from lab.journal import tail
 from lab.ui import desk
@@ -16,11 +16,12 @@ from lab.ui.curves import EXACT, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import label
 from lab.ui.live import Live
+from lab.ui.naming import called, judge_called, policy_called
 from lab.ui.notes import lead
 from lab.ui.numbers import number
 from lab.ui.office import Office
 from lab.ui.pages import page_of
-from lab.ui.points import MOST_RUNS, asked_runs, run_or_none
+from lab.ui.points import MOST_RUNS, asked_runs, facts_of, run_or_none
 from lab.ui.tracks import Series, birth
 from lab.workspace import Run
 
@@ -30,6 +31,7 @@ END = 1 << 15
 Glance = dict[str, Any]
 # What a run works on, where a setting is called the same.
 _INPUTS = MappingProxyType({"prompts": "Prompts practised on"})
+_RUNS = frozenset({"reward", "reference", "a", "b"})
 
 
 def page(office: Office) -> None:
@@ -49,18 +51,21 @@ def page(office: Office) -> None:
 def listing(office: Office, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
     """Every run, newest first, and those in the trash."""
     runs = office.workspace.runs()[-MOST_LISTED:]
-    deleted = [{"name": run.name, "title": run.title()} for run in office.workspace.deleted()[-50:]]
-    return {"runs": [_row(run, glances) for run in reversed(runs)], "deleted": list(reversed(deleted))}
+    deleted = [{"name": run.name, "title": called(run)} for run in office.workspace.deleted()[-50:]]
+    return {"runs": [_row(office, run, glances) for run in reversed(runs)], "deleted": list(reversed(deleted))}
 
 
-def _row(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
+def _row(office: Office, run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
+    """Its title and its name stand apart here, where the title is given."""
+    glance = dict(_glance(run, glances))
+    met = glance.pop("met")
     return {
         "name": run.name,
         "title": run.title(),
         "stage": run.stage,
         "page": page_of(run.stage),
         "status": run.status(),
-        **_glance(run, glances),
+        **glance | ({"result": won(office, met)} if met else {}),
     }
 
 
@@ -87,6 +92,7 @@ def _look(run: Run, size: int) -> Glance:
         "created": config.get("created"),
         "settings": unusual(run.stage, config.get("config") or {}),
         "result": headline(run.stage, shown(steps), end.result if end else {}),
+        "met": end.result if end and run.stage == "compare" else None,
     }
 
 
@@ -100,13 +106,6 @@ def shown(steps: Sequence[Step]) -> dict[str, float]:
             series.add(math.nan if value is None else float(value))
         found[key] = series.raw[-1] if key in EXACT else series.smooth[-1]
     return {key: value for key, value in found.items() if not math.isnan(value)}
-
-
-def facts_of(run: Run) -> dict[str, Any]:
-    try:
-        return run.facts()
-    except LabError:
-        return {}
 
 
 def unusual(stage: str, config: dict[str, Any]) -> str:
@@ -137,15 +136,21 @@ def headline(stage: str, metrics: dict[str, Any], result: dict[str, Any]) -> str
         return f"right on {number(metrics['pairs/train_accuracy'], 'share')} of the last pairs it learned from"
     if stage == "sft" and (metrics.get("loss/train") is not None):
         return f"loss {number(result.get('loss/held_out', metrics['loss/train']), 'nats')}"
-    if stage == "compare" and result.get("win_rate") is not None:
-        return f"{result.get('a', 'a')} wins {number(result['win_rate'], 'share')} against {result.get('b', 'b')}"
     return ""
+
+
+def won(office: Office, result: dict[str, Any]) -> str:
+    """What a comparison came to, in the names that its policies have now."""
+    if result.get("win_rate") is None:
+        return ""
+    a, b = (policy_called(office.workspace, result.get(side) or side) for side in ("a", "b"))
+    return f"{a} wins {number(result['win_rate'], 'share')} against {b}"
 
 
 def compare(office: Office, names: list[str]) -> dict[str, Any]:
     """The settings in which the chosen runs differ, a row each; `alone` counts those that only one of them has."""
     runs = [run for name in names if (run := run_or_none(office.workspace.run, name))]
-    configs = [_flat(facts_of(run)) for run in runs]
+    configs = [_flat(office, facts_of(run)) for run in runs]
     keys = list(dict.fromkeys(key for config in configs for key in config))
     shared = [key for key in keys if sum(key in config for config in configs) > 1]
     rows = []
@@ -154,18 +159,26 @@ def compare(office: Office, names: list[str]) -> dict[str, Any]:
         if len(set(values)) > 1:
             rows.append({"label": key, "values": values})
     return {
-        "runs": [{"name": run.name, "title": run.title()} for run in runs],
+        "runs": [{"name": run.name, "title": called(run)} for run in runs],
         "rows": rows,
         "alone": len(keys) - len(shared),
     }
 
 
-def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+def _flat(office: Office, facts: dict[str, Any]) -> dict[str, Any]:
     """Settings and inputs under names in words."""
     found = {"Stage": facts.get("stage")} | {label(key): each for key, each in (facts.get("config") or {}).items()}
     base = facts.get("base")
     found["Base model"] = base.get("base") if isinstance(base, dict) else base
-    return found | {_INPUTS.get(key) or label(key): each for key, each in (facts.get("inputs") or {}).items()}
+    inputs = (facts.get("inputs") or {}).items()
+    return found | {_INPUTS.get(key) or label(key): _named(office, key, each) for key, each in inputs}
+
+
+def _named(office: Office, key: str, value: Any) -> Any:
+    """An input; those that are runs or policies as people call them."""
+    if key == "judge" and isinstance(value, str):
+        return judge_called(office.workspace, value)
+    return policy_called(office.workspace, value) if key in _RUNS and value else value
 
 
 def rename(office: Office, body: dict[str, Any]) -> dict[str, Any]:
@@ -178,19 +191,19 @@ def rename(office: Office, body: dict[str, Any]) -> dict[str, Any]:
 
 def delete(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     run = office.workspace.run(body.get("run"))
-    title = run.title()
+    words = called(run)
     run.delete()
     needing = _made_with(office, run.name)
     if not needing:
-        return {"said": f"{title} was deleted."}
+        return {"said": f"{words} was deleted."}
     named = ", ".join(needing[:5]) + (f" and {len(needing) - 5} more" if len(needing) > 5 else "")
-    return {"said": f"{title} was deleted. Without it these cannot go on: {named}. Undo brings it back."}
+    return {"said": f"{words} was deleted. Without it these cannot go on: {named}. Undo brings it back."}
 
 
 def _made_with(office: Office, name: str) -> list[str]:
-    """Titles of the runs that follow this one, or began at it, and so need it to go on."""
+    """The runs that follow this one, or began at it, and so need it to go on."""
     inputs = ((run, facts_of(run).get("inputs") or {}) for run in office.workspace.runs())
-    return [run.title() for run, given in inputs if name in (given.get("reward"), given.get("reference"))]
+    return [called(run) for run, given in inputs if name in (given.get("reward"), given.get("reference"))]
 
 
 def restore(office: Office, body: dict[str, Any]) -> dict[str, Any]:
@@ -198,4 +211,4 @@ def restore(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     found = next((run for run in office.workspace.deleted() if run.name == body.get("run")), None)
     if found is None:
         raise BadInput("That run is not among the deleted ones. Reload the page.")
-    return {"said": f"{found.restore().title()} is back."}
+    return {"said": f"{called(found.restore())} is back."}

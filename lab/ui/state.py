@@ -9,6 +9,7 @@ from lab import trust
 from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST
 from lab.journal import read_json
 from lab.store.raters import learnable
+from lab.ui.naming import run_called
 from lab.ui.office import Office
 from lab.ui.pages import page_of, stages_of
 from lab.ui.points import run_or_none
@@ -33,6 +34,7 @@ def _look(office: Office) -> dict[str, Any]:
     rankings, pairs = learnable(office.store.counts())
     runs = office.workspace.runs()
     newest = {page: _newest(runs, page) for page in ("sft", "reward", "ppo")}
+    interrupted = runs[-1].name if runs and runs[-1].status() == "interrupted" and not busy else None
     state = {
         "worker": "gone" if worker.given_up else "busy" if busy else "ready" if ready else "starting",
         "sentence": worker.sentence(),
@@ -44,12 +46,13 @@ def _look(office: Office) -> dict[str, Any]:
         "context": facts.get("context"),
         "busy": busy,
         "doing": doing(office, busy) if busy else "",
-        "interrupted": runs[-1].name if runs and runs[-1].status() == "interrupted" and not busy else None,
+        "interrupted": interrupted,
         "kept": bool(runs and runs[-1].checkpoints()),
         "rankings": rankings,
         "pairs": pairs,
         "enough": ENOUGH,
         "newest": newest,
+        "called": {name: run_called(office.workspace, name) for name in (busy, interrupted) if name},
         "doubt": bool(newest["reward"] and _doubted(office.workspace.run(newest["reward"]))),
     }
     return {**state, "next": next_step(state)}
@@ -68,13 +71,13 @@ def _newest(runs: Sequence[Run], page: str) -> str | None:
 
 def next_step(state: dict[str, Any]) -> dict[str, str] | None:
     """One sentence, the tab it leads to, the words on its button, the stage that this starts, the run that it shows."""
-    newest, done, busy = state["newest"], state["rankings"], state["busy"]
+    newest, done, busy, words = state["newest"], state["rankings"], state["busy"], state.get("called") or {}
     if busy:
-        return _step(f"{busy} {state['doing']}.", _tab_of(busy), "Watch it", run=busy)
+        return _step(f"{words.get(busy, busy)} {state['doing']}.", _tab_of(busy), "Watch it", run=busy)
     if state["interrupted"]:
         name = state["interrupted"]
         way = "go on from its last checkpoint" if state.get("kept") else "begin again: it had no checkpoint yet"
-        return _step(f"{name} was interrupted. It can {way}.", _tab_of(name), "See it", run=name)
+        return _step(f"{words.get(name, name)} was interrupted. It can {way}.", _tab_of(name), "See it", run=name)
     if not newest["reward"]:
         missing = FEWEST - state["pairs"]
         if missing > 0:

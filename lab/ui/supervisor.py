@@ -14,6 +14,8 @@ import psutil
 
 from lab.journal import read_json
 from lab.ui.inline import REFUSED, Inline
+from lab.ui.naming import run_called
+from lab.workspace import Workspace
 
 # A worker that dies at once, again and again, has a reason that a person must see.
 QUICK_DEATHS, QUICK = 3, 60.0
@@ -99,7 +101,9 @@ class Supervisor:
             return "The model process is starting."
         if not facts.get("ready"):
             return str(facts.get("message") or f"{self._base()} is loading.")
-        return f"The model is busy with {facts['busy']}." if facts.get("busy") else "The model is ready."
+        if not facts.get("busy"):
+            return "The model is ready."
+        return f"The model is busy with {run_called(Workspace(self.root), facts['busy'])}."
 
     def _base(self) -> str:
         return str((read_json(self.root / "base.json") or {}).get("base") or "The model")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from lab.events import Finished
+from lab.workspace import Workspace
 
 from .made import made
 
@@ -23,6 +24,11 @@ def ready(page) -> str:
 def pair(page) -> list[str]:
     """Who meets whom; by default the newest policy and what it started from."""
     return [page.input_value(f".duel select[name={side}]") for side in "ab"]
+
+
+def called(page) -> list[str]:
+    """The same two in the words of the page."""
+    return [page.locator(f".duel select[name={side}] option:checked").inner_text() for side in "ab"]
 
 
 def decide(page, key: str) -> None:
@@ -56,7 +62,7 @@ def test_two_policies_answer_one_prompt_side_by_side(visit):
     page.wait_for_function(
         "() => [...document.querySelectorAll('.arena-sides p')].every(each => each.textContent.length > 1)"
     )
-    assert page.locator(".arena-sides h4").all_inner_texts() == pair(page)
+    assert page.locator(".arena-sides h4").all_inner_texts() == called(page)
 
 
 def test_a_checkpoint_is_talked_to_under_the_plot_and_what_is_said_stays_text(visit_tuned):
@@ -91,6 +97,23 @@ def test_a_point_that_is_clicked_opens_the_chat_with_its_checkpoint(visit_tuned)
     page.mouse.click(x, y)
     part.get_by_label("Write to the checkpoint").wait_for()
     assert part.locator("h4").inner_text() == "0003-ppo at step 10"
+
+
+def test_a_title_that_is_given_meanwhile_stands_in_the_choices_the_plot_and_the_table(tuned, visit_tuned):
+    run, page = Workspace(tuned.workspace).run("0003-ppo"), visit_tuned("compare")
+    try:
+        ready(page)
+        run.rename("Gentle")
+        page.locator(".duel select[name=a] option", has_text="Gentle (0003-ppo)").wait_for(state="attached")
+        page.locator("#frontier option", has_text="Gentle (0003-ppo), step 10").wait_for(state="attached")
+        assert page.input_value(".duel select[name=a]") == "0003-ppo"
+        page.locator("#arena b", has_text="Gentle (0003-ppo)").wait_for()
+        page.click("#tab-rank-button")
+        page.locator(".board-source option", has_text="Gentle (0003-ppo)").wait_for(state="attached")
+        page.click("#tab-ppo-button")
+        page.locator("#ppo-desk .desk-picker option", has_text="Gentle (0003-ppo)").wait_for(state="attached")
+    finally:
+        run.rename("")
 
 
 def test_a_second_reward_model_gives_its_opinion_of_a_run_that_followed_another(visit_tuned):

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from lab.ui.rank.desk import label
+from lab.ui.naming import policy_called
+from lab.workspace import Workspace
 
 BOARD = "#board"
 ORDER = ((3,), (2,), (1,), (0,))
@@ -265,7 +266,8 @@ def test_who_wrote_an_answer_reaches_the_browser_only_after_the_ranking(app, vis
     writers = [each.policy for each in app.rankings()[-1].comparison.candidates]
     told_after = page.inner_text(f"{BOARD} .board-reveal")
     assert len(set(writers)) > 1 and all(
-        f"{letter}: {label(name)}" in told_after for letter, name in zip("ABCD", writers, strict=True)
+        f"{letter}: {policy_called(Workspace(app.workspace), name)}" in told_after
+        for letter, name in zip("ABCD", writers, strict=True)
     )
 
 

@@ -12,13 +12,14 @@ from lab.ui.compare.export import adapter_file, formats, rankings_file
 from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import speaker, tally
 from lab.ui.compare.waiting import Waiting
-from lab.ui.desk import LIVE, called, tracks_of
+from lab.ui.desk import LIVE, tracks_of
 from lab.ui.fields import read
+from lab.ui.naming import called, judge_called, policy_called
 from lab.ui.office import Office
+from lab.ui.points import facts_of
 from lab.ui.pool import POLICY
 from lab.ui.rank.desk import offered
 from lab.ui.refusal import refuse
-from lab.ui.runs import facts_of
 from lab.ui.tracks import Track
 from lab.workspace import SHIPPED, Run
 
@@ -42,7 +43,7 @@ class Arena:
 
     def choices(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Policies, judges and export formats; the usual pair is the newest tuned policy against SFT."""
-        known = offered(self.office)
+        known, workspace = offered(self.office), self.office.workspace
         rewards = [run.name for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
         tuned = [each["value"] for each in known if each["value"] not in ("base", SHIPPED, "sft", "policy")]
         return {
@@ -50,7 +51,7 @@ class Arena:
             "pair": [tuned[-1], "sft"] if tuned else ["sft", "base"],
             "tuned": [self._adapter(name) for name in reversed(tuned)],
             "judges": [
-                {"value": each, "label": judge_label(each)}
+                {"value": each, "label": judge_called(workspace, each)}
                 for each in (*JUDGES, *(f"reward:{name}" for name in reversed(rewards)))
             ],
             "formats": formats(),
@@ -79,8 +80,10 @@ class Arena:
             refuse(asked)
         runs = [run for run in self.office.workspace.runs() if run.stage == "compare"][-SHOWN:]
         lined, why = self.waiting.inputs(), self.waiting.why()
-        waiting = [named(inputs) | {"request": request, "status": why} for request, inputs in lined.items()]
-        return {"waiting": waiting[::-1], "results": [row(run) for run in reversed(runs)]}
+        waiting = [
+            named(self.office, inputs) | {"request": request, "status": why} for request, inputs in lined.items()
+        ]
+        return {"waiting": waiting[::-1], "results": [row(self.office, run) for run in reversed(runs)]}
 
     def stop(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """End a comparison that is going on, or take one back that waits; what it has drawn so far decides nothing."""
@@ -91,11 +94,11 @@ class Arena:
             return {"said": "It is taken back."}
         run = self.office.workspace.run(body.get("run"))
         if run.stage != "compare":
-            raise NotFound(f"{run.name} is no comparison.")
+            raise NotFound(f"{called(run)} is no comparison.")
         if run.status() not in LIVE:
-            raise Busy(f"{run.name} is not going on now, so there is nothing to stop.")
+            raise Busy(f"{called(run)} is not going on now, so there is nothing to stop.")
         run.set_control(order="stop", until=None, by=rater)
-        return {"said": f"{run.name} stops after the answers that it is drawing now."}
+        return {"said": f"{called(run)} stops after the answers that it is drawing now."}
 
     def side(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Both policies answer one prompt, each under its name."""
@@ -149,7 +152,8 @@ class Arena:
         return run.name if run else ""
 
     def _adapter(self, name: str) -> dict[str, str]:
-        return {"run": name, "path": str(self.office.workspace.run(name).adapter)}
+        run = self.office.workspace.run(name)
+        return {"run": name, "title": called(run), "path": str(run.adapter)}
 
 
 def path(track: Track) -> dict[str, Any]:
@@ -171,7 +175,7 @@ def path(track: Track) -> dict[str, Any]:
         if all(map(math.isfinite, (nats, score, *trend)))
     ]
     followed = (facts_of(track.run).get("inputs") or {}).get("reward")
-    return {"run": track.run.name, "title": track.run.title(), "reward": followed, "points": points}
+    return {"run": track.run.name, "title": called(track.run), "reward": followed, "points": points}
 
 
 def is_turn(message: Any) -> bool:
@@ -189,25 +193,20 @@ def pair(body: dict[str, Any]) -> tuple[str, str]:
     return a, b
 
 
-def judge_label(judge: str) -> str:
-    """A judge's name in words."""
-    kind, _, name = judge.partition(":")
-    return {"simulated": f"a simulated rater, {name}", "reward": f"the reward model {name}"}.get(kind, judge)
-
-
-def row(run: Run) -> dict[str, Any]:
+def row(office: Office, run: Run) -> dict[str, Any]:
     """One comparison by a judge: who met, how far it is, and its result."""
     inputs = facts_of(run).get("inputs") or {}
     events = [event for event, _ in run.events().events]
     result = next((event.result for event in reversed(events) if isinstance(event, Finished)), {})
     far = next((event for event in reversed(events) if isinstance(event, Progress)), None)
     kept = ("win_rate", "low", "high", "count", "kl_a", "kl_b", "score_a", "score_b")
-    facts = {"run": run.name, "status": run.status()}
+    facts = {"run": run.name, "title": called(run), "status": run.status()}
     if far and facts["status"] == "running":
         facts["progress"] = f"{far.what}: {far.done:,} of {far.total:,}"
-    return facts | named(inputs) | {key: result.get(key) for key in kept}
+    return facts | named(office, inputs) | {key: result.get(key) for key in kept}
 
 
-def named(inputs: dict[str, Any]) -> dict[str, Any]:
+def named(office: Office, inputs: dict[str, Any]) -> dict[str, Any]:
     """Who meets whom before which judge."""
-    return {"a": inputs.get("a"), "b": inputs.get("b"), "judge": judge_label(str(inputs.get("judge") or ""))}
+    a, b = (policy_called(office.workspace, inputs[side]) if inputs.get(side) else None for side in ("a", "b"))
+    return {"a": a, "b": b, "judge": judge_called(office.workspace, str(inputs.get("judge") or ""))}

@@ -8,6 +8,7 @@ from pathlib import Path
 from lab.errors import NotFound
 from lab.exchange import LOSSLESS, exported
 from lab.formats import FORMATS
+from lab.ui.naming import called
 from lab.ui.office import Office
 
 PREFERENCES = (LOSSLESS, "trl", "trl_conversational", "hh", "sharegpt", "openrlhf")
@@ -29,5 +30,5 @@ def adapter_file(office: Office, query: dict[str, str], folder: Path) -> Path:
     """A run's adapter folder as one zip file."""
     run = office.workspace.run(query.get("run", ""))
     if not run.adapter.is_dir():
-        raise NotFound(f"{run.name} has no adapter yet: it is written when the run ends.")
+        raise NotFound(f"{called(run)} has no adapter yet: it is written when the run ends.")
     return Path(shutil.make_archive(str(folder / f"{run.name}-adapter"), "zip", run.adapter))

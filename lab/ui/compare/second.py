@@ -9,6 +9,7 @@ from typing import Any
 from lab.errors import BadInput, NoRows
 from lab.events import Sample
 from lab.journal import read_json
+from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.points import run_or_none
 from lab.workspace import Run
@@ -20,12 +21,14 @@ MOST, POINTS, FEWEST, SECONDS = 192, 8, 8, 90.0
 def opinion(office: Office, run: Run, reward: Run) -> dict[str, Any]:
     """Both scores along the run, each point the mean over the same answers. Waits for the worker."""
     if reward.stage != "reward" or reward.status() != "done":
-        raise BadInput(f"{reward.name} is no finished reward model. Choose another one.")
+        raise BadInput(f"{called(reward)} is no finished reward model. Choose another one.")
     if reward.name == run.facts()["inputs"].get("reward"):
-        raise BadInput(f"{run.name} was trained on {reward.name}, so it is no second opinion. Choose another one.")
+        raise BadInput(
+            f"{called(run)} was trained on {called(reward)}, so it is no second opinion. Choose another one."
+        )
     samples = chosen([event for event, _ in run.samples().events if isinstance(event, Sample)])
     if not samples:
-        raise NoRows(f"{run.name} has no finished answers to score yet. Wait for a few steps.")
+        raise NoRows(f"{called(run)} has no finished answers to score yet. Wait for a few steps.")
     asked = {"reward": reward.name, "samples": [[each.prompt, each.response] for each in samples]}
     points = along(samples, office.wait(office.ask("rescore", asked), SECONDS)["scores"])
     return {"points": points, "kinship": kinship(office, run, reward)}
@@ -42,7 +45,8 @@ def kinship(office: Office, run: Run, reward: Run) -> str:
     both = len(theirs & own)
     if not both:
         return (
-            f"None of the prompts that {reward.name} learned from was ranked for {followed.name}: an independent judge."
+            f"None of the prompts that {called(reward)} learned from was ranked for {called(followed)}: an independent "
+            "judge."
         )
     return (
         f"Both have read the same rankings of {both} of {len(own)} prompts, so they may err alike. For an independent "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from lab.ui.naming import run_called
 from lab.ui.office import Office
 from lab.ui.points import run_or_none
 from lab.ui.state import snapshot
@@ -45,4 +46,5 @@ class Waiting:
         if not busy:
             return "begins now" if state["worker"] == "ready" else f"waits for the model. {state['sentence']}"
         run = run_or_none(self.office.workspace.run, busy)
-        return f"waits for {busy}, which is paused" if run and run.status() == "paused" else f"waits for {busy}"
+        words = run_called(self.office.workspace, busy)
+        return f"waits for {words}, which is paused" if run and run.status() == "paused" else f"waits for {words}"

@@ -9,13 +9,13 @@ from lab.errors import BadInput, BadNumber, BadRanking, NotFound
 from lab.store import Comparison, Ranking
 from lab.store.records import checked_prompt, finite
 from lab.ui.feed import Item, known_policies, tab_name
+from lab.ui.naming import policy_called, sft_called
 from lab.ui.office import Office
 from lab.ui.pool import MIX, Pool, read_pool
 from lab.ui.prompts import OWN
 from lab.ui.rank.guess import Agreement, agreement
 from lab.ui.rank.repeats import REPEAT, Repeats, counts, known, reshuffled
 from lab.ui.state import AGE, ENOUGH
-from lab.workspace import Run
 
 TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
 
@@ -136,7 +136,9 @@ class Desk:
         ranked = sorted(range(len(scores)), key=lambda index: -scores[index]) if scores else []
         return {
             "order": order,
-            "policies": [named(each.policy, each.step) for each in comparison.candidates],
+            "policies": [
+                policy_called(self.office.workspace, each.policy, each.step) for each in comparison.candidates
+            ],
             "guess": ranked,
             "agreed": agreed,
             "pairs": pairs,
@@ -178,23 +180,6 @@ def offered(office: Office) -> list[dict[str, str]]:
     """Everything that can answer, for a list to choose from: each with its name for people, SFT with its run's."""
     runs = office.workspace.runs()
     newest = next((run for run in reversed(runs) if run.stage == "sft" and run.status() == "done"), None)
-    own = {"sft": sft_label(newest)} if newest else {}
-    return [{"value": each, "label": own.get(each) or label(each)} for each in known_policies(office, runs)]
-
-
-def sft_label(run: Run) -> str:
-    return f"SFT {run.title()}"
-
-
-def label(policy: str) -> str:
-    return {
-        "base": "Base model, untuned",
-        "sft": "SFT",
-        "shipped": "SFT of the base",
-        "policy": "Policy in training",
-    }.get(policy, policy)
-
-
-def named(policy: str, step: int) -> str:
-    name, at, _ = policy.partition("@")
-    return f"{name} at step {step}" if (step or at) and policy not in ("base", "sft") else label(policy)
+    own = {"sft": sft_called(newest)} if newest else {}
+    known = known_policies(office, runs)
+    return [{"value": each, "label": own.get(each) or policy_called(office.workspace, each)} for each in known]

@@ -22,7 +22,7 @@ find(".arena-ask").addEventListener("submit", async (event) => {
   const names = [pair.source, pair.against];
   find(".arena-sides").hidden = false;
   sides.forEach((side, index) => {
-    side.querySelector("h4").textContent = names[index];
+    side.querySelector("h4").textContent = lab.met?.[index] ?? names[index];
     side.querySelector("p").textContent = "…";
     side.querySelector("small").textContent = "";
   });
@@ -83,14 +83,14 @@ function table(rows) {
   judge.parentNode.classList.toggle("host-only", !rows.length); // a guest may read what came of it
   find("tbody").replaceChildren(...rows.map(line));
   const running = rows.find((row) => row.status === "running");
-  if (running) said.textContent = `${running.run} is going on.`;
+  if (running) said.textContent = `${running.title ?? running.run} is going on.`;
   else if (rows.length) said.textContent = "";
 }
 
 function line(row) {
   const finished = typeof row.win_rate === "number";
   const cells = [
-    row.run,
+    row.title ?? row.run,
     row.a && `${row.a} against ${row.b}`,
     row.judge,
     finished ? percent(row.win_rate) : row.progress || row.status,
@@ -104,10 +104,10 @@ function line(row) {
   return node;
 }
 
-function stopping({ run, request: waits, a, b }) {
+function stopping({ run, title, request: waits, a, b }) {
   const button = lab.make("button", "board-button host-only", "Stop");
   button.type = "button";
-  button.setAttribute("aria-label", run ? `Stop ${run}` : `Take back ${a} against ${b}`);
+  button.setAttribute("aria-label", run ? `Stop ${title ?? run}` : `Take back ${a} against ${b}`);
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
@@ -122,7 +122,9 @@ function stopping({ run, request: waits, a, b }) {
 // ---- exports ----------------------------------------------------------------------------------------------------
 
 function options(select, values) {
-  if ([...select.options].map((each) => each.value).join() === values.map((each) => each.value).join()) return;
+  const known = JSON.stringify(values);
+  if (select.dataset.known === known) return;
+  select.dataset.known = known;
   const before = select.value;
   select.replaceChildren(...values.map((each) => new Option(each.label, each.value)));
   if (values.some((each) => each.value === before)) select.value = before;
@@ -132,11 +134,11 @@ function link() {
   find(".arena-export a").href = `${lab.root()}/lab/export/rankings?format=${encodeURIComponent(format.value)}`;
 }
 
-function adapter({ run, path }) {
+function adapter({ run, title, path }) {
   const node = lab.make("li");
   const load = lab.make("a", "board-button", "Download");
   load.href = `${lab.root()}/lab/export/adapter?run=${encodeURIComponent(run)}`;
-  node.append(lab.make("b", "", run), lab.make("code", "", path), load);
+  node.append(lab.make("b", "", title), lab.make("code", "", path), load);
   return node;
 }
 

@@ -35,7 +35,7 @@ function traces(card) {
   const value = share ? "%{y:.3p}" : "%{y:.3~g}", unit = share || ["", "bytes"].includes(card.metric.unit) ? "" : ` ${plain(card.metric.unit)}`;
   return runs.flatMap((run, index) => {
     const line = { color: colour(index), width: 2.2, dash: several ? DASHES[index % DASHES.length] : "solid" };
-    const name = several ? plain(run.title).replaceAll("%", "&#37;").slice(0, 40) : "";
+    const name = several ? plain(run.title).replaceAll("%", "&#37;") : "";
     const text = `${name ? `${name}: ` : ""}${value}${unit}<extra></extra>`;
     return [
       { x: [], y: [], mode: "lines+markers", marker: { size: 4 }, visible: !several, opacity: 0.35, line: { ...line, width: 1 }, hovertemplate: `step %{x}: ${text}` },

@@ -64,7 +64,7 @@ function desk(options) {
     const key = runs.map((each) => each.name + each.title).join("|");
     if (picker.dataset.key !== key) {
       picker.dataset.key = key;
-      fill(picker, runs.map((each) => new Option(each.title === each.name ? each.name : `${each.title} (${each.name})`, each.name)));
+      fill(picker, runs.map((each) => new Option(each.title, each.name)));
     }
     if (run && picker.value !== run.name && document.activeElement !== picker) picker.value = run.name;
     picker.hidden = !runs.length;

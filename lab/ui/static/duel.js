@@ -1,7 +1,7 @@
 // The pair that meets in a duel, and how the duels stand. Tells the board and the rest of the page through `lab-duel`.
 const find = (selector) => element.querySelector(selector);
 const [first, second] = element.querySelectorAll("select");
-let known = "";
+let known = "", told = "";
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 const named = (select) => select.selectedOptions[0]?.textContent || select.value;
@@ -10,7 +10,9 @@ async function fill() {
   const found = await lab.post("compare-choices").catch(() => null);
   if (!found) return;
   window.dispatchEvent(new CustomEvent("lab-choices", { detail: found }));
-  const now = found.policies.map((each) => each.value).join();
+  const now = found.policies.map((each) => each.value).join(), labels = JSON.stringify(found.policies);
+  if (labels === told) return;
+  told = labels;
   if (now === known) return tell(found.policies);
   known = now;
   for (const [select, usual] of [[first, found.pair[0]], [second, found.pair[1]]]) {
@@ -27,6 +29,8 @@ function tell(policies) {
     const words = labels.get(option.value) ?? option.textContent;
     if (option.textContent !== words) option.textContent = words;
   }
+  lab.met = [named(first), named(second)];
+  count();
 }
 
 function change() {
@@ -35,6 +39,7 @@ function change() {
   find(".duel-problem").textContent = same ? "Choose two different policies." : "";
   if (same) return;
   lab.duel = { source: first.value, against: second.value };
+  lab.met = [named(first), named(second)];
   window.dispatchEvent(new CustomEvent("lab-duel", { detail: lab.duel }));
   count();
 }
@@ -59,8 +64,8 @@ for (const turn of ["board-saved", "board-taken-back"]) document.addEventListene
 // A checkpoint that was clicked in the plot below takes the first place.
 window.addEventListener("lab-meet", ({ detail }) => {
   if (!element.isConnected) return;
-  if (![...first.options].some((each) => each.value === detail)) first.append(new Option(detail.replace("@", " at step "), detail));
-  first.value = detail;
+  if (![...first.options].some((each) => each.value === detail.policy)) first.append(new Option(detail.words, detail.policy));
+  first.value = detail.policy;
   change();
   element.scrollIntoView({ block: "start" });
 });

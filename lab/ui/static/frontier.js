@@ -2,7 +2,7 @@
 const part = make("section", "lab-card frontier"), plot = make("div", "frontier-plot"), hint = make("p", "", "Up is a better score, right is farther from where the model began. Click a checkpoint, or choose one below.");
 const head = fill(make("div", "part-head"), make("h3", "", "What the score cost"), help("this plot", "Each dot is what the answers of one step measured, a large one is a checkpoint. The line is their mean over the last steps. A run that goes right without going up drifts for nothing; one whose score climbs while people stop preferring it has learned to cheat the reward model.", "A dashed line is a second reward model's opinion of the same run. Where the two part, the score no longer means quality. Its word counts most when it learned from the other half of the rankings."));
 const pick = make("select", ""), second = make("select", ""), told = teller();
-const talk = button("Chat with it", () => openChat()), meet = button("Let it duel", () => window.dispatchEvent(new CustomEvent("lab-meet", { detail: pick.value }))), judge = button("Ask it", ask);
+const talk = button("Chat with it", () => openChat()), meet = button("Let it duel", () => window.dispatchEvent(new CustomEvent("lab-meet", { detail: { policy: pick.value, words: checkpoint() } }))), judge = button("Ask it", ask);
 const chat = make("section", "frontier-chat"), turns = make("div", "frontier-turns"), writing = make("form", "frontier-ask"), words = make("input", ""), send = make("button", "lab-main", "Send");
 const row = make("div", "frontier-row");
 plot.setAttribute("role", "img");
@@ -60,6 +60,7 @@ function choices() {
   offer();
 }
 
+const checkpoint = () => `${runOf().title} at step ${pick.value.split("@")[1]}`;
 const runOf = () => runs.find((run) => run.run === pick.value.split("@")[0]) ?? runs.at(-1);
 
 function offer() {
@@ -71,8 +72,8 @@ function offer() {
 
 // --- a second opinion -----------------------------------------------------------------------------------------------
 async function ask() {
-  const run = runOf().run, reward = second.value;
-  const found = await told.run(judge, "compare-second", { run, reward }, "");
+  const run = runOf().run, reward = second.selectedOptions[0].textContent;
+  const found = await told.run(judge, "compare-second", { run, reward: second.value }, "");
   if (!found) return;
   opinions[run] = { reward, points: found.points };
   const first = found.points[0], last = found.points.at(-1), rose = last.own - first.own, agrees = last.second - first.second;
@@ -87,7 +88,7 @@ function openChat() {
     messages = [];
     asked++;
     fill(turns);
-    write(chatTitle, speaks.replace("@", " at step "));
+    write(chatTitle, checkpoint());
   }
   chat.hidden = false;
   words.focus();

@@ -1,0 +1,49 @@
+"""How runs, policies and judges are called for people, on every page alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab.ui.points import facts_of, run_or_none
+from lab.workspace import SHIPPED, Run, Workspace
+
+# Letters of a title that are shown where it stands among other things; the Runs page has room for all.
+SHORT = 48
+_POLICIES = {"base": "Base model, untuned", "sft": "SFT", "policy": "Policy in training", SHIPPED: "SFT of the base"}
+
+
+def called(run: Run) -> str:
+    """A run's title with its name behind it, or its name; a reward model's with its half of the rankings."""
+    title, more = run.title(), [run.name]
+    if run.stage == "reward" and (half := (facts_of(run).get("config") or {}).get("half", "all")) != "all":
+        more.append(f"{half} half")
+    if title == run.name:
+        return ", ".join(more)
+    return f"{title if len(title) <= SHORT else title[: SHORT - 1].rstrip() + '…'} ({', '.join(more)})"
+
+
+def run_called(workspace: Workspace, name: Any) -> str:
+    """The same by a run's name, which stands for itself where the run is gone."""
+    run = run_or_none(workspace.run, name) if name else None
+    return called(run) if run else str(name or "")
+
+
+def policy_called(workspace: Workspace, policy: Any, step: int = 0) -> str:
+    """A policy: one that has no run, or a run; with the step where it spoke at one, also in its name (0004-ppo@20)."""
+    name, at, written = str(policy or "").partition("@")
+    words = _POLICIES.get(name) or run_called(workspace, name)
+    spoke_at = step or written
+    return f"{words} at step {spoke_at}" if (step or at) and name not in ("base", "sft", SHIPPED) else words
+
+
+def sft_called(run: Run) -> str:
+    """A run of SFT where it is a policy among others."""
+    return f"SFT {called(run)}"
+
+
+def judge_called(workspace: Workspace, judge: str) -> str:
+    """Who judges a comparison."""
+    kind, _, name = judge.partition(":")
+    if kind == "reward" and name:
+        return f"the reward model {run_called(workspace, name)}"
+    return f"a simulated rater, {name}" if kind == "simulated" else judge
