@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lab.errors import Damaged, DiskFull, WrongBase
 from lab.folders import whole
-from lab.loading import former_fingerprint
+from lab.loading import fingerprints
 from lab.models import Roles, copy_weights
 
 WEIGHTS, HEAD, MANIFEST = "adapter_model.safetensors", "head.safetensors", "manifest.json"
@@ -64,7 +64,7 @@ def load_adapter(roles: Roles, role: str, folder: Path) -> dict[str, Any]:
     Raises WrongBase and Damaged: PEFT itself would load both without a word.
     """
     manifest, weights, head = _read(folder)
-    if manifest["fingerprint"] not in (roles.fingerprint, former_fingerprint(roles)):
+    if manifest["fingerprint"] not in fingerprints(roles):
         raise WrongBase(
             f"The adapter in {folder} was made for the base {manifest['base']}, and the base loaded here is "
             f"{roles.name}, with other weights. Open the workspace with the base that the adapter belongs to."

@@ -295,6 +295,11 @@ def _mark(weight: Any) -> list[Any]:
     return [shape, hashlib.sha256(few.to(torch.bfloat16).view(torch.int16).numpy().tobytes()).hexdigest()]
 
 
+def fingerprints(roles: Roles) -> list[str]:
+    """All that this base is known by, now and in an older lab."""
+    return [each for each in (roles.fingerprint, former_fingerprint(roles)) if each]
+
+
 def former_fingerprint(roles: Roles) -> str:
     """What older manifests carry: a hash of the base's shape and embeddings alone."""
     config = roles.model.config.to_dict()

@@ -18,7 +18,7 @@ from lab.compare import compare
 from lab.config import STAGES, Compare, Dpo, Group, Ppo, Reward, Sft, sized
 from lab.errors import BadName, BadNumber, Busy, NotFound, WrongBase
 from lab.events import Event, Warned
-from lab.loading import EMBEDDED
+from lab.loading import EMBEDDED, fingerprints
 from lab.models import BASE, Roles, copy_weights
 from lab.rater import MARK, rater
 from lab.rollout import Cast, Scale
@@ -42,12 +42,16 @@ class Studio:
     step: int = 0
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     used: dict[str, None] = field(default_factory=dict)
+    loaded: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loaded = {"base": self.roles.name, "fingerprints": fingerprints(self.roles)}
 
     # Policies by name
 
     def reference(self) -> str:
-        """The newest SFT of this workspace, else the one that ships with the embedded model, called sft."""
-        run = self.workspace.newest("sft")
+        """The newest SFT here that was made with this base, else the one that ships with the embedded model: sft."""
+        run = self.workspace.newest("sft", base=self.loaded)
         return run.name if run else "sft"
 
     def roles_of(self, names: Sequence[str]) -> list[str]:
@@ -136,7 +140,7 @@ class Studio:
         """Who plays which part; the newest reward model unless one is named, and the SFT that it was scaled on unless
         one is named, the newest where that one is gone. NotFound when there is no reward model."""
         if not reward:
-            run = self.workspace.newest("reward")
+            run = self.workspace.newest("reward", base=self.loaded)
             if run is None:
                 raise NotFound(
                     "There is no reward model yet. Rank some prompts, then train one on the Reward page (lab reward)."
@@ -213,11 +217,9 @@ class Studio:
         return {"base": self.roles.name, "precision": self.roles.precision, "fingerprint": self.roles.fingerprint}
 
     def _check_base(self, run: Run) -> None:
-        """WrongBase where a run's checkpoints are of another base than the one loaded here."""
-        made = run.facts()["base"] or {}
-        if made.get("fingerprint", self.roles.fingerprint) != self.roles.fingerprint:
+        if not run.made_with(self.loaded):
             raise WrongBase(
-                f"Run {run.name} was made with the base {made.get('base')}, and the base loaded here is "
+                f"Run {run.name} was made with the base {run.base().get('base')}, and the base loaded here is "
                 f"{self.roles.name}, with other weights. Open the workspace with the base that the run belongs to."
             )
 
@@ -273,7 +275,7 @@ class Studio:
         if simulated:
             rater(judge)
         # The best of several is the reward model's choice, so there must be one; scores are left out without one.
-        needed = not simulated or config.best_of > 1 or self.workspace.newest("reward")
+        needed = not simulated or config.best_of > 1 or self.workspace.newest("reward", base=self.loaded)
         names["reward"] = self.cast("" if simulated else judge.removeprefix("reward:")).reward if needed else ""
         found = material.for_compare(inputs, config.count, config.seed)
         return names | {"judge": judge, "reference": self.role("sft")}, found

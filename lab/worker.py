@@ -198,7 +198,7 @@ class Worker:
         record = {
             "pid": os.getpid(),
             "started": self.started,
-            "base": roles.name,
+            **self.studio.loaded,
             "precision": roles.precision,
             "ready": True,
             "busy": busy,

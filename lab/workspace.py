@@ -110,9 +110,10 @@ class Workspace:
         sync_folder(self._runs)
         return folder
 
-    def newest(self, stage: str, status: str = "done") -> Run | None:
-        found = (run for run in reversed(self.runs()) if run.stage == stage and run.status() == status)
-        return next(found, None)
+    def newest(self, stage: str, status: str = "done", base: Mapping | None = None) -> Run | None:
+        """The one that began last; with `base`, of those that were made with it."""
+        runs = (run for run in reversed(self.runs()) if run.stage == stage and run.made_with(base or {}))
+        return next((run for run in runs if run.status() == status), None)
 
     def deleted(self) -> list[Run]:
         """Runs in the trash, which `restore` brings back."""
@@ -165,6 +166,21 @@ class Run:
         if self.stage in LEARNING and isinstance(facts.get("config"), dict):  # of old, all layers learned
             facts["config"] = {"unfrozen": 1.0} | facts["config"]
         return facts
+
+    def base(self) -> dict:
+        """The base that it was made with: name, precision, fingerprint; {} where that cannot be read."""
+        found = (read_json(self.folder / "config.json") or {}).get("base")
+        return found if isinstance(found, dict) else {}
+
+    def made_with(self, base: Mapping) -> bool:
+        """Whether what it learned belongs to this base, which has a name and, where it is loaded, `fingerprints`.
+
+        Its weights decide where both are known, else its name; of what is not known the best is hoped.
+        """
+        own, marks = self.base(), base.get("fingerprints")
+        if marks and own.get("fingerprint"):
+            return own["fingerprint"] in marks
+        return not own.get("base") or not base.get("base") or own["base"] == base["base"]
 
     def title(self) -> str:
         return (read_json(self.folder / "title.json") or {}).get("title") or self.name

@@ -9,15 +9,16 @@ from types import MappingProxyType
 from typing import Any
 
 from lab.config import STAGES
-from lab.errors import BadInput, Busy, NotFound
+from lab.errors import BadInput, Busy, NotFound, WrongBase
 from lab.events import Failed
 from lab.ui.fields import in_digits, label, live_schema, read, read_one, schema
-from lab.ui.naming import called
+from lab.ui.naming import base_called, called
 from lab.ui.office import Office
 from lab.ui.pages import newest, stages_of
 from lab.ui.points import facts_of, run_or_none, until_end
 from lab.ui.refusal import refuse
 from lab.ui.tracks import Track, Tracks
+from lab.workspace import Run
 
 LIVE = ("running", "paused")
 # How long an order waits for the worker's word before the page goes on by itself.
@@ -66,16 +67,28 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
     name = asked.get("run") or body.get("run")
     run = run_or_none(office.workspace.run, name) if name else None
     kinds = stages_of(stage.name)
-    run = run if run and run.stage in kinds else newest(office, stage.name)
+    base = office.base()
+    run = run if run and run.stage in kinds and run.made_with(base) else newest(office, stage.name)
     track = tracks_of(office).of(run) if run else None
-    listed = [each for each in office.workspace.runs() if each.stage in kinds][-MOST_LISTED:]
+    all_runs = [each for each in office.workspace.runs() if each.stage in kinds]
+    fitting = [each for each in all_runs if each.made_with(base)]
+    listed = fitting[-MOST_LISTED:]
     return {
+        "elsewhere": elsewhere(len(all_runs) - len(fitting)),
         "runs": [{"name": each.name, "title": called(each)} for each in reversed(listed)],
         "run": standing(track) if track else None,
         "asked": asked,
         "hindrance": {kind: stage.hindrance(kind) for kind in kinds},
         **stage.more(track),
     }
+
+
+def elsewhere(count: int) -> str:
+    """Where the runs of another base are, which nobody can use now."""
+    if not count:
+        return ""
+    runs = "1 run was" if count == 1 else f"{count} runs were"
+    return f"{runs} made with another base and cannot be used with this one: see the Runs page."
 
 
 def standing(track: Track) -> dict[str, Any]:
@@ -196,6 +209,16 @@ def _need_live(track: Track) -> None:
         raise Busy(f"{called(track.run)} is not running now, so there is nothing to steer. Resume it first.")
 
 
+def need_base(office: Office, run: Run) -> None:
+    """WrongBase where a run of another base is to go on: its weights do not fit the one that is loaded."""
+    base = office.base()
+    if not run.made_with(base):
+        raise WrongBase(
+            f"{called(run)} was made with {base_called(run, base)}, and {base.get('base')} is loaded, so it cannot go "
+            "on. Load its base on the Model page first."
+        )
+
+
 def _pause(office: Office, track: Track, body: dict[str, Any], rater: str) -> str:
     _need_live(track)
     track.run.set_control(order="pause", until=None, by=rater)
@@ -232,6 +255,7 @@ def _kill(office: Office, track: Track, body: dict[str, Any], rater: str) -> str
 def _resume(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
     if track.run.status() in LIVE:
         raise Busy(f"{called(track.run)} is running already.")
+    need_base(office, track.run)
     track.run.set_control(order="run", until=None, by=rater)
     return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": None}))
 
@@ -252,6 +276,7 @@ def go_back(office: Office, track: Track, step: Any, rater: str, *, hold: bool =
     """
     if step not in track.run.checkpoints():
         raise NotFound(f"There is no checkpoint of step {str(step)[:20]}. Choose one from the list.")
+    need_base(office, track.run)
     if track.run.status() in LIVE:
         track.run.set_control(order="stop", until=None, by=rater)
     return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": step, "hold": hold}))

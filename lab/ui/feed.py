@@ -208,7 +208,7 @@ class Feed:
 
     def _ask(self, item: Item) -> None:
         pool = item.pool
-        newest = self.office.workspace.newest("reward")
+        newest = self.office.newest("reward")
         payload = {
             "prompt": item.prompt,
             "policies": list(item.policies),
@@ -288,12 +288,12 @@ def candidates(item: Item, answer: dict[str, Any]) -> list[Candidate]:
 
 
 def known_policies(office: Office, runs: Sequence[Run] | None = None) -> list[str]:
-    """Everything that can answer: the base, SFT, the tuned policies, and the policy in training; the SFT that came with
-    the base by itself where a newer one has taken its place.
+    """Everything that can answer: the base, SFT, the policies tuned on it, and the one in training; the SFT that came
+    with the base by itself where a newer one has taken its place.
 
-    runs: those of the workspace, where somebody has looked at them just now.
+    runs: those that this base can use, where somebody has looked at them just now.
     """
-    runs = office.workspace.runs() if runs is None else runs
+    runs = office.runs() if runs is None else runs
     replaced = any(run.stage == "sft" and run.status() == "done" for run in runs)
     shipped = [SHIPPED] if replaced and office.workspace.ships_sft() else []
     runs = [run for run in runs if run.stage in TUNING]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lab.ui.points import facts_of, run_or_none
@@ -47,3 +48,9 @@ def judge_called(workspace: Workspace, judge: str) -> str:
     if kind == "reward" and name:
         return f"the reward model {run_called(workspace, name)}"
     return f"a simulated rater, {name}" if kind == "simulated" else judge
+
+
+def base_called(run: Run, base: Mapping[str, Any]) -> str:
+    """The base that a run was made with, beside the one that is loaded now."""
+    name = str(run.base().get("base") or "another base")
+    return f"other weights of {name}" if name == base.get("base") else name

@@ -17,7 +17,7 @@ from lab.ui.feed import Feed
 from lab.ui.refusal import refuse
 from lab.ui.roles import GUEST, RATER, SHARED_MODES, cookies_of, is_host
 from lab.ui.supervisor import Supervisor
-from lab.workspace import Served, Workspace
+from lab.workspace import Run, Served, Workspace
 
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
@@ -49,6 +49,20 @@ class Office:
     def close(self) -> None:
         self.worker.stop()
         self.store.close()
+
+    def base(self) -> dict[str, Any]:
+        """The base that the model process holds, else the one that it will load: what a run must have been made with
+        to be of use now."""
+        return self.workspace.worker() or self.workspace.base() or {}
+
+    def runs(self) -> list[Run]:
+        """The runs that can be used with this base; those of another one stand on the Runs page alone."""
+        base = self.base()
+        return [run for run in self.workspace.runs() if run.made_with(base)]
+
+    def newest(self, stage: str) -> Run | None:
+        """The finished run of a stage that began last, of those that can be used."""
+        return self.workspace.newest(stage, base=self.base())
 
     def action(self, name: str, do: Action) -> None:
         """Serve `do(body, rater)` at POST /lab/NAME for the page's scripts: JSON in and out, a LabError as a 4xx."""

@@ -23,6 +23,7 @@ def page_of(stage: str) -> str:
 
 
 def newest(office: Office, page: str) -> Run | None:
-    """The page's run that is under way; where none is, the one that was made last, in whatever state."""
-    runs = [run for run in reversed(office.workspace.runs()) if run.stage in stages_of(page)]
+    """The page's run that is under way; where none is, the one that was made last, in whatever state, of those that
+    this base can use."""
+    runs = [run for run in reversed(office.runs()) if run.stage in stages_of(page)]
     return next((run for run in runs if run.locked()), runs[0] if runs else None)

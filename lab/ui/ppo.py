@@ -65,8 +65,13 @@ def hindrance(office: Office, kind: str) -> str:
     if kind == "dpo":
         _, pairs = learnable(office.store.counts())
         return "" if pairs else "DPO learns from rankings, and there are none by a person yet. Rank some."
-    if office.workspace.newest("reward"):
+    if office.newest("reward"):
         return ""
+    if office.workspace.newest("reward"):
+        return (
+            f"{kind.upper()} needs a reward model to follow, and none was made with this base yet. Train one: your "
+            "rankings still count."
+        )
     return f"{kind.upper()} needs a reward model to follow, and there is none yet. Rank some answers, then train one."
 
 
@@ -100,7 +105,7 @@ def lines(text: Any, most: int, what: str) -> list[str]:
 
 def more(office: Office, track: Track | None) -> dict[str, Any]:
     """Warnings with their remedies, which reward models there are to follow, and which SFT to start from."""
-    done = [run for run in reversed(office.workspace.runs()) if run.status() == "done"]
+    done = [run for run in reversed(office.runs()) if run.status() == "done"]
     rewards, starts = ([run for run in done if run.stage == stage][:MOST_LISTED] for stage in ("reward", "sft"))
     there = starts and office.workspace.ships_sft()
     shipped = [{"value": SHIPPED, "label": policy_called(office.workspace, SHIPPED)}] if there else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +16,7 @@ from lab.ui.curves import EXACT, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import label
 from lab.ui.live import Live
-from lab.ui.naming import called, judge_called, policy_called
+from lab.ui.naming import base_called, called, judge_called, policy_called
 from lab.ui.notes import lead
 from lab.ui.numbers import number
 from lab.ui.office import Office
@@ -50,9 +50,12 @@ def page(office: Office) -> None:
 
 def listing(office: Office, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
     """Every run, newest first, and those in the trash."""
-    runs = office.workspace.runs()[-MOST_LISTED:]
+    runs, base = office.workspace.runs()[-MOST_LISTED:], office.base()
     deleted = [{"name": run.name, "title": called(run)} for run in office.workspace.deleted()[-50:]]
-    return {"runs": [_row(office, run, glances) for run in reversed(runs)], "deleted": list(reversed(deleted))}
+    return {
+        "runs": [_row(office, run, glances) | {"foreign": foreign(run, base)} for run in reversed(runs)],
+        "deleted": list(reversed(deleted)),
+    }
 
 
 def _row(office: Office, run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
@@ -137,6 +140,11 @@ def headline(stage: str, metrics: dict[str, Any], result: dict[str, Any]) -> str
     if stage == "sft" and (metrics.get("loss/train") is not None):
         return f"loss {number(result.get('loss/held_out', metrics['loss/train']), 'nats')}"
     return ""
+
+
+def foreign(run: Run, base: Mapping[str, Any]) -> str:
+    """What stands beside a run that this base cannot use; '' beside all others."""
+    return "" if run.made_with(base) else f"made with {base_called(run, base)}, not usable now"
 
 
 def won(office: Office, result: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ def _look(office: Office) -> dict[str, Any]:
     ready = facts.get("pid") == worker.pid and bool(facts.get("ready"))
     busy = facts.get("busy") if ready else None
     rankings, pairs = learnable(office.store.counts())
-    runs = office.workspace.runs()
+    runs = office.runs()
     newest = {page: _newest(runs, page) for page in ("sft", "reward", "ppo")}
     interrupted = runs[-1].name if runs and runs[-1].status() == "interrupted" and not busy else None
     state = {

@@ -44,7 +44,7 @@ class Arena:
     def choices(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Policies, judges and export formats; the usual pair is the newest tuned policy against SFT."""
         known, workspace = offered(self.office), self.office.workspace
-        rewards = [run.name for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
+        rewards = [run.name for run in self.office.runs() if run.stage == "reward" and run.status() == "done"]
         tuned = [each["value"] for each in known if each["value"] not in ("base", SHIPPED, "sft", "policy")]
         return {
             "policies": known,
@@ -59,7 +59,7 @@ class Arena:
 
     def tally(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         a, b = pair(body)
-        two = (speaker(self.office.workspace, each) for each in (a, b))
+        two = (speaker(self.office.workspace, each, self.office.base()) for each in (a, b))
         return tally(self.office.store.rankings(pools=("duel",)), *two)
 
     def judge(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Arena:
         asked = self.office.answer(str(body.get("request", "")))
         if asked:
             refuse(asked)
-        runs = [run for run in self.office.workspace.runs() if run.stage == "compare"][-SHOWN:]
+        runs = [run for run in self.office.runs() if run.stage == "compare"][-SHOWN:]
         lined, why = self.waiting.inputs(), self.waiting.why()
         waiting = [
             named(self.office, inputs) | {"request": request, "status": why} for request, inputs in lined.items()
@@ -121,8 +121,8 @@ class Arena:
 
     def frontier(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Score against KL along every run that has both, thinned; `kept` points are checkpoints that can answer."""
-        runs = [run for run in self.office.workspace.runs() if run.stage in TUNING and run.stage != "dpo"][-SHOWN:]
-        rewards = [run for run in self.office.workspace.runs() if run.stage == "reward" and run.status() == "done"]
+        runs = [run for run in self.office.runs() if run.stage in TUNING and run.stage != "dpo"][-SHOWN:]
+        rewards = [run for run in self.office.runs() if run.stage == "reward" and run.status() == "done"]
         return {
             "runs": [path(tracks_of(self.office).of(run)) for run in runs],
             "rewards": [{"value": run.name, "label": called(run)} for run in reversed(rewards[-SHOWN:])],
@@ -148,7 +148,7 @@ class Arena:
         return opinion(self.office, workspace.run(body.get("run")), workspace.run(body.get("reward")))
 
     def _newest(self) -> str:
-        run = self.office.workspace.newest("reward")
+        run = self.office.newest("reward")
         return run.name if run else ""
 
     def _adapter(self, name: str) -> dict[str, str]:

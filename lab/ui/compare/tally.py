@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lab.config import TUNING
@@ -24,14 +24,14 @@ def wilson(share: float, count: int, z: float = Z95) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def speaker(workspace: Workspace, policy: str) -> Speaker:
+def speaker(workspace: Workspace, policy: str, base: Mapping[str, Any] | None = None) -> Speaker:
     """Who speaks under this name now: a run, or base, sft or a checkpoint, and whether it is still in training."""
     if policy == "policy":
         names = (run.name for run in reversed(workspace.runs()) if run.stage in TUNING and run.status() in LIVE)
         return next(names, policy), True
     if policy == SHIPPED:
         return "sft", False
-    newest = workspace.newest("sft") if policy == "sft" else None
+    newest = workspace.newest("sft", base=base) if policy == "sft" else None
     return newest.name if newest else policy, False
 
 

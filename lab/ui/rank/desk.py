@@ -178,7 +178,7 @@ def read_seconds(value: object) -> float:
 
 def offered(office: Office) -> list[dict[str, str]]:
     """Everything that can answer, for a list to choose from: each with its name for people, SFT with its run's."""
-    runs = office.workspace.runs()
+    runs = office.runs()
     newest = next((run for run in reversed(runs) if run.stage == "sft" and run.status() == "done"), None)
     own = {"sft": sft_called(newest)} if newest else {}
     known = known_policies(office, runs)

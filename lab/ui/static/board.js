@@ -311,6 +311,10 @@ async function fillSources() {
   const known = [...source.options].map((each) => each.value + each.textContent).join();
   if (!sources.length || known === sources.map((each) => each.value + each.label).join()) return;
   source.replaceChildren(...sources.map((each) => new Option(each.label, each.value)));
+  if (!sources.some((each) => each.value === settings.source)) {
+    settings.source = "sft"; // a run that is gone, or of another base
+    load(false);
+  }
   source.value = settings.source;
 }
 

@@ -16,14 +16,14 @@ function desk(options) {
   failure.setAttribute("role", "alert");
   settings.append(make("summary", "", "Settings"), forms.get(kind).node);
   fill(top, picker, state, where, bar);
-  const none = make("p", "lab-guest", "The host has not started one yet.");
+  const none = make("p", "lab-guest", "The host has not started one yet."), others = make("p", "desk-elsewhere");
   const startRow = fill(make("div", "lab-line"), startButton, away);
   fill(begin, make("summary", "", "Start a new run"), lead, hindrance, startRow, begun, options.extra, settings);
   fill(box, top, failure, waysOut, orders, knobs, told);
   warnings.setAttribute("aria-live", "polite");
   warnings.setAttribute("aria-label", "Warnings");
-  fill(root, box, none, begin, warnings);
-  box.hidden = none.hidden = true;
+  fill(root, box, none, begin, others, warnings);
+  box.hidden = none.hidden = others.hidden = true;
   const round = poll(look);
   const tools = { told, box, begin, start, startRow, startButton, use, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
   onChoice(stage, ([name]) => { if (name && name !== chosen) { chosen = name; round(); } });
@@ -45,6 +45,8 @@ function desk(options) {
     run = found.run;
     box.hidden = !run;
     none.hidden = Boolean(run);
+    write(others, found.elsewhere);
+    others.hidden = !found.elsewhere;
     showRuns(found.runs);
     showStart(found);
     if (run) showRun();

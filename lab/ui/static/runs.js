@@ -37,20 +37,25 @@ async function look() {
 
 // A row keeps its nodes, so that focus, a half-written title and the ticks stay where they are.
 function newRow(first) {
-  const node = make("tr", ""), tick = make("input", ""), open = button("", () => visit(run), "lab-link runs-title"), name = make("span", "runs-name"), state = chip(first.status);
+  const node = make("tr", ""), tick = make("input", ""), open = button("", () => visit(run), "lab-link runs-title"), name = make("span", "runs-name"), base = make("span", "runs-base"), state = chip(first.status);
   const steps = make("td", "is-number"), settings = make("td", "runs-settings"), result = make("td", ""), orders = make("td", ""), title = make("td", "");
   let run = first;
   tick.type = "checkbox";
   tick.addEventListener("change", () => select(tick.checked ? [...chosen, run.name] : chosen.filter((each) => each !== run.name)));
   const resume = button("Resume", (pressed) => order(pressed, run)), rename = button("Rename", () => edit(run, title, shown, rename)), remove = button("Delete", (pressed) => erase(pressed, run));
-  const shown = fill(make("div", ""), open, name);
+  const shown = fill(make("div", ""), open, name, base);
   fill(orders, fill(make("div", "lab-line runs-orders"), resume, rename, remove));
   fill(title, shown);
   fill(node, fill(make("td", ""), tick), title, make("td", "", STAGES[run.stage] ?? run.stage), fill(make("td", ""), state), steps, settings, result, orders);
   function show(next) {
     run = next;
     write(open, run.title);
-    open.disabled = !run.page;
+    open.disabled = !run.page || Boolean(run.foreign);
+    write(base, run.foreign);
+    base.hidden = !run.foreign;
+    base.title = open.title = resume.title = run.foreign ? "Load its base on the Model page to use it again." : "";
+    resume.disabled = Boolean(run.foreign);
+    node.classList.toggle("is-foreign", Boolean(run.foreign));
     write(name, [run.title !== run.name && run.name, run.by && `by ${run.by}`, run.created && new Date(run.created * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })].filter(Boolean).join(" · "));
     tick.setAttribute("aria-label", `Compare ${run.title}`);
     tick.checked = chosen.includes(run.name);
