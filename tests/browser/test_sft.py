@@ -94,6 +94,18 @@ def test_a_half_typed_number_starts_nothing_and_is_told_beside_the_button(visit)
     assert len(asked) == 1 and asked[0].request.post_data_json["config"]["learning_rate"] == 1e-4
 
 
+def test_a_form_in_which_somebody_writes_stays_open_when_a_run_begins_elsewhere(app, visit):
+    page = visit("sft")
+    page.locator(f"{DESK} .desk-new.is-empty[open]").wait_for()
+    page.locator(f"{DESK} .desk-settings > summary", has_text="Settings").click()
+    rate = page.locator(f"{DESK} .desk-settings").get_by_label("Learning rate", exact=True)
+    rate.fill("0.002")
+    with made(app.workspace, "sft", 2) as run:
+        run.write(Step(1, {"loss/train": 2.0}), Finished(1, "stopped", {}))
+        page.locator(f"{DESK} .desk-new:not(.is-empty)").wait_for()
+        assert rate.is_visible() and rate.input_value() == "0.002"
+
+
 def test_a_start_that_is_refused_is_told_beside_its_button_and_not_in_the_card_of_the_run_before(app, visit):
     with made(app.workspace, "sft", 2) as run:
         run.write(Step(1, {"loss/train": 2.0}), Finished(1, "stopped", {}))

@@ -18,6 +18,9 @@ function desk(options) {
   fill(top, picker, state, where, bar);
   const none = make("p", "lab-guest", "The host has not started one yet."), others = make("p", "desk-elsewhere");
   const startRow = fill(make("div", "lab-line"), startButton, away);
+  // A form that somebody has opened or writes in is not folded over their head by what the lab has heard.
+  let theirs = false;
+  for (const happening of ["click", "input"]) begin.addEventListener(happening, () => (theirs = true));
   fill(begin, make("summary", "", "Start a new run"), lead, hindrance, startRow, begun, options.extra, settings);
   fill(box, top, failure, waysOut, orders, knobs, told);
   warnings.setAttribute("aria-live", "polite");
@@ -80,7 +83,7 @@ function desk(options) {
     const empty = !run, live = run && ["running", "paused", "queued"].includes(run.status);
     if (begin.dataset.empty !== String(empty)) {
       begin.dataset.empty = empty;
-      begin.open = empty;
+      begin.open = empty || (begin.open && theirs);
     }
     begin.classList.toggle("is-empty", empty);
     const why = found.hindrance[kind];
@@ -287,6 +290,7 @@ function desk(options) {
     // The fold closes over its words; they go on in the card of the run, where there is one.
     if (found.run || run) { told.tell(found.said); begun.tell(""); }
     begin.open = !run;
+    theirs = false;
     follow(found, begun);
   }
   return tools;
