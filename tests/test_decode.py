@@ -14,6 +14,14 @@ from lab.bench.shapes import llama, save
 from lab.generate import Plain, _speaker, sample
 from lab.loading import load
 
+SIZES = {
+    "vocab_size": 4096,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
 SHAPES = {
     "grouped heads, tied": llama(4096, 64, 96, 2, 4, 2),
     "one group, untied": llama(4096, 48, 80, 3, 3, 1, tie_word_embeddings=False),
@@ -34,32 +42,9 @@ SHAPES = {
             "original_max_position_embeddings": 16,
         },
     ),
-    "qwen2 with bias": Qwen2Config(
-        vocab_size=4096,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    ),
-    "qwen3 with norms by head": Qwen3Config(
-        vocab_size=4096,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=24,
-    ),
-    "mistral": MistralConfig(
-        vocab_size=4096,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=None,
-    ),
+    "qwen2 with bias": Qwen2Config(**SIZES),
+    "qwen3 with norms by head": Qwen3Config(**SIZES, head_dim=24),
+    "mistral": MistralConfig(**SIZES, sliding_window=None),
 }
 LIKELY = -10  # log-probs above it: one draw in 20,000
 SAME = 1e-5  # nats, between a float32 forward and the exact one, for what can be drawn, or what the model's own is off
