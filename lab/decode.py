@@ -7,6 +7,7 @@ groups of G = H / K, D head size
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +55,7 @@ class Decoder:
         states = folded.embed[ids].flatten(0, 1).to(folded.wide)
         for layer, cache in zip(folded.layers, self.cache, strict=True):
             new = cache.new_empty(len(prompts), 2, folded.groups, width, folded.size)
-            states = _layer(folded, layer, states, rotations, new, 0, mask)
+            states = _layer(folded, layer, states, Columns(rotations, new, 0, mask))
             cache[rows, :, :, : self.width - width] = 0  # never looked at, but no number may stand there that is none
             cache[rows, :, :, self.width - width : self.width] = new[self.which[rows] - first]
         return states.unflatten(0, (len(prompts), width))[:, -1]
@@ -71,7 +72,7 @@ class Decoder:
         states = self.folded.embed[ids].to(self.folded.wide)
         rotations = self.rotations[self.position][:, None]
         for layer, cache in zip(self.folded.layers, self.cache, strict=True):
-            states = _layer(self.folded, layer, states, rotations, cache, column, mask)
+            states = _layer(self.folded, layer, states, Columns(rotations, cache, column, mask))
         return _logits(self.folded, states)
 
     def keep(self, kept: Sequence[int]) -> None:
@@ -107,43 +108,39 @@ def _logits(folded: Folded, states: Tensor) -> Tensor:
     return product(normed(states, folded, folded.head.dtype, folded.norm), folded.head).to(folded.wide)
 
 
-def _layer(
-    folded: Folded,
-    layer: Layer | Borrowed,
-    states: Tensor,
-    rotations: Tensor,
-    cache: Tensor,
-    start: int | Tensor,
-    mask: Tensor,
-) -> Tensor:
-    """States [B*T, h] after one layer; keys and values of the new columns are put into the cache [B, 2, K, S, D].
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The new columns of a pass: how they are rotated, the cache [B, 2, K, S, D] that their keys and values go into,
+    the first of these columns there, and what they may see.
 
-    start: the first of these columns; as a tensor [1] it is the only one, and the mask is as wide as the cache.
+    start: as a tensor [1] it is the only one, and the mask is as wide as the cache.
     """
-    states = states + layer.project(_attend(folded, layer, states, rotations, cache, start, mask))
+
+    rotations: Tensor
+    cache: Tensor
+    start: int | Tensor
+    mask: Tensor
+
+
+def _layer(folded: Folded, layer: Layer | Borrowed, states: Tensor, new: Columns) -> Tensor:
+    """States [B*T, h] after one layer; keys and values of the new columns are put into the cache."""
+    states = states + layer.project(_attend(folded, layer, states, new))
     return states + layer.feed(states, folded)
 
 
-def _attend(
-    folded: Folded,
-    layer: Layer | Borrowed,
-    states: Tensor,
-    rotations: Tensor,
-    cache: Tensor,
-    start: int | Tensor,
-    mask: Tensor,
-) -> Tensor:
-    """What the new columns read of all heads [B*T, HD]."""
-    rows, heads, groups, size = len(cache), folded.heads, folded.groups, folded.size
-    columns = len(states) // rows
-    qkv = layer.heads(states, folded, rotations)
-    new = qkv[:, heads:].view(rows, columns, 2, groups, size).permute(0, 2, 3, 1, 4)
+def _attend(folded: Folded, layer: Layer | Borrowed, states: Tensor, new: Columns) -> Tensor:
+    """What the new columns read of all heads [B*T, HD]; nothing else is left of it while the layer goes on."""
+    rows, heads, groups, size = len(new.cache), folded.heads, folded.groups, folded.size
+    columns, start = len(states) // rows, new.start
+    qkv = layer.heads(states, folded, new.rotations)
+    both = qkv[:, heads:].view(rows, columns, 2, groups, size).permute(0, 2, 3, 1, 4)
     if isinstance(start, Tensor):
-        cache.index_copy_(3, start, new.to(cache.dtype))
-        seen = cache
+        new.cache.index_copy_(3, start, both.to(new.cache.dtype))
+        seen = new.cache
     else:
-        cache[:, :, :, start : start + columns] = new
-        seen = cache[:, :, :, : start + columns]
+        new.cache[:, :, :, start : start + columns] = both
+        seen = new.cache[:, :, :, : start + columns]
     query = qkv[:, :heads].view(rows, columns, groups, -1, size).transpose(1, 2).flatten(2, 3)  # [B, K, T*G, D]
-    read = F.scaled_dot_product_attention(query.to(cache.dtype), seen[:, 0], seen[:, 1], mask, scale=folded.scale)
+    query = query.to(new.cache.dtype)
+    read = F.scaled_dot_product_attention(query, seen[:, 0], seen[:, 1], new.mask, scale=folded.scale)
     return read.view(rows, groups, columns, -1, size).transpose(1, 2).reshape(len(states), -1)
