@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lab.folding import shaped
 from lab.quantised import kept_in
 from lab.stem import layers_of
 
-NOT_COUNTED = 91 / 3.1  # numbers per h, where the library's pass cannot be run without memory
-ROWS, COLUMNS = 2, 32  # of the batch that counts what is kept
+ROWS, COLUMNS = 2, 32  # of the smallest batch that counts what is kept
+FEW = 2  # layers that are run for it
 COPIES, CAPPED = 4, 5  # of logits that are held whole to learn from, without and with a softcap
+
+
+class Saved(NamedTuple):
+    """Bytes that one layer of the library's pass on a CPU keeps for its backward pass: in any case, per token, and per
+    token and column."""
+
+    fixed: float
+    token: float
+    square: float
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Sizes of a model: `linear` counts the weights of adapted layers, `lora` the parameters of rank 1.
+    """Sizes of a model: `linear` counts the weights of adapted layers, `lora` the parameters of rank 1, `widest` is
+    what the widest of them says.
 
-    `flat` and `square` are the numbers that one layer of the library's pass keeps per token, and per token and column;
+    `saved32` and `saved16` are what layers keep where a base in float32 is multiplied in float32, and in bfloat16;
     `copies` the logits of all tokens that are held at once where the output layer is more than one product, else 0.
     `layered` says whether its layers can be told apart, so that the upper ones alone may learn, `lean` whether it has
     the shape of the lean pass, `normed` whether that has norms by head, `sdpa` whether the library reads it without
-    keeping scores, `kept` the precision that its files are quantised to already.
+    keeping scores, `rotated` whether its keys are turned by their places, `kept` the precision that its files are
+    quantised to already.
     """
 
     name: str
@@ -41,13 +53,15 @@ class Facts:
     size: int
     vocabulary: int
     adapted: int
-    flat: float
-    square: float
+    widest: int
+    saved32: Saved
+    saved16: Saved
     copies: int
     layered: bool
     lean: bool
     normed: bool
     sdpa: bool
+    rotated: bool
     kept: str = ""
 
 
@@ -76,16 +90,14 @@ def facts_from(config: Any, name: str = "") -> Facts:
 
     from lab.errors import Unsupported
 
-    kept = kept_in(config)
-    with torch.device("meta"):
+    with FakeTensorMode():
         model = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation="eager", dtype=torch.float32)
-    output = model.get_output_embeddings()
+    output, precision = model.get_output_embeddings(), kept_in(config)
     adapted = [m for m in model.modules() if _is_linear(m) and m is not output]
     kind, config = config.model_type, config.get_text_config()
     heads = getattr(config, "num_attention_heads", None)
     if not heads:
         raise Unsupported(f"A {kind} model has no attention heads, and the lab foretells memory for those that have.")
-    flat, square = _kept(model, adapted, config)
     return Facts(
         name=name,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -99,14 +111,15 @@ def facts_from(config: Any, name: str = "") -> Facts:
         size=getattr(config, "head_dim", None) or config.hidden_size // heads,
         vocabulary=config.vocab_size,
         adapted=len(adapted),
-        flat=flat,
-        square=square,
+        widest=max(_out(layer) for layer in adapted),
         copies=_copies(output, model.config),
         layered=bool(layers_of(model)[1]),
         lean=shaped(model),
         normed=shaped(model) and hasattr(model.model.layers[0].self_attn, "q_norm"),
         sdpa=model._supports_sdpa,
-        kept=kept,
+        rotated=any(type(module).__name__.endswith("RotaryEmbedding") for module in model.modules()),
+        kept=precision,
+        **_saved_by_products(model, adapted, config),
     )
 
 
@@ -121,6 +134,11 @@ def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
+def _out(layer: nn.Module) -> int:
+    """How many numbers a linear layer says; Conv1D keeps its weight the other way round."""
+    return layer.weight.shape[0 if isinstance(layer, nn.Linear) else 1]
+
+
 def _copies(output: nn.Module, config: Any) -> int:
     """0 where logprobs reads the output layer chunk by chunk."""
     if getattr(config, "final_logit_softcapping", None):
@@ -128,20 +146,35 @@ def _copies(output: nn.Module, config: Any) -> int:
     return 0 if type(output) is nn.Linear and output.bias is None else COPIES
 
 
-def _kept(model: nn.Module, adapted: list[nn.Module], config: Any) -> tuple[float, float]:
-    """Numbers that a layer keeps per token, and per token and column; adapted layers keep their input, as LoRA does."""
+def _saved_by_products(model: nn.Module, adapted: list[nn.Module], config: Any) -> dict[str, Saved]:
+    """Both counts. Adapted layers keep their input, as LoRA does; a few of the layers stand for all."""
     model.requires_grad_(False).eval()
     for layer in adapted:
         layer.weight.requires_grad_(True)
+    layers, count = layers_of(model)[1], config.num_hidden_layers
+    if layers:
+        count = min(FEW, count)
+        del layers[count:]
+    return {f"saved{8 * width}": _kept(model, count, config, width) for width in (4, 2)}
+
+
+def _kept(model: nn.Module, count: int, config: Any, width: int) -> Saved:
+    """What one of `count` layers keeps, products being `width` bytes a number.
+
+    Layers that look at the numbers themselves cannot be run without memory: they count as layers in Qwen2's shape.
+    """
     try:
-        short, long = (_saved(model, some) / some / config.num_hidden_layers for some in (COLUMNS, 2 * COLUMNS))
-    except (RuntimeError, TypeError):  # layers that look at the numbers themselves
-        return NOT_COUNTED * config.hidden_size, config.num_attention_heads
-    return 2 * short - long, (long - short) / COLUMNS
+        one, two, three = (_saved(model, times * COLUMNS, width) / count for times in (1, 2, 3))
+    except (RuntimeError, TypeError, LookupError, AttributeError):
+        token, scores = (117, 4) if width == 4 else (73, 6)
+        return Saved(0.0, token * config.hidden_size, scores * config.num_attention_heads)
+    square = (three - 2 * two + one) / (2 * COLUMNS**2)
+    token = (two - one) / COLUMNS - 3 * COLUMNS * square
+    return Saved(ROWS * (one - COLUMNS * token - COLUMNS**2 * square), token, square)
 
 
-def _saved(model: nn.Module, columns: int) -> float:
-    """Numbers in a row of the tensors that a pass saves for its backward pass, each memory counted once."""
+def _saved(model: nn.Module, columns: int, width: int) -> float:
+    """Bytes a row of the tensors that a pass saves for its backward pass, each memory counted once."""
     own = {each.untyped_storage()._cdata for each in (*model.parameters(), *model.buffers())}
     found: dict[int, torch.UntypedStorage] = {}
 
@@ -149,8 +182,10 @@ def _saved(model: nn.Module, columns: int) -> float:
         found[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
         return tensor
 
-    ids = torch.zeros(ROWS, columns, dtype=torch.long, device="meta")
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    narrow = torch.autocast("cpu", dtype=torch.bfloat16, enabled=width == 2)
+    hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+    with next(model.parameters()).fake_mode, narrow, hooks:
+        ids = torch.zeros(ROWS, columns, dtype=torch.long)
         states = model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     del states
-    return sum(each.nbytes() for key, each in found.items() if key not in own) / 4 / ROWS
+    return sum(each.nbytes() for key, each in found.items() if key not in own) / ROWS

@@ -1,22 +1,7 @@
 """Memory foretold by role from a model's config alone; fit.py says what to turn where it is too much.
 
-Bytes per token and per layer, from the tensors that the passes keep:
-
-    lean pass (lab/trunk.py)   12 h + 4 (H + K) D + 6 f + 6 H S, h hidden, f intermediate, H heads of D in K groups,
-                               S columns
-      with float32 products    16 h + 8 (H + K) D + 12 f + 4 H S
-      with norms by head       2 (H + 2 K) D + 4 (H + K) more, twice the former with float32 products
-    the library's pass         4 (F + Q S), or 4 h and one layer's 4 (F + Q S) with gradient checkpointing
-      with bfloat16 products   3.1 F + (2 Q + 4 H) S, as softmax is in float32
-      on a GPU                 2 F + 9 h + 4 (H - K) D with sdpa, 8 h less for a base in 4 bits; norms in float32,
-                               copies for adapters, and repeated keys and values
-    one layer at work          16 h + 10 f, four float32 and five bfloat16, 22 f in 8 bits on a GPU; of a logit 18 to
-                               compare and 20 to draw it
-      on the way back          12 h + 8 f + 10 H S, three float32, four bfloat16, and scores in ten bytes
-
-What the library's layers keep differs from one architecture to the next, so F and Q are counted on a model without
-memory; 3.1 F is 91 h for layers in Qwen2's shape. tests/test_memory.py holds these to 15 % of measured peaks on a CPU,
-docs/gpu.md has those of a GPU.
+activations.py has what a layer takes per token. tests/test_memory.py holds the table to 15 % of measured peaks on a
+CPU, docs/gpu.md has those of a GPU.
 """
 
 from __future__ import annotations
@@ -26,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from lab import arithmetic
+from lab.activations import Lean, Library, OnGpu
 from lab.decode import READ_AT_ONCE
 from lab.facts import Facts
 from lab.folding import LARGEST, packs
@@ -91,21 +77,22 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
         Row("adapters", 4 * adapter * held, "always", f"{held} adapters of {adapter:,} numbers in float32"),
         Row("optimizer", _moments(knobs) * learned, "always", "gradient and two moments for what is trained"),
     ]
-    width = _width(knobs, device)
+    width = _width(knobs, lean, device)
     answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
     rows += _rollout(facts, answered, lean, width, device) if stage in ("reward", "ppo") else []
-    rows += _score(facts, knobs, device) if stage == "ppo" else []
-    wide = lean or not knobs.quantised and _stored(facts, knobs, lean, device) == "float32"
-    rows += _shared(facts, knobs, 4 if wide else 2) if stage == "ppo" else []
+    rows += _score(facts, knobs, lean, width, device) if stage == "ppo" else []
+    rows += _shared(facts, knobs, 4 if lean else _flow(facts, knobs, lean, device)) if stage == "ppo" else []
     rows += _update(facts, stage, knobs, lean, width, device)
     rows += [Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries")] if device != "cpu" else []
     return rows
 
 
-def _width(knobs: Knobs, device: str) -> int:
+def _width(knobs: Knobs, lean: bool, device: str) -> int:
     """Bytes of a number in a product, as loading.py settles it."""
-    wide = arithmetic.fastest() == torch.float32 if device == "cpu" else knobs.precision == "float32"
-    return 4 if wide and not knobs.quantised else 2
+    if device != "cpu":
+        return 4 if knobs.precision == "float32" else 2
+    settled = not knobs.quantised and (lean or knobs.precision in ("auto", "float32"))
+    return 4 if settled and arithmetic.fastest() == torch.float32 else 2
 
 
 def is_lean(facts: Facts, knobs: Knobs, device: str) -> bool:
@@ -152,17 +139,21 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
 
     While the prompts are read on a CPU the cache has no answers yet: that pass takes the room they will have.
     """
+    stored = _stored(facts, knobs, lean, device)
     fast = facts.lean and not knobs.quantised and facts.linear <= LARGEST
-    narrow = lean and _stored(facts, knobs, lean, device) == "bfloat16"  # never a wider copy of such a base
+    narrow = lean and stored == "bfloat16"  # never a wider copy of such a base
     width = 4 if fast else 2 if narrow else width
-    columns = knobs.prompt + knobs.tokens
-    cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * width
+    borrowed = device != "cpu" and facts.lean and knobs.precision not in ("8-bit", "float16")
+    ours, columns = fast or lean or borrowed, knobs.prompt + knobs.tokens
+    kept = _flow(facts, knobs, lean, device) if not ours and facts.rotated else width  # keys are turned as states are
+    cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * kept
     packed = lean and not fast and packs(torch.float32 if width == 4 else torch.bfloat16, facts.parameters)
     copy = (width if fast or packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
-    borrowed = device != "cpu" and facts.lean and knobs.precision not in ("8-bit", "float16")
-    ours = fast or lean or borrowed
-    reading = _read_by_loop(facts, knobs, width) if ours else _read_by_library(facts, knobs, width, device)
-    reading -= cache * knobs.tokens // columns if device == "cpu" else 0
+    reading = _read_by_loop(facts, knobs, width) if ours else _read_by_library(facts, knobs, lean, width, device)
+    if device == "cpu":
+        reading -= cache * knobs.tokens // columns
+        growing = 0 if ours else _growing(facts, cache // facts.layers)
+        reading = max(reading, growing)
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
         Row(
@@ -170,6 +161,14 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
         ),
         Row("reading", max(reading, 20 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
     ]
+
+
+def _growing(facts: Facts, cache: int) -> int:
+    """Bytes of a layer's new cache beside the old, or of its keys and values as often as heads share them: where all
+    share one, of the keys or the values alone."""
+    if facts.heads == facts.groups:
+        return cache // 2
+    return cache * facts.heads // facts.groups // (2 if facts.groups == 1 else 1)
 
 
 def _read_by_loop(facts: Facts, knobs: Knobs, width: int) -> int:
@@ -185,27 +184,40 @@ def _read_by_loop(facts: Facts, knobs: Knobs, width: int) -> int:
     return together * knobs.prompt * (max(attending, feeding) + beside)
 
 
-def _read_by_library(facts: Facts, knobs: Knobs, width: int, device: str) -> int:
+def _read_by_library(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) -> int:
     """Bytes of the library's pass over the prompts; on a GPU an adapter in float32 reads a wide copy of its input."""
-    attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
     if device == "cpu":
-        passing = max(attending, 2 * facts.hidden + 3 * facts.inner) + knobs.prompt * facts.heads // facts.groups
-    else:
-        passing = max(attending, 5 * facts.hidden + 4 * facts.inner)
+        return round(knobs.batch * knobs.prompt * _layer(facts, knobs, knobs.prompt, lean, width, device).at_work)
+    attending = 6 * facts.hidden + (facts.heads + 4 * facts.groups) * facts.size
+    passing = max(attending, 5 * facts.hidden + 4 * facts.inner)
     return width * knobs.batch * knobs.prompt * (passing + facts.size)
 
 
-def _score(facts: Facts, knobs: Knobs, device: str) -> list[Row]:
+def _score(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:
     """One micro-batch without gradients: two roles' states, then their logits and what is worked out from them."""
-    logits = knobs.microbatch * knobs.tokens * facts.vocabulary
-    together = 4 * COMPARED * logits if facts.copies else 18 * min(CHUNK, logits)
-    columns = knobs.microbatch * (knobs.prompt + knobs.tokens)
-    inner = 22 if knobs.precision == "8-bit" and device != "cpu" else 10
-    passing = columns * (16 * facts.hidden + inner * facts.inner)
+    logits, columns = knobs.microbatch * knobs.tokens * facts.vocabulary, knobs.prompt + knobs.tokens
+    together = 4 * COMPARED * logits if facts.copies else (16 if device == "cpu" else 18) * min(CHUNK, logits)
+    layer = _layer(facts, knobs, columns, lean, width, device)
+    passing = round(knobs.microbatch * columns * layer.at_work)
+    held = 2 * layer.flow * knobs.microbatch * (knobs.tokens + 1 if lean else columns) * facts.hidden
     return [
-        Row("states", 8 * columns * facts.hidden, "score", "the last ones, of policy and reference"),
+        Row("states", held, "score", "the last ones, of policy and reference"),
         Row("logits", max(together, passing), "score", "of both, compared over the whole vocabulary"),
     ]
+
+
+def _layer(facts: Facts, knobs: Knobs, columns: int, lean: bool, width: int, device: str) -> Library:
+    """A layer in the pass that serves."""
+    if lean:
+        return Lean(facts, columns, width, 4)
+    if device != "cpu":
+        return OnGpu(facts, columns, width, 4, knobs.precision)
+    return Library(facts, columns, width, _flow(facts, knobs, lean, device))
+
+
+def _flow(facts: Facts, knobs: Knobs, lean: bool, device: str) -> int:
+    """Bytes of a number that runs from layer to layer in the library's pass: as the base is kept."""
+    return 4 if not knobs.quantised and _stored(facts, knobs, lean, device) == "float32" else 2
 
 
 def _upper(facts: Facts, knobs: Knobs) -> int:
@@ -225,61 +237,40 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, devi
     """What one micro-batch keeps for its backward pass, and the larger of what that pass starts and goes on with."""
     rows = knobs.microbatch * {"reward": knobs.answers, "dpo": 2}.get(stage, 1)
     tokens = knobs.tokens if stage == "ppo" else knobs.read or knobs.tokens
-    columns = knobs.prompt + tokens
-    whole = (
-        per_layer(facts, columns, lean, width, device, knobs.precision == "4-bit")
-        + width * knobs.rank * facts.adapted / facts.layers
+    columns, layers = knobs.prompt + tokens, _upper(facts, knobs)
+    layer, inside = (
+        _layer(facts, knobs, columns, lean, width, device),
+        width * knobs.rank * facts.adapted / facts.layers,
     )
-    layers = _upper(facts, knobs)
-    kept = layers * whole + 8 * facts.hidden
-    fused = device != "cpu" and facts.sdpa
-    passing = 8 * facts.inner + 12 * facts.hidden + (0 if fused else 10 * facts.heads * columns)
+    copied = 0.0  # weights in float32, turned for products in bfloat16
     if lean:  # in the last layer only response tokens speak, to a reward model the last one alone
-        silent = columns - 1 if stage == "reward" else knobs.prompt
-        kept -= round(silent / columns * (whole - (4 + width) * facts.hidden - _keys(facts, width)))
-    if knobs.checkpointing == "on" and not lean:
-        kept, passing = 4 * layers * facts.hidden, whole + passing
+        speaking = (1 if stage == "reward" else tokens + 1) / columns
+        last, states = inside + layer.kept_by_last(speaking), 8 * facts.hidden * speaking
+        kept = (layers - 1) * (layer.kept + inside) + last + states
+        passing = max(speaking * layer.way_back, layer.way_back - last if layers > 1 else 0) - states
+    else:
+        kept, passing = layers * (layer.kept + inside) + 8 * facts.hidden, layer.way_back
+        if width == 2 and device == "cpu" and layer.flow == 4:
+            copied = facts.saved16.fixed * layers
+        if knobs.checkpointing == "on":  # of one layer at a time
+            kept, passing = layer.flow * layers * facts.hidden, layer.kept + inside + 8 * facts.hidden + passing
+            copied /= layers
     passing = round(rows * columns * passing)
-    logits = 0 if stage == "reward" else _learned_from(facts, rows * tokens * facts.vocabulary, width)
+    logits = 0 if stage == "reward" else _learned_from(facts, rows * tokens, width)
     why = f"{tokens} tokens a row over {facts.vocabulary:,} ids" if logits > passing else "of one layer"
     return [
-        Row("activations", round(rows * columns * kept), "update", f"{rows} rows of {columns} tokens"),
+        Row("activations", round(rows * columns * kept + copied), "update", f"{rows} rows of {columns} tokens"),
         Row("logits" if logits > passing else "gradients of states", max(logits, passing), "update", why),
     ]
 
 
-def _learned_from(facts: Facts, logits: int, width: int) -> int:
-    """Bytes for so many logits: of one chunk and the one before, or of all, several times over."""
-    if facts.copies:
-        return 4 * facts.copies * logits
-    return 4 * min(2 * CHUNK, logits) + (0 if width == 4 else 2) * min(CHUNK, logits)
-
-
-def per_layer(
-    facts: Facts, columns: int, lean: bool, width: int = 2, device: str = "cpu", narrow: bool = False
-) -> float:
-    """Bytes per token that a layer keeps for the backward pass, products being `width` bytes a number.
-
-    narrow: whether its weights are in 4 bits.
-    """
-    if not lean:
-        scores = 4 * facts.square if width == 4 else 2 * facts.square + 4 * facts.heads
-        repeated = 2 * width * (facts.heads - facts.groups) * facts.size  # keys and values, for a mask of padding
-        scores = repeated if device != "cpu" and facts.sdpa else scores * columns
-        if width == 4:
-            return 4 * facts.flat + scores
-        # An adapter copies its input on CUDA, but over layers in 4 bits it does not.
-        wide = (1 if narrow else 9) * facts.hidden
-        return (3.1 * facts.flat if device == "cpu" else 2 * facts.flat + wide) + scores
-    weighed = (4 if width == 4 else 6) * facts.heads * columns
-    asked = (3 * width * facts.size + 4 if facts.normed else 2 * width * facts.size) * facts.heads
-    return (8 + 2 * width) * facts.hidden + asked + _keys(facts, width) + weighed + 3 * width * facts.inner
-
-
-def _keys(facts: Facts, width: int) -> int:
-    """Bytes per token of a layer's keys and values; before the norms of the keys' heads too, where there are some."""
-    once = 2 * width * facts.groups * facts.size
-    return 2 * once + 4 * facts.groups if facts.normed else once
+def _learned_from(facts: Facts, tokens: int, width: int) -> int:
+    """Bytes for the logits of so many tokens: of one chunk and the one before, or of all, several times over; and for
+    three more states of each."""
+    logits = tokens * facts.vocabulary
+    whole = 4 * facts.copies * logits
+    chunks = 4 * min(2 * CHUNK, logits) + (0 if width == 4 else 2) * min(CHUNK, logits)
+    return 12 * tokens * facts.hidden + (whole if facts.copies else chunks)
 
 
 def room_of(device: str) -> int:

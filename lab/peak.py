@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
@@ -83,7 +83,21 @@ def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
     Nothing is learned, and no random number is drawn that a run would draw. A rollout that memory does not suffice for
     is left out: a run cuts it in smaller ones.
     """
-    device, rng, known = roles.device.type, Random(0), min(500, roles.text.rows)
+    found = {}
+    for phase, work in phases(roles, role, knobs).items():
+        try:
+            with measured(roles.device.type) as peak:
+                work()
+            found[phase] = peak.bytes
+        except RuntimeError as problem:
+            if phase != "rollout" or not ran_out(problem):
+                raise
+    return found
+
+
+def phases(roles: Roles, role: str, knobs: Knobs) -> dict[str, Callable[[], None]]:
+    """The work of each phase, of which nothing is left when it is done."""
+    rng, known = Random(0), min(500, roles.text.rows)
 
     def drawn(count: int, length: int) -> list[list[int]]:
         return [[rng.randrange(known) for _ in range(length)] for _ in range(count)]
@@ -91,28 +105,22 @@ def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
     prompts = drawn(max(knobs.batch, knobs.microbatch), knobs.prompt)
     answers = drawn(knobs.microbatch, knobs.tokens)
     batch = batch_of(prompts[: knobs.microbatch], answers, roles.text.pad_id).to(roles.device)
-    found = {}
-    try:
-        with measured(device) as peak:
-            first_and_last(roles, role, prompts[: knobs.batch], knobs.tokens)
-        found["rollout"] = peak.bytes
-    except RuntimeError as problem:
-        if not ran_out(problem):
-            raise
-    batch = replace(batch, stem=roles.stem(knobs.unfrozen, role))
-    with measured(device) as peak, torch.no_grad():
-        states = roles.hidden(role, batch)[:, :-1]
-        logprobs.read(roles, states, roles.hidden(role, batch)[:, :-1], batch.responses, batch.mask)
-    del states
-    found["score"] = peak.bytes
-    learning = [parameter for parameter in roles.model.parameters() if parameter.requires_grad]
-    parameters = roles.trainable(role, knobs.unfrozen)
-    with measured(device) as peak:
-        states = roles.hidden(role, batch)[:, :-1]
-        loss = logprobs.of(roles, states, batch.responses, batch.mask).sum()
-        torch.autograd.grad(loss, parameters)
-    found["update"] = peak.bytes
-    roles.freeze()
-    for parameter in learning:
-        parameter.requires_grad_(True)
-    return found
+    stem = roles.stem(knobs.unfrozen, role)
+
+    @torch.no_grad()
+    def score() -> None:
+        part = replace(batch, stem=stem and replace(stem))
+        states = roles.hidden(role, part)[:, :-1]
+        logprobs.read(roles, states, roles.hidden(role, part)[:, :-1], part.responses, part.mask)
+
+    def update() -> None:
+        learning = [parameter for parameter in roles.model.parameters() if parameter.requires_grad]
+        part, parameters = replace(batch, stem=stem and replace(stem)), roles.trainable(role, knobs.unfrozen)
+        states = roles.hidden(role, part)[:, :-1]
+        torch.autograd.grad(logprobs.of(roles, states, part.responses, part.mask).sum(), parameters)
+        roles.freeze()
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+    answered = prompts[: knobs.batch]
+    return {"rollout": lambda: first_and_last(roles, role, answered, knobs.tokens), "score": score, "update": update}

@@ -189,8 +189,7 @@ def states(
             if stem is not None and place == stem.depth:
                 stem.keep(flow.view(rows, columns, -1))
             asked = wanted if layer is causal.layers[-1] else 0
-            told = _attention(layer, role, flow, turn, mask, config.rms_norm_eps, asked)
-            flow = _flat(flow, rows, asked) + told
+            flow = _flat(flow, rows, asked) + _attention(layer, role, flow, turn, mask, config.rms_norm_eps, asked)
             flow = flow + _feed_forward(layer, role, flow, dtype, config.rms_norm_eps)
         flow = _Norm.apply(flow, causal.norm.weight.float(), config.rms_norm_eps, torch.float32)
     return flow.view(rows, -1, flow.shape[-1])

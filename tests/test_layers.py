@@ -18,7 +18,7 @@ LAYERS = [
     "journal folders store formats workspace exchange trust",
     # the model
     "arithmetic quantised hub trunk folding decode text tokens models speakers generate parity loading logprobs "
-    "adapters merged facts memory peak fit",
+    "adapters merged facts activations memory peak fit",
     # the stages
     "steps state checkpoint samples rollout diagnose evaluate probe rater sft reward on_policy ppo rloo_grpo dpo "
     "compare",

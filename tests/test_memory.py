@@ -231,10 +231,10 @@ def test_a_request_is_answered_with_rows_cards_and_a_sentence():
 
 
 def test_a_request_to_make_it_fit_answers_with_the_rows_after_the_turns(monkeypatch):
-    monkeypatch.setattr("lab.fit.room_of", lambda device: 90_000_000)
+    monkeypatch.setattr("lab.fit.room_of", lambda device: 80_000_000)
     monkeypatch.setattr("lab.fit.held_here", lambda device: 30_000_000)
     plain, fitted = (foretell_request({"base": "tiny", "fit": each}) for each in (False, True))
-    assert plain["peak"] > 120_000_000 >= fitted["peak"] and fitted["turns"]
+    assert plain["peak"] > 110_000_000 >= fitted["peak"] and fitted["turns"]
     assert all(f"{turn['knob']} {turn['value']}" in fitted["sentence"] for turn in fitted["turns"])
     with pytest.raises(BadInput, match="precision"):
         foretell_request({"base": "tiny", "precision": "3-bit"})
@@ -427,7 +427,7 @@ def test_a_run_that_is_foretold_not_to_fit_is_warned_of_and_a_small_one_is_not_r
     monkeypatch.setattr("lab.peak.rehearse", lambda roles, role, knobs: 1 / 0)
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**12)
     assert list(calibrate.check(roles, "sft", "ppo", config, {"prompt": 64})) == []
-    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 10**8)
+    monkeypatch.setattr("lab.calibrate.room_of", lambda device: 8 * 10**7)
     assert next(calibrate.check(roles, "sft", "ppo", config, {"prompt": 64})).code == "W_MEMORY_SHORT"
 
 
@@ -484,7 +484,7 @@ def test_a_rehearsal_tries_the_cache_at_its_longest_and_the_prompts_at_their_own
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("knobs", [{}, {"tokens": 256}, {"batch": 128, "tokens": 128}, {"prompt": 256}])
 @pytest.mark.parametrize("batch_of_logits", [1, 20])
-def test_the_librarys_rollout_is_foretold_at_the_larger_of_its_two_peaks(knobs, batch_of_logits, device):
+def test_the_librarys_rollout_is_foretold_at_the_largest_of_its_peaks(knobs, batch_of_logits, device):
     facts, knobs = facts_from(SEVEN), Knobs(precision="4-bit", **knobs)
     facts = replace(facts, vocabulary=facts.vocabulary * batch_of_logits)
 
@@ -493,7 +493,10 @@ def test_the_librarys_rollout_is_foretold_at_the_larger_of_its_two_peaks(knobs, 
 
     rows, at_first = bytes_of(knobs), bytes_of(replace(knobs, tokens=0))
     held = rows if device == "cuda" else at_first  # a GPU's cache has its whole size from the start
-    at_last = rows["cache"] + 20 * knobs.batch * facts.vocabulary
+    shared = (
+        rows["cache"] // facts.layers * facts.heads // facts.groups
+    )  # keys and values, by every head that reads them
+    at_last = rows["cache"] + max(20 * knobs.batch * facts.vocabulary, 0 if device == "cuda" else shared)
     assert sum(rows.values()) == pytest.approx(max(held["cache"] + at_first["reading"], at_last), rel=1e-6)
 
 
