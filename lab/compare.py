@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from lab import logprobs, losses
+from lab.cast import Cast
 from lab.config import Compare
 from lab.errors import NoRows
 from lab.evaluate import interval
 from lab.events import Event, Finished, Progress, Sample, Started
 from lab.generate import sample
 from lab.models import Roles
-from lab.rollout import Cast
 from lab.shortage import in_parts
 from lab.steps import as_dict, step_seed
 from lab.text import Asked, batch_of

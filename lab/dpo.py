@@ -10,12 +10,12 @@ from time import monotonic
 import torch
 
 from lab import logprobs, losses
+from lab.cast import Cast
 from lab.config import Dpo
 from lab.errors import TooFewRankings
 from lab.events import Event, Finished, Started, Step
 from lab.models import Roles
 from lab.reward import Ranked
-from lab.rollout import Cast
 from lab.samples import in_words
 from lab.shortage import in_parts
 from lab.state import State, new_state

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from lab.cast import Scale
 from lab.losses import Groups, bt_accuracy, calibration, pairs_of
-from lab.rollout import Scale
 
 
 @dataclass(frozen=True, slots=True)

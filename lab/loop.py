@@ -9,6 +9,7 @@ from random import Random
 from time import monotonic
 from typing import Any
 
+from lab.cast import Cast
 from lab.compare import Answers, answers, win_rate
 from lab.config import TEMPERATURE, Compare, Ppo, Sft
 from lab.events import Event, Finished, Progress, Started
@@ -18,7 +19,6 @@ from lab.losses import pairs_of
 from lab.models import BASE
 from lab.rater import MARK, Rater, rater
 from lab.reward import Ranked, score_all
-from lab.rollout import Cast
 from lab.runner import drive
 from lab.steps import peak_bytes, result_of, step_seed
 from lab.store import Candidate

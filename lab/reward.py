@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from lab.cast import Scale
 from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST, Reward
 from lab.errors import FlatReward, TooFewRankings
 from lab.evaluate import Scored, accuracy_of, evaluate
@@ -20,7 +21,6 @@ from lab.losses import Groups, bt_accuracy, pairs_of, plackett_luce_loss, rankin
 from lab.memory import SCALED
 from lab.models import Roles
 from lab.probe import first_head, learning_curve
-from lab.rollout import Scale
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, part_by_part, result_of, step_seed
 from lab.text import Asked, batch_of

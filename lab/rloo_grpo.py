@@ -8,11 +8,12 @@ from dataclasses import replace
 import torch
 
 from lab import logprobs, losses, on_policy
+from lab.cast import Cast
 from lab.config import Group
 from lab.events import Event, Step
 from lab.models import Roles
 from lab.on_policy import Live, Method
-from lab.rollout import Cast, Part, Rollout
+from lab.rollout import Part, Rollout
 from lab.state import State
 from lab.text import Asked
 

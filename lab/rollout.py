@@ -4,46 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
-from typing import TypeVar
 
 import torch
 
 from lab import logprobs, losses
+from lab.cast import Cast
 from lab.config import Group, Ppo
 from lab.errors import SelfCheck
 from lab.models import Roles
 from lab.stem import Stem
 from lab.steps import finite
 from lab.text import Batch, batch_of
-
-Number = TypeVar("Number", float, torch.Tensor)
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A score is gain * raw + bias: mean 0 and deviation 1 over the reference's own responses (Ziegler et al. 2019).
-
-    `highest`: the best score among those.
-    """
-
-    gain: float = 1.0
-    bias: float = 0.0
-    highest: float = inf
-
-    def of(self, raw: Number) -> Number:
-        """The score of a raw one, before it is shaped."""
-        return self.gain * raw + self.bias
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """Which adapter plays which part in a run of PPO, RLOO or GRPO, and the scale of its reward model."""
-
-    policy: str = "policy"
-    reference: str = "sft"
-    reward: str = "reward"
-    scale: Scale = Scale()
 
 
 @dataclass(frozen=True, slots=True)

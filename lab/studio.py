@@ -14,6 +14,7 @@ from lab import reward as reward_stage
 from lab import rloo_grpo as group_stage
 from lab import sft as sft_stage
 from lab.adapters import load_adapter, save_adapter
+from lab.cast import Cast, Scale
 from lab.compare import compare
 from lab.config import STAGES, Compare, Dpo, Group, Ppo, Reward, Sft, sized
 from lab.errors import BadName, BadNumber, Busy, NotFound, WrongBase
@@ -21,7 +22,6 @@ from lab.events import Event, Warned
 from lab.loading import EMBEDDED, fingerprints
 from lab.models import BASE, Roles, copy_weights
 from lab.rater import MARK, rater
-from lab.rollout import Cast, Scale
 from lab.runner import Job, Live, steps_of
 from lab.state import State
 from lab.steps import as_dict

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lab import dpo, losses, material, on_policy, rloo_grpo
+from lab.cast import Cast
 from lab.dpo import Dpo
 from lab.errors import BadNumber, FlatReward, NotFound, TooFewRankings
 from lab.events import Changed, Finished, Progress, Sample, Step, Warned
@@ -16,7 +17,6 @@ from lab.glossary import measured
 from lab.loading import load
 from lab.reward import Ranked
 from lab.rloo_grpo import Group
-from lab.rollout import Cast
 from lab.steps import result_of
 from lab.text import Asked
 

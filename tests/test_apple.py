@@ -9,11 +9,11 @@ import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lab import dpo, ppo, reward, rloo_grpo, sft
+from lab.cast import Cast
 from lab.config import Dpo, Group, Ppo, Reward, Sft
 from lab.loading import load
 from lab.models import Roles
 from lab.reward import Ranked
-from lab.rollout import Cast
 
 TABLE = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
 EVERYWHERE = {"CompositeExplicitAutograd", "CompositeImplicitAutograd", "CompositeExplicitAutogradNonFunctional"}

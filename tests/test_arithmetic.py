@@ -12,13 +12,13 @@ import torch
 
 from lab import allocator, arithmetic, ppo, sft
 from lab.bench.shapes import llama, save
+from lab.cast import Cast
 from lab.config import Ppo, Sft
 from lab.errors import BadInput
 from lab.events import Step
 from lab.facts import facts_of
 from lab.loading import load
 from lab.memory import Knobs, foretell
-from lab.rollout import Cast
 from lab.text import Asked
 
 ROOT = Path(__file__).parent.parent

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from lab import compare, losses
+from lab.cast import Cast, Scale
 from lab.config import Compare
 from lab.generate import sample
 from lab.loading import load
 from lab.models import Roles
-from lab.rollout import Cast, Scale
 from lab.text import Asked, batch_of
 
 CAST = Cast(scale=Scale(2.0, -1.0))

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from lab import dpo, ppo, reward, rloo_grpo, sft
+from lab.cast import Cast
 from lab.config import Dpo, Group, Ppo, Reward, Sft
 from lab.events import Step
 from lab.glossary import GLOSSARY, WORDS, Metric, measured
 from lab.loading import load
 from lab.reward import Ranked
-from lab.rollout import Cast
 from lab.text import Asked
 from lab.ui.numbers import number, short
 

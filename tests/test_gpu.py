@@ -13,12 +13,12 @@ from folders import put
 from test_speakers import PROMPTS, config_of
 
 from lab import checkpoint, dpo, folding, ppo, reward, rloo_grpo, sft
+from lab.cast import Cast
 from lab.config import Dpo, Group, Ppo, Reward, Sft
 from lab.events import Finished, Step
 from lab.generate import _speaker, sample
 from lab.loading import load
 from lab.reward import Ranked
-from lab.rollout import Cast
 from lab.speakers import SHAPES, Plain, Recorded, RecordedDecoder, recordable
 from lab.text import Asked
 

@@ -10,6 +10,7 @@ import torch
 from folders import make
 
 from lab import dpo, losses, ppo, reward, rloo_grpo, sft
+from lab.cast import Cast
 from lab.config import Ppo, Reward, Sft
 from lab.dpo import Dpo
 from lab.errors import Damaged, SelfCheck
@@ -17,7 +18,6 @@ from lab.events import Step
 from lab.loading import load
 from lab.reward import Ranked
 from lab.rloo_grpo import Group
-from lab.rollout import Cast
 from lab.state import State
 
 CAST = Cast()

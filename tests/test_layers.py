@@ -20,7 +20,7 @@ LAYERS = [
     "arithmetic quantised hub trunk folding decode text tokens models speakers generate parity loading logprobs "
     "adapters merged facts activations memory peak fit",
     # the stages
-    "steps state checkpoint samples rollout diagnose evaluate probe rater sft reward on_policy ppo rloo_grpo dpo "
+    "steps state checkpoint samples cast rollout diagnose evaluate probe rater sft reward on_policy ppo rloo_grpo dpo "
     "compare",
     # what runs them
     "calibrate material runner studio serve worker loop quality",

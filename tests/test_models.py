@@ -24,6 +24,7 @@ from transformers import (
 
 from lab import allocator, ppo, reward, sft
 from lab.adapters import MANIFEST, load_adapter, save_adapter
+from lab.cast import Cast
 from lab.config import Ppo, Reward, Sft
 from lab.errors import BadInput, Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
 from lab.events import Finished, Step
@@ -32,7 +33,6 @@ from lab.loading import EMBEDDED, _narrow, former_fingerprint, load
 from lab.memory import Knobs, foretell
 from lab.merged import save_merged
 from lab.models import BASE
-from lab.rollout import Cast
 from lab.text import Text, batch_of
 
 NAMES = sorted(configs(260))

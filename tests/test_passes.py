@@ -9,11 +9,12 @@ import torch
 from folders import make
 
 from lab import logprobs, losses, ppo, reward, sft
+from lab.cast import Cast
 from lab.config import Ppo, Reward, Sft
 from lab.loading import load
 from lab.models import BASE, copy_weights
 from lab.reward import raw_scores
-from lab.rollout import Cast, values_of
+from lab.rollout import values_of
 from lab.text import Batch, batch_of
 
 PROMPTS = ([65, 66, 67], [70], [80, 81, 82, 83, 84])

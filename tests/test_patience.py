@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from lab import dpo, reward, sft
+from lab.cast import Cast
 from lab.config import Reward
 from lab.events import Progress
 from lab.loading import load
 from lab.models import Roles
 from lab.probe import first_head, learning_curve
 from lab.reward import Ranked
-from lab.rollout import Cast
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import torch
 from folders import make
 
 from lab import dpo, ppo, rloo_grpo, sft
+from lab.cast import Cast
 from lab.config import Dpo, Group, Ppo, Sft
 from lab.errors import Unsupported
 from lab.loading import load
 from lab.quantised import needs_bitsandbytes
-from lab.rollout import Cast
 from lab.state import new_state
 from lab.text import batch_of
 

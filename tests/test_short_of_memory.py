@@ -7,12 +7,12 @@ import torch
 
 from lab import dpo, generate, ppo, reward, rloo_grpo, sft
 from lab.__main__ import main
+from lab.cast import Cast
 from lab.config import Dpo, Group, Ppo, Reward, Sft
 from lab.events import Failed, Finished, Step, Warned
 from lab.loading import load
 from lab.models import Roles
 from lab.reward import Ranked
-from lab.rollout import Cast
 from lab.runner import drive
 from lab.shortage import with_smaller_microbatches
 from lab.steps import result_of

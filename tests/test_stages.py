@@ -12,6 +12,7 @@ import torch
 from folders import make
 
 from lab import losses, on_policy, ppo, reward, sft
+from lab.cast import Cast, Scale
 from lab.config import Ppo, Reward, Sft
 from lab.errors import BadNumber, EmptyPrompt, FlatReward, NotFinite, NotFound, PromptTooLong, TooFewRankings
 from lab.events import Changed, Finished, Sample, Step
@@ -20,7 +21,7 @@ from lab.loading import load
 from lab.models import BASE
 from lab.rater import Rater
 from lab.reward import Ranked, measure_scale, raw_scores
-from lab.rollout import Cast, Scale, measure, parts_of
+from lab.rollout import measure, parts_of
 from lab.steps import result_of
 from lab.text import batch_of
 

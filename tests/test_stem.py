@@ -10,13 +10,14 @@ from folders import configs, deeper, put, tokenizer
 from transformers import BloomConfig, FalconConfig, Gemma3nTextConfig, Gemma3TextConfig, GPTNeoXConfig, OPTConfig
 
 from lab import dpo, logprobs, ppo, reward, rloo_grpo, sft, trunk
+from lab.cast import Cast
 from lab.config import Dpo, Group, Ppo, Reward, Sft
 from lab.events import Step
 from lab.facts import facts_from
 from lab.loading import load
 from lab.memory import Knobs, foretell
 from lab.models import BASE, copy_weights
-from lab.rollout import Cast, Part, cut, measure
+from lab.rollout import Part, cut, measure
 from lab.stem import Stem, layers_of, learning
 from lab.text import batch_of
 

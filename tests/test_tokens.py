@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import losses, ppo, reward
+from lab.cast import Cast, Scale
 from lab.config import Ppo, Reward
 from lab.events import Sample, from_json, to_json
 from lab.loading import load
-from lab.rollout import Cast, Scale, measure
+from lab.rollout import measure
 from lab.text import Text
 from lab.tokens import figures, pieces
 

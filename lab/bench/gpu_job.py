@@ -19,6 +19,7 @@ import torch
 from lab import allocator, memory, peak, ppo
 from lab.bench.ideal import ppo_seconds
 from lab.bench.shapes import config_of, save
+from lab.cast import Cast
 from lab.config import Ppo
 from lab.errors import LabError
 from lab.events import Step, Warned
@@ -27,7 +28,6 @@ from lab.generate import stream
 from lab.loading import REFUSALS, load
 from lab.memory import Knobs
 from lab.models import Roles
-from lab.rollout import Cast
 from lab.shortage import with_smaller_microbatches
 from lab.speakers import recordable
 from lab.text import Asked

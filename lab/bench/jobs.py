@@ -18,13 +18,13 @@ import torch
 from lab import memory, peak, ppo, reward, sft
 from lab.bench.gpu_job import measure_gpu
 from lab.bench.shapes import config_of, save
+from lab.cast import Cast
 from lab.config import Ppo, Reward, Sft
 from lab.events import Event, Step
 from lab.facts import facts_of
 from lab.generate import sample
 from lab.loading import load
 from lab.models import Roles
-from lab.rollout import Cast
 from lab.speakers import left_padded
 from lab.steps import peak_bytes
 from lab.text import Asked
