@@ -93,7 +93,7 @@ def ranked_by(
     studio: Studio, judge: Rater, policy: str, prompts: Sequence[Asked], candidates: int, seed: int
 ) -> Iterator[tuple[Asked, list[Candidate], tuple[tuple[int, ...], ...]]]:
     """Each prompt with its candidates and the order in which the rater puts them."""
-    roles, role = studio.roles, studio.role(policy)
+    roles, role = studio.roles, studio.policies.role(policy)
     asked = [prompt.ids for prompt in prompts for _ in range(candidates)]
     drawn = iter(sample(roles, role, asked, tokens=Ppo().tokens, temperature=TEMPERATURE, seed=seed))
     for number, prompt in enumerate(prompts):
@@ -109,7 +109,7 @@ def ranked_by(
 
 def pair_accuracy(studio: Studio, judge: Rater, plan: Plan) -> float:
     """How often the newest reward model orders two unseen answers as the rater's utility does, noise left out."""
-    cast = studio.cast()
+    cast = studio.policies.cast()
     prompts = studio.roles.text.asked(
         corpus.prompts(TEST_RANKINGS, TESTED + plan.ppo.seed, held_out=True), room=plan.ppo.tokens
     )
@@ -128,7 +128,7 @@ def pair_accuracy(studio: Studio, judge: Rater, plan: Plan) -> float:
 def compare_all(studio: Studio, judge: Rater, plan: Plan) -> Iterator[Event]:
     """Base, SFT, best of 4 and PPO against SFT on unseen prompts, judged by the rater's noise-free utility."""
     policy = studio.workspace.newest("ppo").name
-    cast, reference = studio.cast(policy=policy), studio.reference()
+    cast, reference = studio.policies.cast(policy=policy), studio.policies.reference()
     config = Compare(tokens=plan.ppo.tokens, seed=plan.ppo.seed)
     prompts = studio.roles.text.asked(
         corpus.prompts(TEST_PROMPTS, COMPARED + plan.ppo.seed, held_out=True), room=plan.ppo.tokens

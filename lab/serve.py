@@ -13,7 +13,7 @@ from lab.config import TEMPERATURE
 from lab.errors import BadInput, BadNumber, BadText, DiskFull, LabError, PromptTooLong
 from lab.generate import stream
 from lab.journal import append_json
-from lab.studio import Studio
+from lab.policies import Policies
 from lab.text import Text
 
 PARTIAL_SECONDS = 0.08
@@ -30,8 +30,8 @@ log = logging.getLogger("lab.serve")
 class Server:
     """Knows how to answer each kind of request but runs, which are the worker's."""
 
-    def __init__(self, studio: Studio):
-        self.studio, self.path = studio, studio.workspace.served
+    def __init__(self, policies: Policies):
+        self.policies, self.path = policies, policies.workspace.served
         self.kinds: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "candidates": self._candidates,
             "chat": self._chat,
@@ -61,11 +61,11 @@ class Server:
         self.say(request_id, {"done": True, "error": {"code": problem.code, "message": str(problem)}})
 
     def _candidates(self, payload: dict[str, Any]) -> Answer:
-        studio, text = self.studio, self.studio.roles.text
+        policies, text = self.policies, self.policies.roles.text
         names = payload.get("policies")
         if not isinstance(names, list) or not 1 <= len(names) <= MOST_CANDIDATES:
             raise BadInput(f"Candidates need 1 to {MOST_CANDIDATES} policies, one for each; got {names!r}.")
-        roles = studio.roles_of([str(name) for name in names])
+        roles = policies.roles_of([str(name) for name in names])
         tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
         prompt = text.prompt_ids(_prompt(payload), room=tokens)
         ids: list[list[int]] = [[] for _ in roles]
@@ -77,7 +77,7 @@ class Server:
                 ids[row], finished[row] = [], False
             said = monotonic()
             speaking = [roles[row] for row in again]
-            for place, token, last in _together(studio, speaking, prompt, tokens, temperature, seed + BY_DRAW * draw):
+            for place, token, last in _together(policies, speaking, prompt, tokens, temperature, seed + BY_DRAW * draw):
                 ids[again[place]].append(token)
                 finished[again[place]] = last
                 if monotonic() - said > PARTIAL_SECONDS:
@@ -87,13 +87,13 @@ class Server:
         yield found | {"done": True, "scores": self._guess(payload, prompt, ids), "ids": ids}
 
     def _said(self, ids: Sequence[Sequence[int]], finished: Sequence[bool], roles: Sequence[str]) -> dict[str, Any]:
-        text = self.studio.roles.text
+        text = self.policies.roles.text
         return {
             "texts": [text.decode(each) for each in ids],
             "finished": list(finished),
             "ended": [bool(each) and each[-1] in text.eos_ids for each in ids],
-            "policies": [self.studio.speaker(role) for role in roles],
-            "steps": [self.studio.step_of(role, self.studio.step) for role in roles],
+            "policies": [self.policies.speaker(role) for role in roles],
+            "steps": [self.policies.step_of(role) for role in roles],
             "scores": None,
         }
 
@@ -112,21 +112,21 @@ class Server:
             return None
 
     def _scores(self, reward: str, prompt: Sequence[int], ids: Sequence[Sequence[int]]) -> list[float]:
-        cast = self.studio.cast(reward)
-        raw = reward_stage.raw_scores(self.studio.roles, cast.reward, [prompt] * len(ids), ids)
+        cast = self.policies.cast(reward)
+        raw = reward_stage.raw_scores(self.policies.roles, cast.reward, [prompt] * len(ids), ids)
         return [cast.scale.of(each) for each in raw.tolist()]
 
     def _chat(self, payload: dict[str, Any]) -> Answer:
-        studio, text = self.studio, self.studio.roles.text
+        policies, text = self.policies, self.policies.roles.text
         messages = payload.get("messages")
         if not isinstance(messages, list) or not messages:
             raise BadInput("A chat needs at least one message. Write something.")
         tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
         turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages[-MOST_TURNS:]]
-        role = studio.role(str(payload.get("policy") or "sft"))
+        role = policies.role(str(payload.get("policy") or "sft"))
         prompt, ids, said = _newest(text, turns, tokens), [], monotonic()
         for _, drawn in stream(
-            studio.roles, role, [prompt], tokens=tokens, temperature=temperature, seed=_seed(payload)
+            policies.roles, role, [prompt], tokens=tokens, temperature=temperature, seed=_seed(payload)
         ):
             ids += drawn
             if monotonic() - said > PARTIAL_SECONDS:
@@ -135,28 +135,28 @@ class Server:
         yield {"text": text.decode(ids), "done": True}
 
     def _score(self, payload: dict[str, Any]) -> Answer:
-        text, responses = self.studio.roles.text, payload.get("responses")
+        text, responses = self.policies.roles.text, payload.get("responses")
         if not isinstance(responses, list) or not 1 <= len(responses) <= 64:
             raise BadInput("A score needs 1 to 64 responses.")
         ids = [text.response_ids(_clean(each)) for each in responses]
         prompt = text.prompt_ids(_prompt(payload), room=max(map(len, ids)))
-        cast = self.studio.cast(str(payload.get("reward") or ""))
+        cast = self.policies.cast(str(payload.get("reward") or ""))
         scores = self._scores(cast.reward, prompt, ids)
-        quantiles = self.studio.facts[cast.reward].get("quantiles") or []
+        quantiles = self.policies.facts[cast.reward].get("quantiles") or []
         percentiles = [100 * bisect(quantiles, each) / len(quantiles) for each in scores] if quantiles else None
         yield {"scores": scores, "percentiles": percentiles, "reward": cast.reward, "done": True}
 
     def _rescore(self, payload: dict[str, Any]) -> Answer:
         """What a reward model thinks of answers to different prompts, which another one may have trained."""
-        text, samples = self.studio.roles.text, payload.get("samples")
+        text, samples = self.policies.roles.text, payload.get("samples")
         if not isinstance(samples, list) or not 1 <= len(samples) <= MOST_RESCORED:
             raise BadInput(f"Scoring again takes 1 to {MOST_RESCORED} answers.")
         responses = [text.response_ids(_clean(response)) for _, response in samples]
         prompts = [
             text.prompt_ids(_clean(prompt), room=len(ids)) for (prompt, _), ids in zip(samples, responses, strict=True)
         ]
-        cast = self.studio.cast(str(payload.get("reward") or ""))
-        raw = reward_stage.raw_scores(self.studio.roles, cast.reward, prompts, responses)
+        cast = self.policies.cast(str(payload.get("reward") or ""))
+        raw = reward_stage.raw_scores(self.policies.roles, cast.reward, prompts, responses)
         yield {"scores": cast.scale.of(raw).tolist(), "reward": cast.reward, "done": True}
 
     def _foretell(self, payload: dict[str, Any]) -> Answer:
@@ -171,13 +171,13 @@ def twins(texts: Sequence[str]) -> list[int]:
 
 
 def _together(
-    studio: Studio, roles: Sequence[str], prompt: Sequence[int], tokens: int, temperature: float, seed: int
+    policies: Policies, roles: Sequence[str], prompt: Sequence[int], tokens: int, temperature: float, seed: int
 ) -> Iterator[tuple[int, int, bool]]:
     """(candidate, token, whether it was its last): every policy says one token in turn, so that all grow at once."""
     rows = {role: [i for i, each in enumerate(roles) if each == role] for role in dict.fromkeys(roles)}
     speaking = {
         role: stream(
-            studio.roles,
+            policies.roles,
             role,
             [prompt] * len(mine),
             tokens=tokens,
@@ -186,7 +186,7 @@ def _together(
         )
         for number, (role, mine) in enumerate(rows.items())
     }
-    stops = frozenset(studio.roles.text.eos_ids)
+    stops = frozenset(policies.roles.text.eos_ids)
     while speaking:
         for role in list(speaking):
             step = next(speaking[role], None)

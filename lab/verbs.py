@@ -110,7 +110,7 @@ def sample(options: Options) -> Result:
     _within("tokens", options.tokens, 1, 512)
     _within("temperature", options.temperature, 0, 5)
     with _studio(options) as studio:
-        role, text = studio.role(options.policy), studio.roles.text
+        role, text = studio.policies.role(options.policy), studio.roles.text
         ids = text.prompt_ids(options.prompt, room=options.tokens)
         drawn = sample(
             studio.roles,
@@ -174,8 +174,9 @@ def merge(options: Options) -> Result:
     from lab.merged import save_merged
 
     with _studio(options) as studio:
-        role = studio.role(options.role)
-        scale = {key: studio.facts[role][key] for key in ("gain", "bias") if key in studio.facts.get(role, {})}
+        role = studio.policies.role(options.role)
+        known = studio.policies.facts.get(role, {})
+        scale = {key: known[key] for key in ("gain", "bias") if key in known}
         facts = save_merged(studio.roles, role, options.out, {"normalised": scale} if scale else {})
     print(f"{facts['kind']} written to {options.out}")
     return facts | {"out": str(options.out)}
@@ -186,7 +187,7 @@ def score(options: Options) -> Result:
 
     rows = _texts(options.file)
     with _studio(options) as studio:
-        cast, text = studio.cast(options.reward), studio.roles.text
+        cast, text = studio.policies.cast(options.reward), studio.roles.text
         responses = [text.response_ids(row["response"]) for row in rows]
         prompts = [text.prompt_ids(row["prompt"], len(ids)) for row, ids in zip(rows, responses, strict=True)]
         raw = raw_scores(studio.roles, cast.reward, prompts, responses).tolist()

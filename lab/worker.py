@@ -39,10 +39,10 @@ class Worker:
     """
 
     def __init__(self, workspace: Workspace, studio: Studio, alive: Callable[[], bool], began: float):
-        self.workspace, self.studio, self.alive = workspace, studio, alive
+        self.workspace, self.studio, self.policies, self.alive = workspace, studio, studio.policies, alive
         if not workspace.db.exists():
             workspace.store().close()
-        self.server, self.store = Server(studio), workspace.store(read_only=True)
+        self.server, self.store = Server(studio.policies), workspace.store(read_only=True)
         self.waiting: deque[tuple[str, str, dict[str, Any], float]] = deque()
         self.seen, self.looked, self.began, self.started = 0, 0.0, began, time()
         self.fault = ""  # of the last look
@@ -134,10 +134,10 @@ class Worker:
         if job is None:
             return
         self.server.say(request_id, {"done": True, "run": job.run.name})
-        self.studio.training = job.run.name
+        self.policies.training = job.run.name
         self.report(busy=job.run.name)
         self._guarded(request_id, lambda: self._drive(job), job)
-        self.studio.training, self.studio.step = "", 0
+        self.policies.training, self.policies.step = "", 0
         self.studio.roles.freeze()
         self.report()
 
@@ -155,7 +155,7 @@ class Worker:
     def _drive(self, job: Job) -> None:
         for event in drive(job, self.between):
             if isinstance(event, Step | Started):
-                self.studio.step = event.step
+                self.policies.step = event.step
 
     def between(self) -> None:
         """Between two events of a run. Raises SystemExit when the parent is gone: the last checkpoint stands."""
@@ -186,7 +186,7 @@ class Worker:
     def _fail(self, job: Job, message: str) -> None:
         writer = Writer(job.run)
         try:
-            writer.write(Failed(self.studio.step, "E_INTERNAL", message))
+            writer.write(Failed(self.policies.step, "E_INTERNAL", message))
         except DiskFull as problem:  # the run then counts as interrupted
             log.error("%s: %s", job.run.name, problem)
         finally:
@@ -198,7 +198,7 @@ class Worker:
         record = {
             "pid": os.getpid(),
             "started": self.started,
-            **self.studio.loaded,
+            **self.policies.loaded,
             "precision": roles.precision,
             "ready": True,
             "busy": busy,

@@ -115,8 +115,8 @@ def test_other_weights_under_the_same_name_are_told_once_the_model_process_says_
 
 def test_the_model_process_takes_no_reference_and_no_reward_model_of_another_base_for_its_newest(office, tmp_path):
     studio = Studio(office.workspace, load(str(make(tmp_path, "llama")), device="cpu"))
-    assert studio.reference() == "sft" and studio.role("sft") == "sft"
+    assert studio.policies.reference() == "sft" and studio.policies.role("sft") == "sft"
     with pytest.raises(NotFound, match="no reward model yet"):
-        studio.cast()
+        studio.policies.cast()
     own = done(office.workspace, "sft", studio.base())
-    assert studio.reference() == own.name
+    assert studio.policies.reference() == own.name

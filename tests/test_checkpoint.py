@@ -51,6 +51,6 @@ def test_one_that_went_is_refused_with_those_that_are_left(roles, tmp_path):
     for event in drive(job):
         if isinstance(event, Step):
             checkpoint.save(job.run.folder / "checkpoint", job.state)
-    for ask in (lambda: studio.resume(job.run.name, step=1), lambda: studio.role(f"{job.run.name}@1")):
+    for ask in (lambda: studio.resume(job.run.name, step=1), lambda: studio.policies.role(f"{job.run.name}@1")):
         with pytest.raises(NotFound, match="no checkpoint of step 1. Checkpoints: 3, 4."):
             ask()

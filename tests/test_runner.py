@@ -37,10 +37,11 @@ from lab.events import Changed, Failed, Finished, Progress, Sample, Started, Ste
 from lab.folders import mend
 from lab.journal import Journal
 from lab.loading import load
+from lab.policies import MOST_LOADED
 from lab.runner import drive, steps_of
 from lab.serve import Server
 from lab.store import Candidate
-from lab.studio import MOST_LOADED, Studio
+from lab.studio import Studio
 from lab.workspace import Workspace, steps_in
 
 PPO = {"steps": 6, "batch": 8, "minibatch": 4, "microbatch": 4, "tokens": 8}
@@ -144,7 +145,7 @@ def test_a_run_starts_from_the_sft_that_its_reward_model_was_scaled_on_unless_an
     assert job.run.facts()["inputs"]["reference"] == newer, "the second reward model was trained from it"
     shutil.rmtree(rewarded.workspace.run(newer).folder)
     fresh = Studio(rewarded.workspace, load(rewarded.roles.name, device="cpu"))
-    assert fresh.cast().reference == "sft", "an SFT that is deleted by now"
+    assert fresh.policies.cast().reference == "sft", "an SFT that is deleted by now"
 
 
 def test_a_run_is_not_started_from_what_has_no_adapter(rewarded):
@@ -236,13 +237,13 @@ def test_a_comparison_is_scored_by_the_reward_model_of_its_start_also_when_other
     shutil.copytree(rewarded.workspace.run("0001-reward").adapter, later.adapter)
     with Journal(later.folder / "events.jsonl") as journal:
         journal.write(Finished(1, "done", {}))
-    rewarded.training = job.run.name
+    rewarded.policies.training = job.run.name
     events = []
     for event in drive(job):
         events.append(event)
-        if later.name not in rewarded.used:
-            rewarded.used |= dict.fromkeys(f"old {number}" for number in range(MOST_LOADED))
-            rewarded.cast()
+        if later.name not in rewarded.policies.used:
+            rewarded.policies.used |= dict.fromkeys(f"old {number}" for number in range(MOST_LOADED))
+            rewarded.policies.cast()
     assert "0001-reward" in rewarded.roles.heads
     assert events[-1].result["score_a"] and events[-1].result["score_b"]
 
@@ -388,7 +389,7 @@ def test_checkpoints_of_another_base_of_the_same_shape_are_refused(rewarded, fol
     with pytest.raises(WrongBase, match="other weights"):
         other.resume(job.run.name)
     with pytest.raises(WrongBase, match="other weights"):
-        other.role(f"{job.run.name}@4")
+        other.policies.role(f"{job.run.name}@4")
     assert Studio(rewarded.workspace, load(str(folder), device="cpu")).resume(job.run.name).run.name == job.run.name
 
 
@@ -474,7 +475,7 @@ def test_a_run_that_cannot_go_on_keeps_its_folder(rewarded, monkeypatch):
     monkeypatch.setattr("lab.state._adamw", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         rewarded.resume(job.run.name)
-    assert job.run.checkpoints() == [2] and rewarded.role(job.run.name) == job.run.name
+    assert job.run.checkpoints() == [2] and rewarded.policies.role(job.run.name) == job.run.name
     assert {*rewarded.roles.weights(job.run.name)} and job.run.adapter.is_dir()
 
 
@@ -563,33 +564,34 @@ def test_a_run_that_goes_on_cannot_be_resumed_a_second_time(rewarded):
 
 def test_policies_are_loaded_by_name_and_unknown_ones_refused(rewarded):
     list(drive(rewarded.start("ppo", PPO | {"steps": 10}, {"prompts": ["Hi"]})))
-    assert rewarded.role("0002-ppo") == "0002-ppo" and rewarded.role("0002-ppo@10") == "0002-ppo@10"
+    assert rewarded.policies.role("0002-ppo") == "0002-ppo" and rewarded.policies.role("0002-ppo@10") == "0002-ppo@10"
     at_ten, at_end = rewarded.roles.weights("0002-ppo@10"), rewarded.roles.weights("0002-ppo")
     assert same(at_ten, at_end)
     for name, message in (("0009-ppo", "no run"), ("0002-ppo@99", "no checkpoint"), ("policy", "in training")):
         with pytest.raises(NotFound, match=message):
-            rewarded.role(name)
+            rewarded.policies.role(name)
     fresh = Studio(rewarded.workspace, rewarded.roles)
-    assert fresh.cast().reward == "0001-reward" and fresh.cast().scale == rewarded.cast().scale
+    assert fresh.policies.cast().reward == "0001-reward"
+    assert fresh.policies.cast().scale == rewarded.policies.cast().scale
 
 
 @pytest.mark.parametrize("ending", ["fails", "is left"])
 def test_a_run_that_ends_without_an_adapter_speaks_no_more_and_leaves_nothing_loaded(rewarded, ending):
     job = rewarded.start("ppo", PPO | {"value_model": "adapter"}, {"prompts": ["Hi"]})
-    rewarded.training = job.run.name
+    rewarded.policies.training = job.run.name
     running = drive(job)
     for event in running:
-        assert rewarded.role("policy") == job.run.name
+        assert rewarded.policies.role("policy") == job.run.name
         if ending == "is left" and isinstance(event, Step):
             running.close()
         if ending == "fails" and isinstance(event, Step) and event.step == 2:
             with torch.no_grad():
                 next(iter(job.state.roles.weights(job.run.name).values())).fill_(float("nan"))
-    rewarded.training = ""
+    rewarded.policies.training = ""
     assert isinstance(event, Failed if ending == "fails" else Step) and not job.run.adapter.is_dir()
     assert not {"value", job.run.name} & {*rewarded.roles.known(), *rewarded.roles.heads}
     with pytest.raises(NotFound, match="has no adapter yet: it is (failed|interrupted)"):
-        rewarded.role(job.run.name)
+        rewarded.policies.role(job.run.name)
 
 
 def test_a_run_that_keeps_its_adapter_speaks_with_it_and_one_that_then_fails_with_the_one_on_disk(rewarded):
@@ -597,12 +599,13 @@ def test_a_run_that_keeps_its_adapter_speaks_with_it_and_one_that_then_fails_wit
     for event in drive(job):
         if isinstance(event, Step) and event.step == 2:
             job.run.set_control(order="stop")
-    kept = {name: weight.clone() for name, weight in rewarded.roles.weights(rewarded.role(job.run.name)).items()}
+    learned = rewarded.roles.weights(rewarded.policies.role(job.run.name))
+    kept = {name: weight.clone() for name, weight in learned.items()}
     assert kept and "value" not in rewarded.roles.heads
     running = drive(rewarded.resume(job.run.name))
     next(event for event in running if isinstance(event, Step) and event.step == 4)
     running.close()
-    assert same(kept, rewarded.roles.weights(rewarded.role(job.run.name)))
+    assert same(kept, rewarded.roles.weights(rewarded.policies.role(job.run.name)))
 
 
 def test_more_policies_than_stay_loaded_speak_together_and_go_again_afterwards(rewarded):
@@ -613,10 +616,10 @@ def test_more_policies_than_stay_loaded_speak_together_and_go_again_afterwards(r
         shutil.copytree(first.adapter, run.adapter)
     names = [first.name, *(run.name for run in copies), "base"]
     fresh = Studio(rewarded.workspace, rewarded.roles)
-    served = list(Server(fresh)._candidates({"prompt": "Why?", "policies": names, "tokens": 2}))
+    served = list(Server(fresh.policies)._candidates({"prompt": "Why?", "policies": names, "tokens": 2}))
     assert served[-1]["policies"] == names and len(served[-1]["texts"]) == MOST_LOADED + 2
-    fresh.role("0001-reward")
-    assert len(fresh.used) == MOST_LOADED and first.name not in rewarded.roles.known()
+    fresh.policies.role("0001-reward")
+    assert len(fresh.policies.used) == MOST_LOADED and first.name not in rewarded.roles.known()
 
 
 def test_the_progress_inside_a_step_comes_often_enough_to_serve_people(rewarded):

@@ -180,6 +180,11 @@ def test_a_run_that_was_asked_twice_to_go_back_while_another_was_trained_does_so
     lab.until(lambda: starts(run) == [0, 10, 10] and run.status() == "done")
 
 
+def no_model(workspace):
+    """What stands in for a studio where nothing is said or trained."""
+    return SimpleNamespace(policies=SimpleNamespace(workspace=workspace))
+
+
 def left_over(tmp_path, hours=0.0):
     """(answers by name, orders in line) of a worker that starts so many hours after four requests were made."""
     workspace = Workspace(tmp_path / "w")
@@ -190,7 +195,7 @@ def left_over(tmp_path, hours=0.0):
     others = "".join(f'{{"id":"other {number}","done":true}}\n' for number in range(3000))
     with workspace.served.open("a") as served:
         served.write(others)
-    worker = Worker(workspace, SimpleNamespace(workspace=workspace), lambda: True, time.time() + 3600 * hours)
+    worker = Worker(workspace, no_model(workspace), lambda: True, time.time() + 3600 * hours)
     worker.server.kinds["chat"] = lambda payload: iter([{"text": "Hello", "done": True}])
     worker.take_over()
     names = {request: name for name, request in asked.items()}
@@ -211,7 +216,7 @@ def test_an_order_that_waits_is_taken_back_and_no_other(tmp_path):
     workspace = Workspace(tmp_path / "w")
     with workspace.store() as store:
         first, second = store.ask("run", {"stage": "compare"}), store.ask("run", {})
-        worker = Worker(workspace, SimpleNamespace(workspace=workspace), lambda: True, time.time())
+        worker = Worker(workspace, no_model(workspace), lambda: True, time.time())
         worker.look()
         asked = store.ask("forget", {"request": first})
     worker.looked = 0.0
@@ -258,7 +263,7 @@ def test_a_store_that_cannot_be_read_now_is_read_again_later_and_ends_neither_ru
             raise found
         return found
 
-    worker = Worker(workspace, SimpleNamespace(workspace=workspace), lambda: True, 0.0)
+    worker = Worker(workspace, no_model(workspace), lambda: True, 0.0)
     worker.store = SimpleNamespace(requests_after=requests_after)
     worker._take = lambda *order: asked.append(order)
     for _ in range(3):
@@ -371,10 +376,10 @@ def test_the_run_in_training_is_told_from_the_finished_one_also_before_its_first
         """What is answered at the first word of the run: by whom, and at which step."""
         with workspace.store() as store:
             request = store.ask("candidates", asked)
-        studio.training = job.run.name
+        studio.policies.training = job.run.name
         worker._drive(job)
         answer = workspace.answer(request)
-        studio.training, studio.step = "", 0
+        studio.policies.training, studio.policies.step = "", 0
         return answer["policies"], answer["steps"]
 
     job = studio.start("sft", {"steps": 2, "batch": 1, "microbatch": 1}, {"pairs": [("Why?", "So.")]})

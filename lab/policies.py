@@ -1,0 +1,174 @@
+"""What a policy's name means: adapters by name, loaded when they are asked for, and which of them play together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from lab import checkpoint, trust
+from lab.adapters import load_adapter
+from lab.cast import Cast, Scale
+from lab.errors import BadName, NotFound, WrongBase
+from lab.loading import EMBEDDED, fingerprints
+from lab.models import BASE, Roles, copy_weights
+from lab.workspace import RUN_NAME, SHIPPED, Run, Workspace
+
+MOST_LOADED = 6
+
+
+@dataclass
+class Policies:
+    """The longest unused adapters go where there are too many. `training` is the run that learns now, `step` its step;
+    `facts` is what an adapter says of itself, by role."""
+
+    workspace: Workspace
+    roles: Roles
+    training: str = ""
+    step: int = 0
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    used: dict[str, None] = field(default_factory=dict)
+    loaded: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loaded = {"base": self.roles.name, "fingerprints": fingerprints(self.roles)}
+
+    def reference(self) -> str:
+        """The newest SFT here that was made with this base, else the one that ships with the embedded model: sft."""
+        run = self.workspace.newest("sft", base=self.loaded)
+        return run.name if run else "sft"
+
+    def roles_of(self, names: Sequence[str]) -> list[str]:
+        """The roles of policies that speak together: none of them goes to make room for another."""
+        found: list[str] = []
+        for name in names:
+            found.append(self.role(name, keep=found))
+        return found
+
+    def role(self, name: str, keep: Collection[str] = ()) -> str:
+        """The role of a policy: base, sft, a run, a run at a step (0004-ppo@20), or policy: the one in training.
+
+        shipped is the SFT that came with the base, whatever SFT runs there are. keep: roles that stay loaded whatever
+        it takes.
+        """
+        if name == BASE:
+            return BASE
+        if name == "policy":
+            if not self.training:
+                raise NotFound("No policy is in training now. Choose sft or a finished run.")
+            return self.training
+        name = {"sft": self.reference(), SHIPPED: "sft"}.get(name, name)
+        if name == self.training:
+            return name
+        if name not in self.used:
+            self._make_room(keep)
+            self._load(name)
+        self.used[name] = self.used.pop(name, None)
+        return name
+
+    def _load(self, name: str) -> None:
+        if name == "sft":
+            shipped = EMBEDDED / self.roles.name / "sft"
+            if shipped.is_dir():
+                self.facts[name] = load_adapter(self.roles, name, shipped)
+            return
+        run_name, _, step = name.partition("@")
+        if not RUN_NAME.fullmatch(run_name):
+            raise BadName(
+                f"{name[:80]!r} names no policy and no reward model. Names are base, sft, shipped, a run such as "
+                "0004-ppo, or a run at a step, 0004-ppo@20."
+            )
+        run = self.workspace.run(run_name)
+        if step:
+            self._load_checkpoint(run, name, int(step) if step.isdigit() else -1)
+        elif not run.adapter.is_dir():
+            raise NotFound(
+                f"Run {run.name} has no adapter yet: it is {run.status()}. Resume it, or choose another policy."
+            )
+        else:
+            self.facts[name] = load_adapter(self.roles, name, run.adapter)
+
+    def _load_checkpoint(self, run: Run, role: str, step: int) -> None:
+        check_step(run, step)
+        self.check_base(run)
+        tensors, _ = checkpoint.read_folder(run.checkpoint(step))
+        prefix = f"adapter/{run.name}/"
+        found = {name.removeprefix(prefix): weight for name, weight in tensors.items() if name.startswith(prefix)}
+        first = next(weight for name, weight in found.items() if "lora_A" in name)
+        self.roles.add(role, rank=first.shape[0])
+        copy_weights(found, self.roles.weights(role))
+
+    def _make_room(self, keep: Collection[str]) -> None:
+        """The longest unused adapters go, but for those to keep and those a run in training stands on."""
+        busy = {self.training, "sft", self.reference(), *self._standing_on(), *keep}
+        idle = [name for name in self.used if name not in busy]
+        for name in idle[: max(0, len(self.used) - MOST_LOADED + 1)]:
+            self.roles.remove(name)
+            self.used.pop(name)
+
+    def _standing_on(self) -> list[str]:
+        inputs = self.workspace.run(self.training).facts()["inputs"] if self.training else {}
+        return [str(inputs[key]) for key in ("reference", "reward", "a", "b") if inputs.get(key)]
+
+    def step_of(self, role: str) -> int:
+        """The step of a policy: that of the run in training, or the one in its name."""
+        return self.step if role == self.training else int(role.partition("@")[2] or 0)
+
+    def speaker(self, role: str) -> str:
+        """The name under which a role's answers are kept. A run in training that has no step behind it ends in @0: it
+        is not the policy that will bear its name."""
+        return f"{role}@0" if role == self.training and not self.step else role
+
+    def cast(self, reward: str = "", reference: str = "", policy: str = "policy") -> Cast:
+        """Who plays which part; the newest reward model unless one is named, and the SFT that it was scaled on unless
+        one is named, the newest where that one is gone. NotFound when there is no reward model."""
+        if not reward:
+            run = self.workspace.newest("reward", base=self.loaded)
+            if run is None:
+                raise NotFound(
+                    "There is no reward model yet. Rank some prompts, then train one on the Reward page (lab reward)."
+                )
+            reward = run.name
+        reward = self.role(reward)
+        if "gain" not in self.facts.get(reward, {}):
+            raise NotFound(f"{reward} is not a reward model. Name a finished run of the reward stage.")
+        known = self.facts[reward]
+        highest = max(known.get("quantiles") or (inf,))
+        try:
+            start = self.role(reference or trust.scaled_on(self.workspace.run(reward)) or "sft", keep=[reward])
+        except NotFound:
+            if reference:
+                raise
+            start = self.role("sft", keep=[reward])
+        return Cast(policy, start, reward, Scale(known["gain"], known["bias"], highest))
+
+    def hand_over(self, run: str) -> None:
+        """What is loaded under a run's name is the run's from here on, which learns with it."""
+        self.used.pop(run, None)
+
+    def add(self, run: str, facts: dict[str, Any]) -> None:
+        """A run has kept its adapter, with what belongs to it; what was loaded of its name before is out of date."""
+        self.facts[run] = facts
+        self.used[run] = None
+
+    def drop(self, run: str) -> None:
+        """What a run learned with goes, but for an adapter that it has kept; one that failed has none to speak with."""
+        for role in ("value", run):
+            if role not in self.used:
+                self.roles.remove(role)
+
+    def check_base(self, run: Run) -> None:
+        """WrongBase for a run that was made with another base than the one that is loaded."""
+        if not run.made_with(self.loaded):
+            raise WrongBase(
+                f"Run {run.name} was made with the base {run.base().get('base')}, and the base loaded here is "
+                f"{self.roles.name}, with other weights. Open the workspace with the base that the run belongs to."
+            )
+
+
+def check_step(run: Run, step: int) -> None:
+    """NotFound for a step of which a run has no checkpoint."""
+    if step not in run.checkpoints():
+        known = ", ".join(map(str, run.checkpoints())) or "none"
+        raise NotFound(f"Run {run.name} has no checkpoint of step {step}. Checkpoints: {known}.")
