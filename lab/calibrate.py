@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from types import MappingProxyType
 from typing import Any
 
 from lab import peak
@@ -16,21 +15,21 @@ from lab.memory import GIB, Knobs, foretell, room_of, total
 from lab.models import Roles
 from lab.shortage import ran_out, with_smaller_microbatches
 
-LIKE = MappingProxyType({"sft": "sft", "reward": "reward", "dpo": "dpo", "ppo": "ppo", "rloo": "ppo", "grpo": "ppo"})
 WORTH_IT = 1 / 8  # of the free memory: a run that takes less cannot run out of it, whatever the forecast is worth
 ANEW = "Stop, press Make it fit on the Model page, start anew."
 OFF, LEAST = 0.15, 64 * 2**20  # what counts as another number than the one foretold
 
 
-def make_fit(roles: Roles, stage: str, config: Any, lengths: dict[str, int]) -> tuple[Any, list[Turn], bool]:
+def make_fit(roles: Roles, forecast: str, config: Any, lengths: dict[str, int]) -> tuple[Any, list[Turn], bool]:
     """The config that fits what is free on this device, what was turned for it, and whether that was enough.
 
+    forecast: whose formula of memory.py: sft, reward, dpo or ppo.
     lengths: the knobs that the material decides, from material.lengths.
     """
     facts, device = facts_from(roles.model.config, roles.name), roles.device.type
     knobs = _knobs(roles, config, lengths)
     of_config = frozenset(each.name for each in fields(config) if each.name != "unfrozen" or roles.layered)
-    _, turns, fits = fit(facts, LIKE[stage], knobs, device, _limit(roles, facts, knobs), of_config)
+    _, turns, fits = fit(facts, forecast, knobs, device, _limit(roles, facts, knobs), of_config)
     return turned(config, turns), turns, fits
 
 
@@ -62,7 +61,7 @@ def told(turns: list[Turn], fits: bool) -> Iterator[Event]:
 
 
 def check(
-    roles: Roles, role: str, stage: str, config: Any, lengths: dict[str, int], tried: bool = False
+    roles: Roles, role: str, forecast: str, config: Any, lengths: dict[str, int], tried: bool = False
 ) -> Iterator[Warned]:
     """Warns where the run is foretold not to fit, or where one micro-batch takes other memory than was foretold.
 
@@ -71,13 +70,13 @@ def check(
     """
     facts, device = facts_from(roles.model.config, roles.name), roles.device.type
     knobs = _knobs(roles, config, lengths)
-    rows, limit = foretell(facts, LIKE[stage], knobs, device), _limit(roles, facts, knobs)
+    rows, limit = foretell(facts, forecast, knobs, device), _limit(roles, facts, knobs)
     foretold = total(rows, device)
     if foretold < WORTH_IT * limit:
         return
     if foretold > limit:
         yield Warned(0, "W_MEMORY_SHORT", _short(foretold, limit), ANEW)
-    if tried or LIKE[stage] != "ppo":
+    if tried or forecast != "ppo":
         return
     phases = peak.foretold(rows, knobs)
     measured, size = _tried(roles, role, knobs)

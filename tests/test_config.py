@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lab import stages
 from lab.__main__ import parser
 from lab.config import STAGES, Compare, Dpo, Group, Ppo, Reward, Sft, sized
 from lab.loading import load
@@ -27,6 +28,10 @@ def test_what_the_field_uses_with_lora():
     for size, rates in ((135_000_000, [2e-4, 1e-4, 2e-5]), (10**10, [1e-4, 5e-5, 1e-5])):
         assert [sized(config, size)["learning_rate"] for config in (Sft, Reward, Ppo)] == rates
     assert sized(Compare, 10**9) == {} and set(STAGES.values()) == {*TUNED, Compare}
+
+
+def test_every_stage_that_has_knobs_can_be_begun_and_no_other():
+    assert [*stages.STAGES] == [*STAGES]
 
 
 def test_a_verb_leaves_the_rate_to_the_base_where_it_is_not_told():

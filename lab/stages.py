@@ -1,0 +1,196 @@
+"""Every stage once: what a run of it needs to begin, what makes its events, and whose forecast of memory it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from lab import dpo as dpo_stage
+from lab import material, trust
+from lab import ppo as ppo_stage
+from lab import reward as reward_stage
+from lab import rloo_grpo as group_stage
+from lab import sft as sft_stage
+from lab.cast import Cast
+from lab.compare import compare
+from lab.config import Compare, Dpo, Group, Ppo, Reward, Sft
+from lab.events import Event
+from lab.policies import Policies
+from lab.rater import MARK, rater
+from lab.runner import Live, steps_of
+from lab.state import State
+from lab.store import Ranking
+from lab.text import Asked
+from lab.workspace import Run, Workspace, recorded
+
+Inputs = dict[str, Any]
+Material = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The inputs as config.json records them, the material as data.json does, and what a new run says first."""
+
+    inputs: Inputs
+    material: Material
+    told: Iterable[Event] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a run learns in, None where nothing is learned; its events; and facts that its result and adapter keep."""
+
+    state: State | None
+    events: Iterator[Event]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`begin` refuses what cannot be run, before there is a folder; `make` is called at every start and resumption.
+
+    `forecast`: whose formula of memory.py foretells it, '' where none does. `fixed`: knobs that the stage decides. All
+    its knobs stand in config.STAGES, which the page reads too and can without a model library.
+    """
+
+    begin: Callable[[Policies, Any, Inputs], Begun]
+    make: Callable[[Policies, Run, Any, Inputs, Material], Made]
+    forecast: str
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+
+def after(first: Iterable[Event], events: Iterator[Event]) -> Iterator[Event]:
+    """A generator, which the runner can close when the run is stopped."""
+    yield from first
+    yield from events
+
+
+def begin_sft(policies: Policies, config: Sft, inputs: Inputs) -> Begun:
+    pairs = inputs.pop("pairs", [])
+    found = material.for_sft(policies.roles.text, pairs, config.seed)
+    return Begun(inputs | {"pairs": len(pairs) or "built-in"}, found)
+
+
+def make_sft(policies: Policies, run: Run, config: Sft, inputs: Inputs, found: Material) -> Made:
+    state = sft_stage.begin(policies.roles, config, run.name)
+    pairs, held_out = ([tuple(pair) for pair in found[key]] for key in ("pairs", "held_out"))
+    events = sft_stage.sft(state, pairs, Live(run, config), held_out=held_out, pinned=found["pinned"])
+    return Made(state, after(material.left_out_warning(found), events))
+
+
+def begin_reward(policies: Policies, config: Reward, inputs: Inputs) -> Begun:
+    begun = _begin_ranked(policies, config, inputs)
+    reward_stage.split(material.rankings_in(begun.material), config)
+    return begun
+
+
+def make_reward(policies: Policies, run: Run, config: Reward, inputs: Inputs, found: Material) -> Made:
+    text, reference = policies.roles.text, policies.role(recorded(inputs["reference"]))
+    state = reward_stage.begin(policies.roles, config, run.name, reference)
+    prompts = text.asked(found["prompts"], room=config.tokens)
+    events = reward_stage.reward(state, material.rankings_in(found), prompts, Live(run, config), reference)
+    cut = material.cut_warning(found, config.context, text.context)
+    return Made(state, after(cut, events), {"raters_used": found["raters"]})
+
+
+def begin_dpo(policies: Policies, config: Dpo, inputs: Inputs) -> Begun:
+    given = inputs.get("pinned") or []
+    begun = _begin_ranked(policies, config, inputs)
+    return Begun(begun.inputs, begun.material | {"pinned": material.pinned(policies.roles.text, given)})
+
+
+def make_dpo(policies: Policies, run: Run, config: Dpo, inputs: Inputs, found: Material) -> Made:
+    text, cast = policies.roles.text, Cast(run.name, policies.role(recorded(inputs["reference"])))
+    state = dpo_stage.begin(policies.roles, cast, config)
+    events = dpo_stage.dpo(state, cast, material.rankings_in(found), Live(run, config), found.get("pinned", ()))
+    cut = material.cut_warning(found, text.context, text.context)
+    return Made(state, after(cut, events), {"raters_used": found["raters"]})
+
+
+def _begin_ranked(policies: Policies, config: Reward | Dpo, inputs: Inputs) -> Begun:
+    text, rankings = policies.roles.text, _rankings(policies.workspace)
+    raters = material.raters_of(rankings, str(inputs.get("raters") or ""))
+    longest, half = getattr(config, "context", text.context), getattr(config, "half", material.ALL)
+    found = material.for_reward(text, rankings, raters, longest, half)
+    return Begun(inputs | {"raters": raters, "reference": policies.role(trust.start_of(inputs) or "sft")}, found)
+
+
+def _rankings(workspace: Workspace) -> list[Ranking]:
+    """None where nobody has ranked yet."""
+    if not workspace.db.exists():
+        return []
+    with workspace.store(read_only=True) as store:
+        return store.rankings()
+
+
+def begin_on_policy(policies: Policies, config: Ppo | Group, inputs: Inputs) -> Begun:
+    """What PPO, RLOO and GRPO need: a reward model to follow, one that may be trusted, and prompts to practise on."""
+    cast = policies.cast(str(inputs.get("reward") or ""), trust.start_of(inputs))
+    reward, given = policies.workspace.run(cast.reward), inputs.get("prompts")
+    anyway = {"anyway": True} if inputs.get("anyway") is True else {}
+    if not anyway:
+        trust.check(reward)
+    ranked = [each.comparison.prompt for each in _rankings(policies.workspace)] if given == "ranked" else []
+    found = material.for_ppo(inputs, ranked, config.seed)
+    policies.roles.text.asked(found["prompts"] + found["pinned"], room=config.tokens)
+    kind = "own" if isinstance(given, list) else given or "built-in"
+    known = {"reward": cast.reward, "reference": cast.reference, "prompts": kind, "pinned": found["pinned"]}
+    return Begun(known | anyway, found, trust.apart(reward, cast.reference))
+
+
+def make_ppo(policies: Policies, run: Run, config: Ppo, inputs: Inputs, found: Material) -> Made:
+    cast, prompts, pinned = _on_policy(policies, run, config, inputs, found)
+    state, live = ppo_stage.begin(policies.roles, cast, config), Live(run, config)
+    return Made(state, ppo_stage.ppo(state, cast, prompts, live, pinned, steps_of(run), lambda: live.moved("beta")))
+
+
+def make_group(policies: Policies, run: Run, config: Group, inputs: Inputs, found: Material) -> Made:
+    cast, prompts, pinned = _on_policy(policies, run, config, inputs, found)
+    state = group_stage.begin(policies.roles, cast, config)
+    return Made(state, group_stage.rloo_grpo(state, cast, prompts, Live(run, config), pinned, steps_of(run)))
+
+
+def _on_policy(
+    policies: Policies, run: Run, config: Ppo | Group, inputs: Inputs, found: Material
+) -> tuple[Cast, list[Asked], list[Asked]]:
+    """Who plays which part, the prompts to practise on and those to watch."""
+    cast = policies.cast(inputs["reward"], recorded(inputs["reference"]), policy=run.name)
+    prompts, pinned = (policies.roles.text.asked(found[key], room=config.tokens) for key in ("prompts", "pinned"))
+    return cast, prompts, pinned
+
+
+def begin_compare(policies: Policies, config: Compare, inputs: Inputs) -> Begun:
+    names = {key: policies.role(str(inputs.get(key) or "sft")) for key in ("a", "b")}
+    judge = str(inputs.get("judge") or MARK + "helpful")
+    simulated = judge.startswith(MARK)
+    if simulated:
+        rater(judge)
+    # The best of several is the reward model's choice, so there must be one; scores are left out without one.
+    needed = not simulated or config.best_of > 1 or policies.workspace.newest("reward", base=policies.loaded)
+    names["reward"] = policies.cast("" if simulated else judge.removeprefix("reward:")).reward if needed else ""
+    found = material.for_compare(inputs, config.count, config.seed)
+    return Begun(names | {"judge": judge, "reference": policies.role("sft")}, found)
+
+
+def make_compare(policies: Policies, run: Run, config: Compare, inputs: Inputs, found: Material) -> Made:
+    a, b, reference = policies.roles_of([recorded(inputs[key]) for key in ("a", "b", "reference")])
+    reward, judge = inputs.get("reward"), inputs["judge"]
+    cast = policies.cast(reward, recorded(inputs["reference"])) if reward else Cast(reference=reference, reward="")
+    prompts: Sequence[Asked] = policies.roles.text.asked(found["prompts"], room=config.tokens)
+    score = rater(judge).utility if judge.startswith(MARK) else None
+    return Made(None, compare(policies.roles, cast, (a, b), prompts, score, config), {"judge": judge})
+
+
+STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        "sft": Stage(begin_sft, make_sft, "sft"),
+        "reward": Stage(begin_reward, make_reward, "reward"),
+        "ppo": Stage(begin_on_policy, make_ppo, "ppo"),
+        "rloo": Stage(begin_on_policy, make_group, "ppo", MappingProxyType({"method": "rloo"})),
+        "grpo": Stage(begin_on_policy, make_group, "ppo", MappingProxyType({"method": "grpo"})),
+        "dpo": Stage(begin_dpo, make_dpo, "dpo"),
+        "compare": Stage(begin_compare, make_compare, ""),
+    }
+)
