@@ -24,11 +24,11 @@ Result = dict[str, Any]
 
 def sft(options: Options) -> Result:
     pairs = _pairs(options.data) if options.data else []
-    return _run(options, "sft", knobs.Sft, {"pairs": pairs})
+    return _run(options, "sft", {"pairs": pairs})
 
 
 def reward(options: Options) -> Result:
-    result = _run(options, "reward", knobs.Reward, {"raters": options.raters})
+    result = _run(options, "reward", {"raters": options.raters})
     if "pairs/accuracy" in result:
         low, high = result["pairs/accuracy_low"], result["pairs/accuracy_high"]
         verdict = "no better than chance" if low <= 0.5 else "better than chance"
@@ -43,25 +43,21 @@ def ppo(options: Options) -> Result:
     inputs: Result = {"reward": options.reward, "reference": options.reference, "anyway": options.anyway}
     if options.prompts:
         inputs["prompts"] = _lines(options.prompts)
-    return _run(options, "ppo", knobs.Ppo, inputs)
+    return _run(options, "ppo", inputs)
 
 
 def group(options: Options) -> Result:
-    from lab.rloo_grpo import Group
-
     inputs = {"reward": options.reward, "reference": options.reference, "anyway": options.anyway}
-    return _run(options, options.stage, Group, inputs)
+    return _run(options, options.stage, inputs)
 
 
 def dpo(options: Options) -> Result:
-    from lab.dpo import Dpo
-
-    return _run(options, "dpo", Dpo, {"raters": options.raters})
+    return _run(options, "dpo", {"raters": options.raters})
 
 
 def compare(options: Options) -> Result:
     inputs = {"a": options.a, "b": options.b, "judge": options.judge}
-    result = _run(options, "compare", knobs.Compare, inputs)
+    result = _run(options, "compare", inputs)
     print(
         f"{result['a']} is preferred to {result['b']} in {result['win_rate']:.1%} of {result['count']} prompts "
         f"(95 % between {result['low']:.1%} and {result['high']:.1%}) by {result['judge']}; "
@@ -306,11 +302,10 @@ def _studio(options: Options) -> Iterator[Studio]:
         lock.release()
 
 
-def _run(options: Options, stage: str, config: type, inputs: Result) -> Result:
+def _run(options: Options, stage: str, inputs: Result) -> Result:
+    given = _given(options, knobs.STAGES[stage])
     with _studio(options) as studio:
-        return _finished(
-            studio.start(stage, _given(options, config), inputs, "command line", getattr(options, "fit", False))
-        )
+        return _finished(studio.start(stage, given, inputs, "command line", getattr(options, "fit", False)))
 
 
 def _finished(job: Job, show: Callable = watch) -> Result:
