@@ -1,14 +1,13 @@
-"""Folders that are whole or absent: written beside, synced, renamed; a kill between two renames is mended later."""
+"""Files and folders that are whole or absent: written beside, synced, renamed; a kill in between is mended."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from lab.journal import sync_folder
 
 BESIDE, BEFORE = ".tmp-", ".old-"
 
@@ -35,6 +34,31 @@ def whole(folder: Path) -> Iterator[Path]:
         _remove(beside, before)
 
 
+@contextmanager
+def unfinished(folder: Path) -> Iterator[Path]:
+    """A name in `folder` for a file that nobody looks for yet; what still bears it at the end goes."""
+    part = folder / f".{uuid.uuid4().hex}.part"
+    try:
+        yield part
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def finish(part: Path, path: Path) -> None:
+    """On the disk first, under its name second: whoever reads finds the old file or the new one, also after a power
+    cut. Both are in one folder; an OSError leaves the old file as it was."""
+    _sync(part)
+    os.replace(part, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes new names in a folder survive a power cut, on the systems that can."""
+    with suppress(OSError):
+        _sync(folder)
+
+
 def mend(parent: Path) -> None:
     """Bring back what a killed writer had moved aside and not yet replaced, and remove what it left half written.
 
@@ -53,6 +77,9 @@ def _remove(*folders: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file is on the disk."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

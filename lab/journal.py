@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import BinaryIO
 
 from lab.errors import DiskFull
 from lab.events import Event, from_json, to_json
+from lab.folders import finish, unfinished
 
 _BLOCK = 1 << 16
 
@@ -88,24 +88,18 @@ def replace_json(path: Path, record: dict, mode: int = 0o666) -> None:
 
 
 def replace_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Beside the target first, on the disk second, under its name third; raises DiskFull and leaves the old file.
+    """The same for any content; raises DiskFull and leaves the old file.
 
     `mode` says who may read it, as far as the umask allows.
     """
     path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        with unfinished(path.parent) as part:
+            with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                file.write(content)
+            finish(part, path)
     except OSError as problem:
         raise _refusal(problem, path) from problem
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict | None:
@@ -114,16 +108,6 @@ def read_json(path: Path) -> dict | None:
         return _object(Path(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes new names in a folder survive a power cut, on the systems that can."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def cut_torn_line(path: Path) -> int:

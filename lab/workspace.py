@@ -17,14 +17,14 @@ import filelock
 from lab.config import TUNING
 from lab.errors import BadFile, BadName, Busy, Damaged, NotFound
 from lab.events import Event, Failed, Finished, Started, from_json
-from lab.journal import Tail, read_json, replace_json, sync_folder, tail, tail_json
+from lab.folders import sync_folder
+from lab.journal import Tail, read_json, replace_json, tail, tail_json
 from lab.store import Store
 
 RUN_NAME = re.compile(r"(\d{4,})-([a-z][a-z0-9]{0,31})")
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 SHIPPED = "shipped"  # the SFT that came with the base, whatever SFT runs there are
 STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
-LEARNING = ("sft", "reward", *TUNING)
 STATES = ("running", "paused", "interrupted", "done", "stopped", "failed", "damaged")
 STEP_FOLDER = re.compile(r"step-(\d+)")
 # `moved` says when each knob of `live` was last moved, so that an order to set one to what it is counts as one.
@@ -163,8 +163,8 @@ class Run:
                 f"config.json of run {self.name} is missing or cannot be read, so nobody knows what was run. "
                 "The other runs are not touched by this; delete the run or put its file back."
             )
-        if self.stage in LEARNING and isinstance(facts.get("config"), dict):  # of old, all layers learned
-            facts["config"] = {"unfrozen": 1.0} | facts["config"]
+        if self.stage in ("sft", "reward", *TUNING) and isinstance(facts.get("config"), dict):
+            facts["config"] = {"unfrozen": 1.0} | facts["config"]  # of old, all layers learned
         return facts
 
     def base(self) -> dict:

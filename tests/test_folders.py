@@ -1,4 +1,4 @@
-"""Folders that are whole or absent: a writer that fails or is killed leaves the old one or the new one."""
+"""Files and folders that are whole or absent: a writer that fails or is killed leaves the old one or the new one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.folders import mend, whole
+from lab.folders import finish, mend, unfinished, whole
 
 
 def put(folder: Path, words: str) -> None:
@@ -52,6 +52,17 @@ def test_when_the_last_rename_fails_the_old_folder_comes_back(tmp_path, monkeypa
     with pytest.raises(OSError, match="refused"):
         put(tmp_path / "it", "new")
     assert what(tmp_path / "it") == "old"
+
+
+def test_a_file_takes_the_place_of_the_old_one_when_it_is_finished_and_goes_when_it_is_not(tmp_path):
+    path = tmp_path / "it"
+    for words, found in (("old", "old"), ("half", "old"), ("new", "new")):
+        with unfinished(tmp_path) as part:
+            part.write_text(words)
+            if words == found:
+                finish(part, path)
+        assert path.read_text() == found
+        assert [each.name for each in tmp_path.iterdir()] == ["it"]
 
 
 @pytest.mark.parametrize("at", range(12))

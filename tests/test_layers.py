@@ -15,7 +15,7 @@ LAYERS = [
     # words and formulas
     "errors events config glossary losses stem allocator shortage world",
     # the disk
-    "journal folders store formats workspace exchange trust",
+    "folders journal store formats workspace exchange trust",
     # the model
     "arithmetic quantised hub trunk folding decode text tokens models speakers generate parity loading logprobs "
     "adapters merged facts activations memory peak fit",
@@ -33,10 +33,11 @@ HEAVY = {"torch", "transformers", "peft", "pandas", "numpy"}
 # Layer 1, the disk: what each may import of the lab, and of other libraries beside the standard one.
 WORDS = {"lab.events", "lab.config", "lab.glossary", "lab.errors"}
 DISK = {
-    "journal.py": WORDS,
-    "store/": WORDS | {"lab.journal", "lab.store"},
-    "formats/": WORDS | {"lab.formats"},
-    "workspace.py": WORDS | {"lab.journal", "lab.store", "filelock"},
+    "folders.py": set(),
+    "journal.py": WORDS | {"lab.folders"},
+    "store/": WORDS | {"lab.folders", "lab.journal", "lab.store"},
+    "formats/": WORDS | {"lab.folders", "lab.formats"},
+    "workspace.py": WORDS | {"lab.folders", "lab.journal", "lab.store", "filelock"},
     "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
 }
 FILES = sorted(LAB.rglob("*.py"))

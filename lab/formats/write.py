@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.errors import BadFile, BadInput, DiskFull, NoRows
+from lab.folders import finish, unfinished
 from lab.formats.record import Record, Rejected, RowError, checked
 from lab.formats.table import FORMATS, Format, format_named
 
@@ -75,20 +73,14 @@ def _text(rows: list[dict[str, Any]], as_list: bool) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Beside the target first, on the disk second, and only then under its name."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with unfinished(path.parent) as part:
+            with part.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            finish(part, path)
     except OSError as problem:
         kind = DiskFull if problem.errno in DiskFull.errnos else BadFile
         raise kind(
             f"{path} could not be written ({problem}); an earlier file of that name is as it was. "
             "Free some room or choose another folder."
         ) from problem
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

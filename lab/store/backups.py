@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
-import uuid
 from contextlib import closing, suppress
 from pathlib import Path
 
 from lab.errors import Damaged, DiskFull, LabError
-from lab.journal import sync_folder
+from lab.folders import finish, unfinished
 from lab.store.schema import check_rows, check_version, connect, refusal
 
 KEPT = 5
@@ -72,18 +70,14 @@ class Keeper:
 def make(path: Path, folder: Path, keep: int = KEPT) -> Path:
     """A copy of the database as it is now, read back before it gets its name; the oldest beyond `keep` go."""
     folder.mkdir(exist_ok=True, parents=True)
-    temporary = folder / f".{uuid.uuid4().hex}.part"
     try:
-        count = _copied(path, temporary)
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        target = folder / f"lab-{stamp}-{time.time_ns() % 1_000_000_000:09d}-{count}.db"
-        os.replace(temporary, target)
-        sync_folder(folder)
+        with unfinished(folder) as part:
+            count = _copied(path, part)
+            stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+            target = folder / f"lab-{stamp}-{time.time_ns() % 1_000_000_000:09d}-{count}.db"
+            finish(part, target)
     except sqlite3.Error as problem:
         raise refusal(problem, path) from problem
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     for old in newest_first(folder)[keep:]:
         with suppress(OSError):
             old.unlink()
@@ -111,7 +105,7 @@ def rankings_in(path: Path) -> int | None:
 
 
 def _copied(path: Path, target: Path) -> int:
-    """Copies in one step, which holds up a commit only for the copying; the disk is waited for afterwards."""
+    """Copies in one step, which holds up a commit only for the copying; whoever calls waits for the disk."""
     with closing(connect(path, write=False)) as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
         copy.execute("PRAGMA synchronous = OFF")
         source.backup(copy)
@@ -123,6 +117,4 @@ def _copied(path: Path, target: Path) -> int:
                 f"{problem} So this copy was not kept and the older ones stay. Start the lab again, which puts damaged "
                 "rows aside; if it happens once more, the disk may be failing."
             ) from problem
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
     return count

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import Damaged
-from lab.journal import sync_folder
+from lab.folders import finish, sync_folder, unfinished
 from lab.store import backups
 from lab.store.salvage import Salvage, fill, salvaged
 from lab.store.schema import check_rows, check_version, connect, create, is_broken, refusal
@@ -110,16 +110,14 @@ def _replaced(path: Path, folder: Path, reason: str) -> Recovered:
 
 def _rebuilt(path: Path, rows: Salvage, reason: str, backup: Path | None) -> Recovered:
     """A new database of these rows, made whole before the damaged file gives up its name."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        _new(temporary)
-        homeless = fill(temporary, rows.good)
-        damaged = _put_aside(path)
-        os.replace(temporary, path)
+        with unfinished(path.parent) as part:
+            _new(part)
+            homeless = fill(part, rows.good)
+            damaged = _put_aside(path)
+            os.replace(part, path)  # SQLite has seen to it that the disk has every row
     except sqlite3.Error as problem:
         raise refusal(problem, path) from problem
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
     kept = rows.good.keys() - homeless.keys()
     rankings = sum(name == "ranking" for name, _ in kept)
@@ -139,9 +137,6 @@ def _put_aside(path: Path) -> Path | None:
 
 
 def _copy_over(backup: Path, path: Path) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    shutil.copyfile(backup, temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+    with unfinished(path.parent) as part:
+        shutil.copyfile(backup, part)
+        finish(part, path)
