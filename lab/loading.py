@@ -80,6 +80,7 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
     where = folder_of(name, say)
     try:
         config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
+        _windowed(name, config)
         precision = _precision(name, precision, quantised.kept_in(config))
         if precision in quantised.PRECISIONS:
             quantised.needs_bitsandbytes(f"A base in {precision}", chosen)
@@ -115,6 +116,21 @@ def _precision(name: str, asked: str, kept: str) -> str:
             "base that they were made from."
         )
     return kept or asked
+
+
+def _windowed(name: str, config: Any) -> None:
+    """ModelIncomplete where layers slide over the text and nothing says how far they see.
+
+    transformers 5.23 takes such a config and breaks off with a TypeError in the first pass.
+    """
+    of_text = config.get_text_config(decoder=True)
+    sliding = (getattr(of_text, "layer_types", None) or []).count("sliding_attention")
+    if sliding and getattr(of_text, "sliding_window", None) is None:
+        raise ModelIncomplete(
+            f"The config.json of {name} gives {sliding} of its layers sliding_attention, but no sliding_window in "
+            "force says how many tokens they see, so they cannot compute anything. Set sliding_window there (and "
+            "use_sliding_window to true), name these layers full_attention, or fetch the model again."
+        )
 
 
 def _drop_nothing(model: nn.Module) -> None:

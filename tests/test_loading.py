@@ -1,18 +1,20 @@
-"""Memory that runs out while a base is loaded is called so, wherever it does, and never a broken folder."""
+"""What a person is told of a base that cannot be loaded: memory that runs out is never called a broken folder."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from folders import make
 from transformers import LlamaForCausalLM
 
 from lab import loading
 from lab.bench.shapes import llama, save
-from lab.errors import OutOfMemory, SelfCheck
+from lab.errors import ModelIncomplete, OutOfMemory, SelfCheck
 from lab.loading import load
 
 ROOT = Path(__file__).parent.parent
@@ -59,3 +61,14 @@ def test_another_break_of_the_first_pass_is_still_blamed_on_the_files(monkeypatc
     monkeypatch.setattr(LlamaForCausalLM, "forward", lambda *args, **options: torch.zeros(2, 3) @ torch.zeros(2, 3))
     with pytest.raises(SelfCheck, match="broke off: mat1 and mat2"):
         load("tiny", device="cpu")
+
+
+@pytest.mark.parametrize("window", [{}, {"sliding_window": 4096}, {"sliding_window": None, "use_sliding_window": True}])
+def test_layers_that_slide_over_the_text_by_no_width_are_named_with_what_to_write_into_the_config(tmp_path, window):
+    file = make(tmp_path, "qwen3") / "config.json"
+    given = json.loads(file.read_text()) | {"layer_types": ["full_attention", "sliding_attention"]}
+    file.write_text(json.dumps(given | window))
+    with pytest.raises(ModelIncomplete, match="1 of its layers sliding_attention.*Set sliding_window there"):
+        load(str(file.parent), device="cpu")
+    file.write_text(json.dumps(given | {"sliding_window": 8, "use_sliding_window": True}))
+    load(str(file.parent), device="cpu")
