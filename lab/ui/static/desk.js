@@ -96,10 +96,11 @@ function desk(options) {
     begin.hidden = Boolean(live) && !options.whileLive;
   }
 
-  // What an order said of the run ("it stops after this step") is no longer true once the run stands otherwise.
+  // What an order said of the run ("it stops after this step") is no longer true once the run stands otherwise; a question stays.
   function forgetWords() {
     const standing = `${run.name} ${run.status}`;
-    if (told.dataset.standing && told.dataset.standing !== standing && !told.classList.contains("is-bad")) told.tell("");
+    const asking = [...orders.querySelectorAll("[data-order]")].some((node) => node.asking?.());
+    if (told.dataset.standing && told.dataset.standing !== standing && !asking && !told.classList.contains("is-bad")) told.tell("");
     told.dataset.standing = standing;
   }
 
@@ -124,7 +125,7 @@ function desk(options) {
     return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.held && !run.stepping ? ", as it was then. Move its knobs, then Go on trains on from here" : run.stepping ? ", one step more" : run.pausing ? ", once this step is done" : ""}`;
   }
 
-  // Only what can be ordered now; the buttons keep their place and focus while they stay.
+  // Only what can be ordered now; the buttons keep their place and focus while they stay, and go on asking what they have asked.
   function showOrders() {
     const { status, checkpoints } = run, live = status === "running" || status === "paused", back = checkpoints.filter((step) => step < run.step || status !== "done");
     const wanted = [
@@ -133,22 +134,29 @@ function desk(options) {
     ].filter(Boolean);
     const key = `${run.name} ${wanted.join()}`;
     if (orders.dataset.key !== key) {
-      const focused = document.activeElement?.dataset?.order;
+      const focused = document.activeElement?.dataset?.order, same = orders.dataset.key?.startsWith(`${run.name} `);
+      const there = new Map([...orders.querySelectorAll("[data-order]")].map((node) => [node.dataset.order, node]));
+      for (const [order, node] of there) if (!same || !wanted.includes(order)) { node.calm?.(); there.delete(order); }
       orders.dataset.key = key;
-      fill(orders, wanted.map((each) => (each === "back" ? backOrder() : orderButton(each))));
+      fill(orders, wanted.map((each) => there.get(each)?.closest(".desk-back") ?? there.get(each) ?? (each === "back" ? backOrder() : orderButton(each))));
       if (focused) (orders.querySelector(`[data-order="${focused}"]`) ?? orders.querySelector("button"))?.focus();
     }
     showSteps(orders.querySelector(".desk-back select"), back);
+    // What a kill would lose is less once there is a newer checkpoint.
+    const newest = String(checkpoints.at(-1));
+    if (orders.dataset.newest !== newest) orders.querySelector("[data-order=kill]")?.renew();
+    orders.dataset.newest = newest;
     lockOrders();
   }
 
-  // The checkpoint that was chosen stays so, while it is there.
+  // The checkpoint that was chosen, or that it is being asked about, stays so, while it is there.
   function showSteps(select, steps) {
     if (!select || select.dataset.key === steps.join()) return;
-    const kept = select.value;
+    const kept = select.value, asked = select.previousSibling.asking();
     select.dataset.key = steps.join();
     fill(select, [...steps].reverse().map((step) => new Option(`step ${step}`, step)));
-    if (select.dataset.chosen && steps.includes(Number(kept))) select.value = kept;
+    if ((asked || select.dataset.chosen) && steps.includes(Number(kept))) select.value = kept;
+    else if (asked) select.previousSibling.calm();
   }
 
   // Whoever has asked for it waits: what is asked twice, meanwhile, can only be a slip.
@@ -171,7 +179,8 @@ function desk(options) {
 
   function lostByKill() {
     const kept = run.checkpoints.at(-1);
-    const lost = kept === undefined ? `There is no checkpoint yet: all ${run.step} steps so far are lost` : kept < run.step ? `Steps ${kept + 1} to ${run.step} and the one under way are lost` : "The step under way is lost";
+    const these = kept + 1 === run.step ? `Step ${run.step}` : `Steps ${kept + 1} to ${run.step}`;
+    const lost = kept === undefined ? `There is no checkpoint yet: all ${run.step} steps so far are lost` : kept < run.step ? `${these} and the one under way are lost` : "The step under way is lost";
     return `Kill ends the model process at once. ${lost}; “Stop and keep” loses nothing.`;
   }
 

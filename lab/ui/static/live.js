@@ -167,6 +167,9 @@ function twice(words, sure, question, told, does) {
     setTimeout(() => (node.ariaDisabled = null), 400);
     timer = setTimeout(node.calm, 15_000);
   });
+  node.asking = () => Boolean(timer) && told.textContent === asked;
+  // Asked on in the words that hold now; the time to answer is not longer for it.
+  node.renew = () => node.asking() && told.tell((asked = question()));
   // Unasked again, as after a while without an answer.
   node.calm = () => {
     clearTimeout(timer);
