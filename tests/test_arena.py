@@ -13,13 +13,13 @@ from lab.exchange import LOSSLESS, exported, import_file
 from lab.journal import append_json, replace_json
 from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
-from lab.ui import model
+from lab.ui import model, runs
 from lab.ui.compare.arena import JUDGES, Arena, path
 from lab.ui.compare.export import PREFERENCES, rankings_file
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.supervisor import Supervisor
 from lab.ui.tracks import Track
-from lab.workspace import taken
+from lab.workspace import SHIPPED, taken
 
 TWO = [Candidate("yes", "sft", ids=(4, 5)), Candidate("no", "sft")]
 
@@ -103,6 +103,21 @@ def test_a_comparison_that_is_going_on_is_stopped_and_no_other_run(office):
         arena.stop({"run": run.name}, "ana")
     with pytest.raises(NotFound):
         arena.stop({"run": office.workspace.new_run("ppo", {}).name}, "ana")
+
+
+def test_an_sft_in_the_record_of_a_comparison_is_called_as_the_choices_call_the_one_of_the_base(office):
+    result = {"win_rate": 0.5, "a": "0003-ppo", "b": "sft"}
+    comparison(office, Finished(8, "done", result))
+    own = office.workspace.new_run("sft", {})
+    (own.folder / "events.jsonl").write_text(to_json(Finished(1, "done", {}), 1.0) + "\n")
+    arena = Arena(office)
+    shipped = next(each["label"] for each in arena.choices({}, "ana")["policies"] if each["value"] == SHIPPED)
+    assert shipped == "SFT of the base"
+    assert arena.results({}, "ana")["results"][0]["b"] == shipped
+    assert runs.won(office, result) == f"0003-ppo wins 50 % against {shipped}"
+    office.workspace.new_run("compare", {}, inputs={"a": "0003-ppo", "b": own.name, "judge": JUDGES[0]})
+    [row] = [row for row in runs.compare(office, ["0001-compare", "0003-compare"])["rows"] if row["label"] == "B"]
+    assert row["values"] == [shipped, own.name]
 
 
 @pytest.mark.parametrize("config", [b"", b"{", b"\xff", b"[]"])

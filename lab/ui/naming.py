@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.ui.points import facts_of, run_or_none
-from lab.workspace import SHIPPED, Run, Workspace
+from lab.workspace import SHIPPED, Run, Workspace, recorded
 
 # Letters of a title that are shown where it stands among other things; the Runs page has room for all.
 SHORT = 48
@@ -35,6 +35,11 @@ def policy_called(workspace: Workspace, policy: Any, step: int = 0) -> str:
     words = _POLICIES.get(name) or run_called(workspace, name)
     spoke_at = step or written
     return f"{words} at step {spoke_at}" if (step or at) and name not in ("base", "sft", SHIPPED) else words
+
+
+def recorded_called(workspace: Workspace, policy: Any) -> str:
+    """A policy in the record of a run, where sft means the one that came with the base."""
+    return policy_called(workspace, recorded(str(policy or "")))
 
 
 def sft_called(run: Run) -> str:

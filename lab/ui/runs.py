@@ -16,7 +16,7 @@ from lab.ui.curves import EXACT, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import label
 from lab.ui.live import Live
-from lab.ui.naming import base_called, called, judge_called, policy_called
+from lab.ui.naming import base_called, called, judge_called, recorded_called
 from lab.ui.notes import lead
 from lab.ui.numbers import number
 from lab.ui.office import Office
@@ -151,7 +151,7 @@ def won(office: Office, result: dict[str, Any]) -> str:
     """What a comparison came to, in the names that its policies have now."""
     if result.get("win_rate") is None:
         return ""
-    a, b = (policy_called(office.workspace, result.get(side) or side) for side in ("a", "b"))
+    a, b = (recorded_called(office.workspace, result.get(side) or side) for side in ("a", "b"))
     return f"{a} wins {number(result['win_rate'], 'share')} against {b}"
 
 
@@ -186,7 +186,7 @@ def _named(office: Office, key: str, value: Any) -> Any:
     """An input; those that are runs or policies as people call them."""
     if key == "judge" and isinstance(value, str):
         return judge_called(office.workspace, value)
-    return policy_called(office.workspace, value) if key in _RUNS and value else value
+    return recorded_called(office.workspace, value) if key in _RUNS and value else value
 
 
 def rename(office: Office, body: dict[str, Any]) -> dict[str, Any]:

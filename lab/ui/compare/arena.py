@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from lab.config import TUNING, Compare
@@ -14,14 +15,14 @@ from lab.ui.compare.tally import speaker, tally
 from lab.ui.compare.waiting import Waiting
 from lab.ui.desk import LIVE, tracks_of
 from lab.ui.fields import read
-from lab.ui.naming import called, judge_called, policy_called
+from lab.ui.naming import called, judge_called, policy_called, recorded_called
 from lab.ui.office import Office
 from lab.ui.points import facts_of
 from lab.ui.pool import POLICY
 from lab.ui.rank.desk import offered
 from lab.ui.refusal import refuse
 from lab.ui.tracks import Track
-from lab.workspace import SHIPPED, Run
+from lab.workspace import SHIPPED, Run, Workspace
 
 JUDGES = ("simulated:helpful",)
 SHOWN, POINTS, TOKENS, LONGEST = 12, 100, 120, 20_000
@@ -203,10 +204,12 @@ def row(office: Office, run: Run) -> dict[str, Any]:
     facts = {"run": run.name, "title": called(run), "status": run.status()}
     if far and facts["status"] == "running":
         facts["progress"] = f"{far.what}: {far.done:,} of {far.total:,}"
-    return facts | named(office, inputs) | {key: result.get(key) for key in kept}
+    return facts | named(office, inputs, recorded_called) | {key: result.get(key) for key in kept}
 
 
-def named(office: Office, inputs: dict[str, Any]) -> dict[str, Any]:
+def named(
+    office: Office, inputs: dict[str, Any], call: Callable[[Workspace, Any], str] = policy_called
+) -> dict[str, Any]:
     """Who meets whom before which judge."""
-    a, b = (policy_called(office.workspace, inputs[side]) if inputs.get(side) else None for side in ("a", "b"))
+    a, b = (call(office.workspace, inputs[side]) if inputs.get(side) else None for side in ("a", "b"))
     return {"a": a, "b": b, "judge": judge_called(office.workspace, str(inputs.get("judge") or ""))}
