@@ -9,21 +9,26 @@ from pathlib import Path
 
 import pytest
 from brought import bring
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from lab.config import Group, Ppo, Reward, Sft
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
 from lab.events import Changed, Failed, Finished, Sample, Started, Step, Warned, to_json
 from lab.formats import read as read_file
+from lab.journal import append_json
 from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
 from lab.ui import bringing, desk, model, ppo, remedies, reward, runs, sft, timeline
 from lab.ui.desk import ORDERS
 from lab.ui.office import Office
+from lab.ui.routes import routes
 from lab.ui.supervisor import Supervisor
 from lab.ui.tracks import Track
 from lab.workspace import taken
 
 PAGE = desk.Stage("ppo", lambda _: "", lambda body, _: ppo.inputs(None, body), lambda _: {})
+PAGE_WITH_WARNINGS = replace(PAGE, more=remedies.shown)
 
 
 @pytest.fixture
@@ -299,6 +304,41 @@ def test_a_beta_that_adapts_is_shown_as_somebody_has_set_it_though_it_is_the_num
         step = Track(running).refresh().step + 1
         write(running, Step(step, {"kl/beta": beta}), at=moment)
         assert desk.in_force(Track(running).refresh())["beta"] == shown
+
+
+def test_what_the_model_process_refuses_or_warns_of_calls_runs_as_the_page_does(office, running):
+    followed = office.workspace.new_run("reward", {})
+    followed.rename("Kind")
+    request = office.ask("run", {"stage": "ppo"})
+    refusal = {"code": "E_NOT_FOUND", "message": f"Run {followed.name} has no adapter yet."}
+    append_json(office.workspace.served, {"id": request, "done": True, "error": refusal})
+    write(running, Warned(4, "W_REFERENCE", f"{followed.name} was trained from x.", f"Or go on with {followed.name}."))
+    write(running, Failed(4, "E_DAMAGED", f"Run {followed.name} is damaged."))
+    found = desk.look(office, PAGE_WITH_WARNINGS, {"run": running.name, "request": request})
+    assert found["asked"] == {"error": f"Run Kind ({followed.name}) has no adapter yet."}
+    assert found["run"]["failed"]["message"] == f"Run Kind ({followed.name}) is damaged."
+    card = found["warnings"][0]
+    assert card["message"] == f"Kind ({followed.name}) was trained from x."
+    assert card["remedy"] == f"Or go on with Kind ({followed.name})."
+
+
+def test_a_run_that_goes_on_is_named_by_its_title(office, monkeypatch):
+    monkeypatch.setattr(desk, "PATIENCE", 5.0)
+    run = office.workspace.new_run("ppo", {})
+    run.rename("Gentle")
+    request = office.ask("resume", {"run": run.name})
+    append_json(office.workspace.served, {"id": request, "done": True, "run": run.name})
+    assert desk.wait_a_little(office, request)["said"] == f"Gentle ({run.name}) has begun."
+
+
+def test_a_refusal_of_the_lab_below_the_page_calls_a_deleted_run_as_the_page_does(office):
+    run = office.workspace.new_run("ppo", {})
+    run.rename("Gentle")
+    run.delete()
+    runs_page = TestClient(Starlette(routes=routes(office)))
+    office.action("runs-delete", lambda body, _: runs.delete(office, body))
+    answer = runs_page.post("/lab/runs-delete", json={"run": run.name}).json()
+    assert answer["error"]["message"].startswith(f"Run Gentle ({run.name}) was deleted. Bring it back")
 
 
 @pytest.mark.parametrize("body", [{}, {"code": "W_KL_HIGH", "index": 9}, {"code": "W_CLIP", "index": 0}])

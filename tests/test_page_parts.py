@@ -15,7 +15,7 @@ from lab.store import Candidate, Comparison, Ranking
 from lab.ui.compare.tally import speaker, tally, wilson
 from lab.ui.feed import Item, candidates
 from lab.ui.model import SUGGESTIONS
-from lab.ui.naming import SHORT, called, judge_called, policy_called
+from lab.ui.naming import SHORT, called, in_titles, judge_called, policy_called
 from lab.ui.office import checked_name, rater_name
 from lab.ui.pool import deal, read_pool
 from lab.ui.prompts import MOST, from_file
@@ -123,6 +123,22 @@ def test_a_run_with_a_title_is_called_by_it_as_itself_as_a_policy_and_as_a_judge
     assert judge_called(workspace, "reward:0001-reward") == "the reward model Kind (0001-reward, first half)"
     run.rename("x" * 120)
     assert called(run) == f"{'x' * (SHORT - 1)}… (0002-ppo)"
+
+
+def test_runs_in_a_text_of_the_lab_are_called_by_their_titles_once_and_paths_stay_what_they_are(tmp_path):
+    workspace = Workspace(tmp_path)
+    judge, run, plain = (workspace.new_run(*each) for each in (("reward", {"half": "first"}), ("ppo", {}), ("sft", {})))
+    judge.rename("Kind")
+    run.rename("Gentle")
+    text = "Run 0002-ppo follows '0001-reward' from 0003-sft; 0002-ppo@20 and 0009-ppo, see runs/0002-ppo/log.txt."
+    called_so = (
+        "Run Gentle (0002-ppo) follows 'Kind (0001-reward, first half)' from 0003-sft; Gentle (0002-ppo) at step 20 "
+        "and 0009-ppo, see runs/0002-ppo/log.txt."
+    )
+    assert in_titles(workspace, text) == in_titles(workspace, called_so) == called_so
+    run.delete()
+    assert in_titles(workspace, "Run 0002-ppo was deleted.") == "Run Gentle (0002-ppo) was deleted."
+    assert in_titles(workspace, f"0002-{plain.stage} and 12-ppo") == "0002-sft and 12-ppo"
 
 
 def test_agreement_is_all_or_nothing_for_equal_or_reversed_orders_and_half_for_equal_scores():

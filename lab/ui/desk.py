@@ -12,7 +12,7 @@ from lab.config import STAGES
 from lab.errors import BadInput, Busy, NotFound, WrongBase
 from lab.events import Failed
 from lab.ui.fields import in_digits, label, live_schema, read, read_one, schema
-from lab.ui.naming import base_called, called
+from lab.ui.naming import base_called, called, in_titles, run_called
 from lab.ui.office import Office
 from lab.ui.pages import newest, stages_of
 from lab.ui.points import facts_of, run_or_none, until_end
@@ -73,7 +73,7 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
     all_runs = [each for each in office.workspace.runs() if each.stage in kinds]
     fitting = [each for each in all_runs if each.made_with(base)]
     listed = fitting[-MOST_LISTED:]
-    return {
+    found = {
         "elsewhere": elsewhere(len(all_runs) - len(fitting)),
         "runs": [{"name": each.name, "title": called(each)} for each in reversed(listed)],
         "run": standing(track) if track else None,
@@ -81,6 +81,9 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
         "hindrance": {kind: stage.hindrance(kind) for kind in kinds},
         **stage.more(track),
     }
+    for words in filter(None, (*found.get("warnings", ()), (found["run"] or {}).get("failed"))):
+        words |= {key: in_titles(office.workspace, words[key]) for key in ("message", "remedy") if key in words}
+    return found
 
 
 def elsewhere(count: int) -> str:
@@ -155,7 +158,7 @@ def wait_a_little(office: Office, request: str) -> dict[str, Any]:
     while time.monotonic() < end:
         refuse(office.answer(request) or {})
         if run := _asked(office, request).get("run"):
-            return {"request": request, "run": run, "said": f"{run} has begun."}
+            return {"request": request, "run": run, "said": f"{run_called(office.workspace, run)} has begun."}
         time.sleep(0.05)
     return {
         "request": request,
@@ -265,8 +268,8 @@ def _back(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
     found, step = go_back(office, track, body.get("step"), rater, hold=True), body["step"]
     if "run" not in found:
         return found
-    said = f"{found['run']} has gone back to step {step} and is paused there. Move its knobs, then Go on trains on."
-    return found | {"said": said}
+    said = f"{called(track.run)} has gone back to step {step} and is paused there."
+    return found | {"said": f"{said} Move its knobs, then Go on trains on."}
 
 
 def go_back(office: Office, track: Track, step: Any, rater: str, *, hold: bool = False) -> dict[str, Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from lab.ui.points import facts_of, run_or_none
-from lab.workspace import SHIPPED, Run, Workspace, recorded
+from lab.workspace import RUN_NAME, SHIPPED, Run, Workspace, recorded
 
 # Letters of a title that are shown where it stands among other things; the Runs page has room for all.
 SHORT = 48
 _POLICIES = {"base": "Base model, untuned", "sft": "SFT", "policy": "Policy in training", SHIPPED: "SFT of the base"}
+# A run's name in a text, alone or at a step; not as a part of a path, nor behind its title.
+_NAMED = re.compile(rf"(?<![\w(/\\.-])(?:{RUN_NAME.pattern})(?:@\d+)?(?![\w/\\-]|\.\w)")
 
 
 def called(run: Run) -> str:
@@ -45,6 +48,18 @@ def recorded_called(workspace: Workspace, policy: Any) -> str:
 def sft_called(run: Run) -> str:
     """A run of SFT where it is a policy among others."""
     return f"SFT {called(run)}"
+
+
+def in_titles(workspace: Workspace, text: str) -> str:
+    """A text of the lab below the page, where runs go by their names, with each that has a title called by it."""
+
+    def called_here(found: re.Match[str]) -> str:
+        name, at, step = found[0].partition("@")
+        run = next((each for each in (*workspace.runs(), *workspace.deleted()) if each.name == name), None)
+        titled = run is not None and run.title() != name
+        return (f"{called(run)} at step {step}" if at else called(run)) if titled else found[0]
+
+    return _NAMED.sub(called_here, text)
 
 
 def judge_called(workspace: Workspace, judge: str) -> str:

@@ -14,6 +14,7 @@ from lab.errors import BadName, Busy
 from lab.store import Store
 from lab.store.raters import ALL, PERSON
 from lab.ui.feed import Feed
+from lab.ui.naming import in_titles
 from lab.ui.refusal import refuse
 from lab.ui.roles import GUEST, RATER, SHARED_MODES, cookies_of, is_host
 from lab.ui.supervisor import Supervisor
@@ -85,7 +86,11 @@ class Office:
         if time.monotonic() - self._looked > LOOK_EVERY:
             self._looked = time.monotonic()
             self.served.refresh()
-        return self.served.get(request)
+        found = self.served.get(request)
+        error = found.get("error") if found else None
+        if not error:
+            return found
+        return found | {"error": error | {"message": in_titles(self.workspace, str(error.get("message") or ""))}}
 
     def follow(self, request: str, timeout: float = 120.0) -> Iterator[dict[str, Any]]:
         """The answer as it grows, the last one done. A refusal is raised; Busy after `timeout` s of silence."""

@@ -210,6 +210,6 @@ def _inputs(track: Track) -> dict[str, Any]:
 def _kept(track: Track) -> dict[str, Any]:
     found = read_json(track.run.folder / "data.json")
     if found is None:
-        name = track.run.name
+        name = called(track.run)
         raise Damaged(f"data.json of run {name} cannot be read, and what it worked on with it. Start a new run.")
     return found

@@ -19,6 +19,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from lab.errors import LabError
+from lab.ui.naming import in_titles
 from lab.ui.office import Office
 from lab.ui.roles import check
 
@@ -64,7 +65,7 @@ def routes(office: Office) -> list[Route]:
             given = await body(request) | {"host": host}
             result = await run_in_threadpool(do, given, office.rater(request))
         except LabError as error:
-            return refusal(error.code, str(error))
+            return refusal(error.code, await run_in_threadpool(in_titles, office.workspace, str(error)))
         return JSONResponse(result, headers={"cache-control": "no-store"})
 
     async def export(request: Request) -> Response:
@@ -79,7 +80,7 @@ def routes(office: Office) -> list[Route]:
             path = await run_in_threadpool(make, dict(request.query_params), folder)
         except LabError as error:
             await away()
-            return refusal(error.code, str(error))
+            return refusal(error.code, await run_in_threadpool(in_titles, office.workspace, str(error)))
         return FileResponse(path, filename=path.name, background=away)
 
     async def health(request: Request) -> JSONResponse:
