@@ -477,15 +477,36 @@ def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_what_its_words
     assert payload["inputs"] == {"reward": "0001-reward", "prompts": "built-in"}
 
 
-def test_a_button_that_begins_anew_says_that_it_takes_the_runs_settings_and_not_the_forms(office):
+def test_a_button_that_begins_anew_takes_the_runs_settings_and_says_so(office):
     run, track = short_of_memory(office, "sft", Sft(batch=16))
     run.rename("Mine")
     about = [each["about"] for each in remedies.shown(track)["ways_out"]]
-    words = f"Its other settings are those of Mine ({run.name}), not those in the form for a new run."
-    assert about == [f"A new run. {words}", ""]
+    words = f"Its other settings are those of Mine ({run.name})"
+    assert about == [f"A new run. {words}, but for what you have changed in the form for a new run.", ""]
     found = remedies.apply(office, track, {"code": "E_OOM", "index": 0}, "ana")
-    assert found["said"].startswith("Asked for.") and found["said"].endswith(words)
+    assert found["said"].startswith("Asked for.") and found["said"].endswith(f"{words}.")
     assert asked(office)[0][1]["config"]["batch"] == 16
+
+
+def test_what_was_changed_in_the_form_goes_over_the_runs_settings_but_not_over_what_the_button_says(office):
+    run, track = short_of_memory(office, "ppo", Ppo(batch=128, beta=0.2, microbatch=8))
+    changed = {"beta": 0.05, "seed": 0, "tokens": 300, "microbatch": 2}
+    found = remedies.apply(office, track, {"code": "E_OOM", "index": 0, "changed": changed}, "ana")
+    wanted = Ppo(batch=128, beta=0.05, seed=0, tokens=36, checkpointing="on", microbatch=2)
+    assert asked(office)[0][1]["config"] == asdict(wanted)
+    assert found["said"].endswith("but for what you changed in the form: Beta, Seed, Microbatch.")
+    larger = {"code": "E_OOM", "index": 0, "changed": {"microbatch": 64}}
+    assert "but for" not in remedies.apply(office, track, larger, "ana")["said"]
+    assert asked(office)[1][1]["config"]["microbatch"] == 4, "to fit, at most half of what did not"
+
+
+@pytest.mark.parametrize("changed", [{"beta": -1.0}, {"beta": None}, {"nothing": 1}, [1]])
+def test_what_the_form_holds_is_checked_before_the_old_run_is_stopped(office, running, changed):
+    write(running, Warned(0, "W_MEMORY_SHORT", "Too large.", "Start anew."))
+    track = desk.track_of(office, PAGE, {"run": running.name})
+    with pytest.raises(BadInput):
+        remedies.apply(office, track, {"code": "W_MEMORY_SHORT", "index": 0, "changed": changed}, "ana")
+    assert running.control()["order"] == "run" and asked(office) == []
 
 
 def test_where_all_is_turned_already_only_a_smaller_model_is_left(office):

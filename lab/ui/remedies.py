@@ -12,6 +12,7 @@ from lab.errors import BadInput, Damaged, OutOfMemory
 from lab.events import Failed, Warned
 from lab.journal import read_json
 from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, settings, track_of, wait_a_little
+from lab.ui.fields import label, read
 from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.tracks import Track
@@ -21,8 +22,9 @@ from lab.workspace import recorded
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """`times` multiplies live knobs, with `anew` the new run's, and `put` sets those; `back` returns to the last
-    checkpoint before the warning; `tab` opens a page; `anew` begins again with the same settings, with `fit` made to
-    fit the memory, with `less` turned as the words of the error say."""
+    checkpoint before the warning; `tab` opens a page; `anew` begins again with the same settings and those that were
+    changed in the form for a new run, with `fit` made to fit the memory, with `less` turned as the words of the error
+    say."""
 
     words: str
     times: Mapping[str, float] = field(default_factory=dict)
@@ -127,12 +129,19 @@ def _offer(track: Track, step: int, remedy: Remedy, index: int) -> dict[str, Any
         return None
     words = f"{remedy.words} (step {there})" if remedy.back else remedy.words
     more = ", ".join(f"{name} {value}" for name, value in turned.items()) if remedy.less else ""
-    about = f"A new run. {_from(track)}" if remedy.anew else ""
-    return {"index": index, "words": f"{words} {more}".strip(), "tab": remedy.tab, "about": about}
+    changed = "but for what you have changed in the form for a new run"
+    about = f"A new run. {_from(track)}, {changed}." if remedy.anew else ""
+    return {
+        "index": index,
+        "words": f"{words} {more}".strip(),
+        "tab": remedy.tab,
+        "about": about,
+        "anew": remedy.anew,
+    }
 
 
 def _from(track: Track) -> str:
-    return f"Its other settings are those of {called(track.run)}, not those in the form for a new run."
+    return f"Its other settings are those of {called(track.run)}"
 
 
 def _turned(remedy: Remedy, stage: type, now: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +158,8 @@ def checkpoint_before(track: Track, step: int) -> int | None:
 
 
 def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
-    """Do what the card's button says; the numbers come from the settings in force here, not from the page."""
+    """Do what the card's button says. The numbers come from the settings in force here; the page adds, for a new run,
+    what somebody has changed in its form."""
     known = REMEDIES.get(str(body.get("code")), ())
     index = body.get("index")
     said_at = [event.step for event in _said(track) if event.code == body.get("code")]
@@ -166,8 +176,9 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
         found = go_back(office, track, checkpoint_before(track, said_at[-1]), rater)
         said.append(found.pop("said", ""))
     if remedy.anew:
-        found = anew(office, track, remedy, rater)
-        said += [found.pop("said", ""), _from(track)]
+        config = _config(track, remedy, body.get("changed") or {})
+        found = anew(office, track, remedy, config, rater)
+        said += [found.pop("said", ""), f"{_from(track)}{_but_for(config, body)}."]
     track.forget_status()
     return found | {"said": " ".join(filter(None, said))}
 
@@ -177,20 +188,36 @@ def _said(track: Track) -> list[Warned | Failed]:
     return [event for event, _ in track.warned] + ([track.end] if isinstance(track.end, Failed) else [])
 
 
-def anew(office: Office, track: Track, remedy: Remedy, rater: str) -> dict[str, Any]:
-    """The same run from its beginning, with the knobs that the remedy turns; the old one stops.
+def _config(track: Track, remedy: Remedy, changed: Any) -> dict[str, Any]:
+    """The settings of a run that begins anew: the old run's, over them what was changed in the form, and over that what
+    the button says, which speaks of the old run.
 
-    To fit, half the micro-batch in any case and whatever else it takes: memory may have run out although the forecast
-    said that it fits.
+    To fit, at most half the old micro-batch in any case and whatever else it takes: memory may have run out although
+    the forecast said that it fits.
     """
-    now, inputs, stage = settings(track), _inputs(track), track.run.stage
-    config = {each.name: now[each.name] for each in fields(STAGES[stage]) if each.name in now}
-    config |= _turned(remedy, STAGES[stage], config)
-    if remedy.fit and "microbatch" in config:
-        config["microbatch"] = max(1, config["microbatch"] // 2)
+    if not isinstance(changed, dict):
+        raise BadInput("These settings are not those of this stage. Reload the page and try again.")
+    stage, now = STAGES[track.run.stage], settings(track)
+    before = {each.name: now[each.name] for each in fields(stage) if each.name in now}
+    config = read(stage, before | changed | _turned(remedy, stage, before))
+    if remedy.fit and "microbatch" in before:
+        half = max(1, before["microbatch"] // 2)
+        config["microbatch"] = min(config.get("microbatch", half), half)
+    return config
+
+
+def _but_for(config: Mapping[str, Any], body: Mapping[str, Any]) -> str:
+    """Which settings of the form were taken; not those that the button itself says otherwise."""
+    taken = [label(key) for key, value in (body.get("changed") or {}).items() if config.get(key) == value]
+    return f", but for what you changed in the form: {', '.join(taken)}" if taken else ""
+
+
+def anew(office: Office, track: Track, remedy: Remedy, config: dict[str, Any], rater: str) -> dict[str, Any]:
+    """The same run from its beginning, with these settings; the old one stops."""
+    inputs = _inputs(track)
     if track.run.status() in LIVE:
         track.run.set_control(order="stop", until=None, by=rater)
-    payload = {"stage": stage, "config": config, "inputs": inputs, "by": rater, "fit": remedy.fit}
+    payload = {"stage": track.run.stage, "config": config, "inputs": inputs, "by": rater, "fit": remedy.fit}
     return wait_a_little(office, office.ask("run", payload))
 
 

@@ -109,42 +109,6 @@ def test_going_back_is_not_asked_again_before_the_model_has_answered(app, run, v
     assert page.locator(f"{DESK} [data-order=resume]").is_enabled()
 
 
-def test_kill_says_what_is_lost_and_waits_for_a_second_press_that_is_no_double_click(run, visit):
-    page, orders = visit("ppo"), []
-    state(page, "running")
-    page.route("**/lab/ppo-order", lambda route: (orders.append(1), route.fulfill(json={"said": "The end."})))
-    kill = page.locator(f"{DESK} [data-order=kill]")
-    kill.dblclick()
-    page.get_by_text("no checkpoint yet: all 5 steps so far are lost; “Stop and keep” loses nothing").wait_for()
-    run.checkpoint(3)
-    page.wait_for_selector(f"{DESK} .desk-back option", state="attached")
-    page.get_by_text("Steps 4 to 5 and the one under way are lost").wait_for()
-    assert orders == [] and kill.inner_text() == "Yes, kill it", "it stays asked, in the words that hold now"
-    kill.click()
-    page.get_by_text("The end.").wait_for()
-    assert orders == [1] and kill.inner_text() == "Kill"
-
-
-def test_what_was_asked_stays_asked_while_the_run_goes_on_and_is_taken_back_with_its_button(run, visit):
-    run.checkpoint(2)
-    page = visit("ppo")
-    state(page, "running")
-    back, kill = (page.locator(f"{DESK} [data-order={name}]") for name in ("back", "kill"))
-    press(page, "Roll back to")
-    run.checkpoint(4)
-    page.wait_for_selector(f"{DESK} .desk-back option[value='4']", state="attached")
-    assert back.inner_text() == "Yes, roll back to" and page.locator(f"{DESK} .desk-back select").input_value() == "2"
-    run.run.set_control(order="pause")
-    state(page, "paused")
-    page.get_by_text("Step 2 it is").wait_for()
-    kill.click()
-    page.get_by_text("Step 5 and the one under way are lost").wait_for()
-    run.write(Finished(5, "stopped", {}))
-    state(page, "stopped")
-    kill.wait_for(state="detached")
-    assert page.locator(f"{DESK} .desk > .lab-told").inner_text() == ""
-
-
 def test_a_knob_moves_while_it_runs_and_a_value_out_of_range_is_refused_in_words(run, visit):
     page = visit("ppo")
     state(page, "running")
@@ -188,9 +152,9 @@ def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_less_by_one_cl
     page.route("**/lab/ppo-remedy", lambda route: route.fulfill(json=answer))
     with page.expect_request("**/lab/ppo-remedy") as pressed:
         anew = page.locator(DESK).get_by_role("button", name="Start anew with tokens 36, checkpointing on")
-        assert "not those in the form for a new run" in anew.get_attribute("title")
+        assert "but for what you have changed in the form for a new run" in anew.get_attribute("title")
         anew.click()
-    assert pressed.value.post_data_json == {"run": run.run.name, "code": "E_OOM", "index": 0}
+    assert pressed.value.post_data_json == {"run": run.run.name, "code": "E_OOM", "index": 0, "changed": {}}
     page.get_by_text("Asked for.").wait_for()
     seen = """guest => {
         document.body.classList.toggle("is-guest", guest);

@@ -238,12 +238,21 @@ function desk(options) {
 
   function offerButtons(code, offers) {
     return offers.map((offer) => {
-      const node = button(offer.words, offer.tab ? () => lab.tab(offer.tab) : async (pressed) => {
-        follow(await told.run(pressed, `${stage}-remedy`, { run: run.name, code, index: offer.index }));
-      });
+      const node = button(offer.words, offer.tab ? () => lab.tab(offer.tab) : (pressed) => takeUp(pressed, code, offer));
       if (offer.about) node.title = offer.about;
       return node;
     });
+  }
+
+  // A new run begins as the old one, but for what somebody has set in the form: they see it there and expect it.
+  async function takeUp(pressed, code, offer) {
+    const body = { run: run.name, code, index: offer.index };
+    try {
+      if (offer.anew) body.changed = forms.get(run.stage).changed();
+    } catch (error) {
+      return told.tell(error.message, true);
+    }
+    follow(await told.run(pressed, `${stage}-remedy`, body));
   }
 
   // --- live knobs ---------------------------------------------------------------------------------------------------

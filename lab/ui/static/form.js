@@ -1,11 +1,13 @@
-// A form made from the records of fields.py: those shown by default in the open, the rest folded; returns {node, values, set}.
+// A form made from the records of fields.py: those shown by default in the open, the rest folded; returns {node, values, changed}: all that it holds, and
+// what somebody has set in it, be it to the usual value.
 function form(records) {
   const inputs = new Map(), node = make("div", "form"), open = make("div", "form-grid"), folded = make("details", "form-more"), rest = make("div", "form-grid");
   folded.append(make("summary", "", "More settings"), rest);
   for (const record of records) (record.shown ? open : rest).append(field(record, inputs));
   fill(node, open, rest.children.length && folded);
-  const values = () => Object.fromEntries([...inputs].map(([name, input]) => [name, read(input)]));
-  return { node, values, inputs };
+  node.addEventListener("input", (event) => (event.target.touched = true));
+  const values = (some = () => true) => Object.fromEntries([...inputs].filter(([, input]) => some(input)).map(([name, input]) => [name, read(input)]));
+  return { node, values, changed: () => values((input) => input.touched), inputs };
 }
 
 function field(record, inputs) {
