@@ -19,7 +19,7 @@ from lab.formats import read as read_file
 from lab.journal import append_json
 from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
-from lab.ui import bringing, desk, model, ppo, remedies, reward, runs, sft, timeline
+from lab.ui import bringing, desk, model, ppo, remedies, reward, runs, sft, timeline, uploads
 from lab.ui.desk import ORDERS
 from lab.ui.office import Office
 from lab.ui.routes import routes
@@ -361,7 +361,7 @@ def test_the_page_says_which_sft_each_reward_model_starts_from_and_which_others_
 
 
 def test_the_chat_names_its_policies_as_the_other_lists_do(office):
-    from lab.ui.rank.desk import offered
+    from lab.ui.policies import offered
 
     own = office.workspace.new_run("sft", {})
     write(own, Finished(1, "done", {}))
@@ -682,7 +682,7 @@ def test_an_import_says_whether_its_rankings_count_among_those_of_people(tmp_pat
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "", 3, "a\0b"])
 def test_a_file_that_did_not_come_through_the_apps_upload_is_not_read(path):
     with pytest.raises((NotFound, BadInput)):
-        sft.uploaded(path)
+        uploads.uploaded(path)
 
 
 def test_after_a_run_of_ppo_that_was_stopped_the_header_leads_to_compare(office):

@@ -41,18 +41,20 @@ DISK = {
     "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
 }
 FILES = sorted(LAB.rglob("*.py"))
+PAGES = [path for path in FILES if (LAB / "ui") in path.parents]
 STATIC = sorted(path for path in (LAB / "ui" / "static").iterdir() if path.suffix in (".js", ".css"))
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, `from lab import x` as lab.x."""
+    """Every module that a file imports, `from lab import x` as lab.x, and so of lab.ui."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.module and not node.level, f"{path} imports by a relative path"
-            found |= {f"lab.{alias.name}" for alias in node.names} if node.module == "lab" else {node.module}
+            inside = node.module in ("lab", "lab.ui")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if inside else {node.module}
     return found
 
 
@@ -73,6 +75,15 @@ def test_no_file_imports_from_a_layer_above(path):
         assert not ours
     if part in ("world", "events", "config", "errors", "glossary"):
         assert not {each for each in found if each.split(".")[0] in HEAVY}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(LAB).as_posix())
+def test_no_page_imports_from_another_page(path):
+    from lab.ui.shell import TABS
+
+    own = path.relative_to(LAB / "ui").parts[0].removesuffix(".py")
+    ours = {each.split(".")[2] for each in imports(path) if each.startswith("lab.ui.")}
+    assert not ours & set(TABS) - {own}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(LAB).as_posix())

@@ -11,7 +11,7 @@ from lab.formats import Imported
 from lab.formats import read as read_file
 from lab.store.records import SIMULATED
 from lab.ui.office import Office
-from lab.ui.sft import REASONS, uploaded
+from lab.ui.uploads import REASONS, uploaded
 
 MOST = 20_000
 RATER = "imported"

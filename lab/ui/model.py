@@ -14,7 +14,7 @@ from lab.errors import BadInput, Busy, EmptyPrompt, LabError
 from lab.ui.naming import run_called
 from lab.ui.notes import lead, told
 from lab.ui.office import Office
-from lab.ui.rank.desk import offered
+from lab.ui.policies import offered
 from lab.ui.theme import STATIC
 
 EMBEDDED = "tiny"

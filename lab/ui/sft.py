@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gradio.utils import get_upload_folder
-
-from lab.errors import BadFile, BadInput, NoRows, NotFound
+from lab.errors import BadFile, NoRows
 from lab.formats import Imported, Record
 from lab.formats import read as read_file
 from lab.ui import desk, remedies, timeline
@@ -17,9 +15,10 @@ from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
 from lab.ui.tracks import Track
+from lab.ui.uploads import REASONS, uploaded
 from lab.world import corpus
 
-ROWS, REASONS, MOST_PAIRS = 5, 20, 20_000
+ROWS, MOST_PAIRS = 5, 20_000
 
 
 def page(office: Office) -> None:
@@ -69,17 +68,6 @@ def preview(body: dict[str, Any]) -> dict[str, Any]:
         "rejected_count": len(found.rejected),
         "format": found.format,
     }
-
-
-def uploaded(given: Any) -> Path:
-    """A file that came through this app's own upload, and no other on this machine."""
-    folder = Path(get_upload_folder()).resolve()
-    if not isinstance(given, str) or "\0" in given:
-        raise BadInput("Which file is meant? Choose it again.")
-    path = Path(given).resolve()
-    if folder not in path.parents or not path.is_file():
-        raise NotFound("That file is no longer there. Choose it again.")
-    return path
 
 
 def demonstrations(path: Path) -> Imported:

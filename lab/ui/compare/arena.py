@@ -18,8 +18,8 @@ from lab.ui.fields import read
 from lab.ui.naming import called, judge_called, policy_called, recorded_called
 from lab.ui.office import Office
 from lab.ui.points import facts_of
+from lab.ui.policies import offered
 from lab.ui.pool import POLICY
-from lab.ui.rank.desk import offered
 from lab.ui.refusal import refuse
 from lab.ui.tracks import Track
 from lab.workspace import SHIPPED, Run, Workspace

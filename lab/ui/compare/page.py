@@ -7,13 +7,13 @@ from typing import Any
 import gradio as gr
 
 from lab.config import Compare
+from lab.ui.board import Board
 from lab.ui.compare.arena import Arena
 from lab.ui.curves import PLOTLY
 from lab.ui.fields import schema
 from lab.ui.live import Live
 from lab.ui.notes import lead
 from lab.ui.office import Office
-from lab.ui.rank.board import Board
 from lab.ui.theme import STATIC
 
 

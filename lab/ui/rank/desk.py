@@ -8,16 +8,16 @@ from typing import Any
 from lab.errors import BadInput, BadNumber, BadRanking, NotFound
 from lab.store import Comparison, Ranking
 from lab.store.records import checked_prompt, finite
-from lab.ui.feed import Item, known_policies, tab_name
-from lab.ui.naming import policy_called, sft_called
+from lab.ui.board import TAGS
+from lab.ui.feed import Item, tab_name
+from lab.ui.naming import policy_called
 from lab.ui.office import Office
+from lab.ui.policies import offered
 from lab.ui.pool import MIX, Pool, read_pool
 from lab.ui.prompts import OWN
 from lab.ui.rank.guess import Agreement, agreement
 from lab.ui.rank.repeats import REPEAT, Repeats, counts, known, reshuffled
 from lab.ui.state import AGE, ENOUGH
-
-TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
 
 
 class Desk:
@@ -174,12 +174,3 @@ def read_seconds(value: object) -> float:
         return min(max(finite(value, "The time taken"), 0.0), 86_400.0)
     except BadNumber:
         return 0.0
-
-
-def offered(office: Office) -> list[dict[str, str]]:
-    """Everything that can answer, for a list to choose from: each with its name for people, SFT with its run's."""
-    runs = office.runs()
-    newest = next((run for run in reversed(runs) if run.stage == "sft" and run.status() == "done"), None)
-    own = {"sft": sft_called(newest)} if newest else {}
-    known = known_policies(office, runs)
-    return [{"value": each, "label": own.get(each) or policy_called(office.workspace, each)} for each in known]

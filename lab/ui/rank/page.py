@@ -6,10 +6,10 @@ from pathlib import Path
 
 import gradio as gr
 
+from lab.ui.board import Board
 from lab.ui.notes import lead, told
 from lab.ui.office import Office
 from lab.ui.prompts import OWN, from_file
-from lab.ui.rank.board import Board
 from lab.ui.rank.desk import Desk
 from lab.ui.roles import check
 

@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 
 from lab.ui.pool import Sampling
-from lab.ui.rank.desk import TAGS
 from lab.ui.theme import STATIC
 
 LABELS = MappingProxyType(
@@ -21,11 +20,13 @@ LABELS = MappingProxyType(
         "repeats": "Self-test after",
     }
 )
+TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
 SCRIPTS = ("ranking.js", "dragging.js", "telling.js", "panels.js", "board.js")
 
 
 class Board(gr.HTML):
-    """`kind` rank or duel. All that a model or a person wrote reaches the page through textContent only."""
+    """`kind`: rank on the Rank page, duel on the Compare page. All that a model or a person wrote reaches the page
+    through textContent only."""
 
     def __init__(self, kind: str = "rank", **more: Any) -> None:
         super().__init__(
