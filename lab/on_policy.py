@@ -11,13 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from lab import allocator, losses
+from lab.cast import Cast
 from lab.config import Group, Ppo
 from lab.diagnose import Diagnosis, Setup
 from lab.errors import NoRows, NotFound
 from lab.events import Changed, Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
-from lab.rollout import Cast, Part, Rollout, check_same_as_reference, cut, measure
+from lab.rollout import Part, Rollout, check_same_as_reference, cut, measure
 from lab.samples import of_rollout
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed

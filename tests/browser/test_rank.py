@@ -129,17 +129,17 @@ def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app
     assert app.rankings()[-1].order == ORDER
 
 
-def ask_an_own_prompt(page) -> None:
+def ask_an_own_prompt(page, seq) -> None:
     page.fill(f"{BOARD} .board-own input", "And what of it?")
     page.press(f"{BOARD} .board-own input", "Enter")
 
 
-def change_the_source(page) -> None:
+def change_the_source(page, seq) -> None:
     page.select_option(f"{BOARD} .board-source select", "base")
 
 
-def rank_an_older_one_again(page) -> None:
-    page.evaluate("seq => window.dispatchEvent(new CustomEvent('lab-rerank', {detail: {seq}}))", 1)
+def rank_an_older_one_again(page, seq) -> None:
+    page.evaluate("seq => window.dispatchEvent(new CustomEvent('lab-rerank', {detail: {seq}}))", seq)
 
 
 def test_a_refused_save_leaves_no_word_of_the_ranking_before_and_its_button_tries_again(app, visit):
@@ -166,9 +166,9 @@ def test_a_refused_save_leaves_no_word_of_the_ranking_before_and_its_button_trie
 @pytest.mark.parametrize("wish", [ask_an_own_prompt, change_the_source, rank_an_older_one_again])
 def test_a_ranking_that_could_not_be_saved_is_kept_until_it_is_and_then_the_board_goes_on(app, visit, wish):
     page = visit()
-    if not app.rankings():
-        rank(page)
+    rank(page)
     prompt, before = ready(page), app.rankings()
+    seq = before[-1].seq
     page.route("**/lab/board-submit", lambda route: route.abort())
     for key in "4321":
         page.keyboard.press(key)
@@ -176,14 +176,14 @@ def test_a_ranking_that_could_not_be_saved_is_kept_until_it_is_and_then_the_boar
     again = page.locator(f"{BOARD} .board-problem button", has_text="Try again")
     again.wait_for()
     with page.expect_request("**/lab/board-submit"):
-        wish(page)
+        wish(page, seq)
     again.wait_for()
     page.wait_for_timeout(500)
     assert (page.inner_text(f"{BOARD} .board-prompt"), strip(page)) == (prompt, "D > C > B > A")
     assert "Not saved" in page.inner_text(f"{BOARD} .board-problem")
     page.unroute("**/lab/board-submit")
     with page.expect_response("**/lab/board-submit"):
-        wish(page) if wish is not change_the_source else again.click()
+        wish(page, seq) if wish is not change_the_source else again.click()
     turned_from(page, prompt)
     saved = next(each for each in app.rankings() if each.seq > before[-1].seq)
     assert (saved.comparison.prompt, saved.order) == (prompt, ORDER)
