@@ -176,20 +176,22 @@ def _machine_verbs(verbs: Any) -> None:
     bench = _verb(
         verbs, "bench", "bench", "speed and memory of each part, against the machine's limit", workspace=False
     )
-    bench.add_argument("--quick", action="store_true", help="the smallest shapes only")
-    bench.add_argument(
-        "--against-trl", action="store_true", help="also TRL 1.12's PPOTrainer, in an environment of its own"
-    )
-    bench.add_argument("--trl-env", type=Path, help="where that environment is or will be made")
-    bench.add_argument("--gpu", action="store_true", help="the measurements of docs/gpu.md, which need CUDA")
-    bench.add_argument("--out", type=Path, metavar="FILE", help="with --gpu: all figures as JSON, after every case")
-    bench.add_argument(
-        "--page", type=int, default=0, metavar="N", help="instead: how long N browsers wait that rank at once"
-    )
-    bench.add_argument(
-        "--models", default="", help="what to measure, with commas: 3M,8M,135M; with --gpu 7B,0.5B:4-bit"
-    )
-    bench.add_argument("--threads", type=int, default=0, help="threads of each measurement; 0: half of the cores")
+    add_bench(bench)
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    """What `python -m lab bench` and `python -m lab.bench` know, but for --json."""
+    parser.add_argument("--quick", action="store_true", help="the smallest shapes only, fewer steps")
+    text = "also TRL 1.12's PPOTrainer, in an environment of its own; with --gpu that alone, on the card"
+    parser.add_argument("--against-trl", action="store_true", help=text)
+    parser.add_argument("--trl-env", type=Path, help="where that environment is or will be made")
+    parser.add_argument("--gpu", action="store_true", help="the measurements of docs/gpu.md, which need CUDA")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="with --gpu: all figures as JSON, after every case")
+    text = "instead: how long N browsers wait that rank at once"
+    parser.add_argument("--page", type=int, default=0, metavar="N", help=text)
+    text = "what to measure, with commas: 3M,8M,135M; with --gpu 7B,0.5B:4-bit"
+    parser.add_argument("--models", default="", help=text)
+    parser.add_argument("--threads", type=int, default=0, help="threads of each measurement; 0: half of the cores")
 
 
 def _add_base(verb: argparse.ArgumentParser, run: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -84,8 +84,18 @@ def facts_of(name: str) -> Facts:
         raise incomplete(name, problem) from problem
 
 
+_KNOWN: dict[str, Facts] = {}  # by config, since counting takes a moment
+
+
 def facts_from(config: Any, name: str = "") -> Facts:
     """Counts of a config's model, built without memory."""
+    key = config.to_json_string()
+    if key not in _KNOWN:
+        _KNOWN[key] = _counted(config)
+    return replace(_KNOWN[key], name=name)
+
+
+def _counted(config: Any) -> Facts:
     from transformers import AutoModelForCausalLM
 
     from lab.errors import Unsupported
@@ -99,7 +109,7 @@ def facts_from(config: Any, name: str = "") -> Facts:
     if not heads:
         raise Unsupported(f"A {kind} model has no attention heads, and the lab foretells memory for those that have.")
     return Facts(
-        name=name,
+        name="",
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         linear=sum(layer.weight.numel() for layer in adapted),
         lora=sum(sum(layer.weight.shape) for layer in adapted),

@@ -48,9 +48,10 @@ def step_seed(seed: int, step: int) -> int:
 
 
 def peak_bytes() -> int:
-    """The largest memory in use so far: of the GPU where there is one, else resident in this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+    """The largest memory in use so far: of the GPU where this process uses one, else resident in it."""
+    on_card = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    if on_card:
+        return on_card
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

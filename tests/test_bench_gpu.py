@@ -255,3 +255,5 @@ def test_without_a_gpu_the_gpu_bench_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(NotFound, match="0 CUDA devices"):
         run(Namespace(gpu=True, quick=True))
+    with pytest.raises(NotFound, match="0 CUDA devices"):
+        run(Namespace(gpu=True, quick=True, against_trl=True, trl_env=None))

@@ -56,11 +56,7 @@ def run_gpu(quick: bool, models: str = "", out: Path | None = None) -> dict[str,
     without CUDA, and BadInput or DiskFull where `out` can hold nothing.
     """
     cases = chosen(models or ("0.5B" if quick else ""))
-    if not torch.cuda.is_available():
-        raise NotFound(
-            "PyTorch sees 0 CUDA devices here, so nothing can be measured. Run this on a machine with one; "
-            "python -m lab.bench measures this machine's processor."
-        )
+    needs_card()
     found = _known(out)
     before = [case for case in found if case not in cases]
     try:
@@ -80,6 +76,15 @@ def run_gpu(quick: bool, models: str = "", out: Path | None = None) -> dict[str,
                 print(*(f"{line(known, found[known])}\n" for known in before), sep="", end="")
             print(line(case, each), flush=True)
     return found
+
+
+def needs_card() -> None:
+    """NotFound without CUDA."""
+    if not torch.cuda.is_available():
+        raise NotFound(
+            "PyTorch sees 0 CUDA devices here, so nothing can be measured. Run this on a machine with one; "
+            "python -m lab.bench measures this machine's processor."
+        )
 
 
 def chosen(models: str) -> list[str]:

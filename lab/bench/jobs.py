@@ -59,9 +59,9 @@ def machine() -> dict[str, float]:
     return found
 
 
-def shape(name: str, folder: str) -> dict[str, str]:
+def shape(name: str, folder: str, dtype: str = "float32") -> dict[str, str]:
     """A model of a shape with random weights, in a folder that every later measurement loads."""
-    return {"model": str(save(config_of(name), Path(folder)))}
+    return {"model": str(save(config_of(name), Path(folder), dtype=dtype))}
 
 
 def _seconds(work: Callable[[], Any]) -> float:
@@ -123,10 +123,18 @@ def measure_reward(model: str, batch: int, steps: int, prompt: int = 16, tokens:
 
 
 def measure_ppo(
-    model: str, batch: int, minibatch: int, epochs: int, steps: int, prompt: int = 16, tokens: int = 32, **knobs: Any
+    model: str,
+    batch: int,
+    minibatch: int,
+    epochs: int,
+    steps: int,
+    prompt: int = 16,
+    tokens: int = 32,
+    device: str = "cpu",
+    **knobs: Any,
 ) -> dict[str, float]:
     """Responses a second of PPO with a value head on the policy, and the seconds of each part."""
-    roles = load(model, device="cpu")
+    roles = load(model, device=device)
     roles.add("reward", like="sft")
     roles.head("reward")
     knobs = {"microbatch": minibatch, "learning_rate": 1e-5, "update_kl": 1e9} | knobs

@@ -25,21 +25,24 @@ def table(found: dict[str, Any]) -> str:
         for model, each in found.get(stage, {}).items():
             lines.append(_line(f"{stage} {model}", _rate(each), _size(each["peak_bytes"]), ""))
     for model, each in found.get("ppo", {}).items():
-        parts = [f"{name} {each[f'time/{name}']:.2f} s" for name in ("rollout", "score", "update")]
-        parts.append(f"{each['ideal_seconds'] / each['time/step']:.0%} of ideal")
-        lines.append(_line(f"ppo {model}", _rate(each), _size(each["peak_bytes"]), ", ".join(parts)))
-        if "trl_samples_per_second" in each:
-            speed = each["samples_per_second"] / each["trl_samples_per_second"]
-            memory = each["peak_bytes"] / each["trl_peak_bytes"]
-            lines.append(
-                _line(
-                    f"  TRL {model}",
-                    f"{each['trl_samples_per_second']:.3g} samples/s",
-                    _size(each["trl_peak_bytes"]),
-                    f"ours is {speed:.2f} x as fast with {memory:.2f} of its memory",
-                )
-            )
+        lines += rows_of_ppo(model, each)
     return "\n".join(lines)
+
+
+def rows_of_ppo(model: str, each: dict[str, float]) -> list[str]:
+    """Ours, and TRL's below it where that was measured."""
+    parts = [f"{name} {each[f'time/{name}']:.2f} s" for name in ("rollout", "score", "update")]
+    if "ideal_seconds" in each:
+        parts.append(f"{each['ideal_seconds'] / each['time/step']:.0%} of ideal")
+    rows = [_line(f"ppo {model}", _rate(each), _size(each["peak_bytes"]), ", ".join(parts))]
+    if "trl_samples_per_second" not in each:
+        return rows
+    times, share = (each[key] / each[f"trl_{key}"] for key in ("samples_per_second", "peak_bytes"))
+    trl, notes = (
+        f"{each['trl_samples_per_second']:.3g} samples/s",
+        f"ours is {times:.2f} x as fast with {share:.2f} of its memory",
+    )
+    return [*rows, _line(f"  TRL {model}", trl, _size(each["trl_peak_bytes"]), notes)]
 
 
 def _line(what: str, speed: str, peak: str, notes: str) -> str:

@@ -24,7 +24,10 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """A model folder, the layers of the policy that learn by LoRA, and shapes in responses and tokens."""
+    """A model folder, the layers of the policy that learn by LoRA, and shapes in responses and tokens.
+
+    device: cpu, where all is in float32, or cuda, where models are in bfloat16 under autocast, as the lab's are.
+    """
 
     model: str
     layers: list[int]
@@ -34,6 +37,7 @@ class Job:
     steps: int
     prompt: int = 16
     tokens: int = 32
+    device: str = "cpu"
 
 
 def measure(job: Job) -> dict[str, float]:
@@ -44,12 +48,21 @@ def measure(job: Job) -> dict[str, float]:
         trainer, clock = trainer_of(job, folder)
         trainer.train()
     seconds = [after - before for before, after in zip(clock.marks, clock.marks[1:], strict=False)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"samples_per_second": job.batch / median(seconds), "peak_bytes": peak, "time/step": median(seconds)}
+    return {"samples_per_second": job.batch / median(seconds), "peak_bytes": _peak(job), "time/step": median(seconds)}
+
+
+def _peak(job: Job) -> int:
+    """The most that was asked of the card's allocator, or that was resident."""
+    if job.device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def trainer_of(job: Job, folder: str) -> tuple[Any, Any]:
     """A PPOTrainer and the callback that notes when each step ended."""
+    import torch
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
@@ -60,8 +73,12 @@ def trainer_of(job: Job, folder: str) -> tuple[Any, Any]:
             self.marks: list[float] = []
 
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if on_card:
+                torch.cuda.synchronize()
             self.marks.append(monotonic())
 
+    on_card = job.device == "cuda"
+    kept = {"dtype": torch.bfloat16 if on_card else torch.float32}
     rng, clock = Random(0), Clock()
     ids = [[rng.randrange(8, 4000) for _ in range(job.prompt)] for _ in range(max(64, job.batch))]
     config = PPOConfig(
@@ -78,8 +95,8 @@ def trainer_of(job: Job, folder: str) -> tuple[Any, Any]:
         learning_rate=1e-5,
         save_strategy="no",
         report_to=[],
-        bf16=False,
-        use_cpu=True,
+        bf16=on_card,
+        use_cpu=not on_card,
         gradient_checkpointing=False,
         disable_tqdm=True,
         logging_strategy="no",
@@ -88,11 +105,11 @@ def trainer_of(job: Job, folder: str) -> tuple[Any, Any]:
     trainer = PPOTrainer(
         config,
         tokenizer,
-        AutoModelForCausalLM.from_pretrained(job.model),
+        AutoModelForCausalLM.from_pretrained(job.model, **kept),
         None,
-        AutoModelForSequenceClassification.from_pretrained(job.model, num_labels=1),
+        AutoModelForSequenceClassification.from_pretrained(job.model, num_labels=1, **kept),
         Dataset.from_dict({"input_ids": ids}),
-        AutoModelForSequenceClassification.from_pretrained(job.model, num_labels=1),
+        AutoModelForSequenceClassification.from_pretrained(job.model, num_labels=1, **kept),
         eval_dataset=Dataset.from_dict({"input_ids": ids}),
         callbacks=[clock],
         peft_config=LoraConfig(

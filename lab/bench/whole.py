@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
 from lab.bench.isolated import ROOT, isolated, job
-from lab.bench.report import table
+from lab.bench.report import rows_of_ppo, table
 from lab.bench.shapes import config_of
 from lab.config import Ppo
 from lab.errors import LabError
@@ -27,15 +28,18 @@ def run(options: Any) -> dict[str, Any]:
         from lab.bench.page import run_page
 
         return run_page(options.page, 20 if options.quick else 60)
+    chosen = getattr(options, "models", "")
+    models = chosen.split(",") if chosen else (MODELS[:1] if options.quick else MODELS)
     if options.gpu:
-        from lab.bench.gpu import run_gpu
+        from lab.bench.gpu import needs_card, run_gpu
 
-        return run_gpu(options.quick, getattr(options, "models", ""), getattr(options, "out", None))
+        if not getattr(options, "against_trl", False):
+            return run_gpu(options.quick, chosen, getattr(options, "out", None))
+        needs_card()
+        return beside_trl_on_card(models, trl_environment(options.trl_env))
     import psutil
 
     threads = getattr(options, "threads", 0) or max(1, (psutil.cpu_count() or 2) // 2)
-    chosen = getattr(options, "models", "")
-    models = chosen.split(",") if chosen else (MODELS[:1] if options.quick else MODELS)
     environment = trl_environment(options.trl_env) if options.against_trl else None
     found: dict[str, Any] = {"threads": threads, "machine": _say("machine", job("machine", {}, threads=threads))}
     found["decode"] = {"tiny": decode("tiny", found["machine"], threads, options.quick)}
@@ -65,21 +69,40 @@ def decode(model: str, machine: dict[str, float], threads: int, quick: bool) -> 
 def ppo(
     name: str, model: dict[str, Any], machine: dict[str, float], threads: int, environment: Path | None, quick: bool
 ) -> dict[str, float]:
-    """Ours, then TRL's in the same run: batch 32 in 4 minibatches and 4 epochs; 135M 8 in 2 and 2.
-
-    In both adapters of the same layers learn, those that a run of ours tunes unless told otherwise.
-    """
-    batch, minibatch, epochs = (8, 4, 2) if name == "135M" else (32, 8, 4)
-    arguments = {"model": model["model"], "batch": batch, "minibatch": minibatch, "epochs": epochs}
-    arguments |= {"steps": 2 if quick or name == "135M" else 6}
+    """Ours, then TRL's in the same run."""
+    arguments = settings(name, model["model"]) | {"steps": 2 if quick or name == "135M" else 6}
     found = _say(f"ppo {name}", job("ppo", arguments, threads=threads))
-    found["ideal_seconds"] = ppo_seconds(facts_from(config_of(name)), batch, epochs, machine)
-    if environment:
-        python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-        command = [str(python), str(ROOT / "lab" / "bench" / "trl_job.py")]
-        arguments |= {"threads": threads, "layers": upper(name)}
-        trl = _say(f"trl {name}", isolated(command, arguments, threads=threads))
-        found |= {f"trl_{key}": trl[key] for key in ("samples_per_second", "peak_bytes")}
+    found["ideal_seconds"] = ppo_seconds(facts_from(config_of(name)), arguments["batch"], arguments["epochs"], machine)
+    return found | (of_trl(name, arguments, threads, environment) if environment else {})
+
+
+def settings(name: str, model: str) -> dict[str, Any]:
+    """What both go through: batch 32 in 4 minibatches and 4 epochs; 135M 8 in 2 and 2."""
+    batch, minibatch, epochs = (8, 4, 2) if name == "135M" else (32, 8, 4)
+    return {"model": model, "batch": batch, "minibatch": minibatch, "epochs": epochs}
+
+
+def of_trl(name: str, arguments: dict[str, Any], threads: int, environment: Path) -> dict[str, float]:
+    """TRL's figures for the same; in both, adapters of the same layers learn, those that a run of ours tunes unless
+    told otherwise."""
+    python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    command = [str(python), str(ROOT / "lab" / "bench" / "trl_job.py")]
+    trl = _say(
+        f"trl {name}", isolated(command, arguments | {"threads": threads, "layers": upper(name)}, threads=threads)
+    )
+    return {f"trl_{key}": trl[key] for key in ("samples_per_second", "peak_bytes")}
+
+
+def beside_trl_on_card(models: Sequence[str], environment: Path) -> dict[str, Any]:
+    """PPO of both on a CUDA card in bfloat16, in whole minibatches; the peak is the most asked of the allocator."""
+    found: dict[str, Any] = {"ppo": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in models:
+            made = {"name": name, "folder": f"{folder}/{name}", "dtype": "bfloat16"}
+            arguments = settings(name, job("shape", made, threads=4)["model"]) | {"steps": 4, "device": "cuda"}
+            found["ppo"][name] = _say(f"ppo {name}", job("ppo", arguments, threads=4))
+            found["ppo"][name] |= of_trl(name, arguments, 4, environment)
+            print(*rows_of_ppo(name, found["ppo"][name]), sep="\n", flush=True)
     return found
 
 
