@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab import trunk
+from lab import float16, trunk
+from lab.float16 import Float16
 from lab.quantised import Side, in_4_bits
 
 SHAPES = ("llama", "mistral", "qwen2", "qwen3")
@@ -65,9 +66,9 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A frozen matrix, as it stands in the model, packed or in 4 bits, and its adapter side by side."""
+    """A frozen matrix, as it stands in the model, packed, in float16 or in 4 bits, and its adapter side by side."""
 
-    weight: Tensor | Side
+    weight: Tensor | Float16 | Side
     bias: Tensor | None
     a: Tensor | None
     b: Tensor | None
@@ -114,7 +115,7 @@ class Folded:
 
     layers: tuple[Layer | Borrowed, ...]
     embed: Tensor  # [V, h]
-    head: Tensor  # [V, h]
+    head: Tensor | Float16  # [V, h]
     norm: Tensor | None  # [h], where it is not folded into the head
     turns: Tensor
     eps: float
@@ -195,8 +196,8 @@ def fold(model: Any, role: str, dtype: torch.dtype = torch.float32) -> Folded:
 def borrow(model: Any, role: str, dtype: torch.dtype, pack: bool | None = None) -> Folded:
     """The same for a model of any size, with its own weights: products in dtype, no copy where that is theirs.
 
-    pack: whether to copy them in the order in which a processor reads them fastest for few rows; None does so up to
-    PACKED parameters, where it can be done.
+    pack: whether to copy them as a processor reads them fastest for few rows: in float16 where that holds what the
+    files have, else in the library's own order; None does so up to PACKED parameters, where it can be done.
     """
     config, causal = model.config, model.base_model.model
     heads, groups = config.num_attention_heads, config.num_key_value_heads
@@ -204,7 +205,7 @@ def borrow(model: Any, role: str, dtype: torch.dtype, pack: bool | None = None) 
     pack = packs(dtype, model.num_parameters()) if pack is None else pack
     layers = tuple(_borrow_layer(layer, role, dtype, pack) for layer in causal.model.layers)
     head, norm = causal.lm_head.weight.to(dtype), causal.model.norm.weight.to(_wide(dtype))
-    head = _packed(head) if pack else head
+    head = _packed(causal.lm_head, head) if pack else head
     turns = causal.model.rotary_emb.inv_freq.to(_wide(dtype))
     embed = causal.model.embed_tokens.weight
     return Folded(layers, embed, head, norm, turns, config.rms_norm_eps, heads, groups, size, size**-0.5)
@@ -217,14 +218,18 @@ def packs(dtype: torch.dtype, parameters: int) -> bool:
     return dtype == torch.float32 or dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _packed(weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 8)
+def _packed(layer: nn.Module, weight: Tensor) -> Tensor | Float16:
+    """A copy of the weight [out, in] that begins with the layer's."""
+    narrow = float16.of(layer, weight) if weight.dtype == torch.float32 and float16.available() else None
+    return narrow or torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 8)
 
 
-def product(x: Tensor, weight: Tensor | Side, bias: Tensor | None = None) -> Tensor:
-    """x [N, in] times a weight [out, in], packed or not, or through layers in 4 bits."""
+def product(x: Tensor, weight: Tensor | Float16 | Side, bias: Tensor | None = None) -> Tensor:
+    """x [N, in] times a weight [out, in], packed or not, in float16, or through layers in 4 bits."""
     if isinstance(weight, Side):
         return weight(x)
+    if isinstance(weight, Float16):
+        return weight(x, bias)
     if weight.is_mkldnn:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)
@@ -249,7 +254,7 @@ def _borrow(linears: Sequence[nn.Module], role: str, dtype: torch.dtype, pack: b
         return Product(Side(bases, dtype), None, *trunk.adapter_of(linears, role, dtype))
     weight, bias = trunk.frozen_of(linears)
     weight, bias = weight.to(dtype), bias if bias is None else bias.to(dtype)
-    return Product(_packed(weight) if pack else weight, bias, *trunk.adapter_of(linears, role, dtype))
+    return Product(_packed(bases[0], weight) if pack else weight, bias, *trunk.adapter_of(linears, role, dtype))
 
 
 def _fold_layer(layer: nn.Module, role: str, size: int, dtype: torch.dtype) -> Layer:

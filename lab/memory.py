@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lab import arithmetic
+from lab import arithmetic, float16
 from lab.activations import Lean, Library, OnGpu
 from lab.decode import READ_AT_ONCE
 from lab.facts import Facts
@@ -148,7 +148,9 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     kept = _flow(facts, knobs, lean, device) if not ours and facts.rotated else width  # keys are turned as states are
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * kept
     packed = lean and not fast and packs(torch.float32 if width == 4 else torch.bfloat16, facts.parameters)
-    copy = (width if fast or packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
+    halved = packed and width == 4 and knobs.precision == "auto" and float16.available()
+    words = "float16" if halved else "float32" if width == 4 else "bfloat16"
+    copy = (2 if halved else width if fast or packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
     reading = _read_by_loop(facts, knobs, width) if ours else _read_by_library(facts, knobs, lean, width, device)
     if device == "cpu":
         reading -= cache * knobs.tokens // columns
@@ -156,9 +158,7 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
         reading = max(reading, growing)
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
-        Row(
-            "folded copy", copy, "rollout", f"the speaking role's weights in {'float32' if width == 4 else 'bfloat16'}"
-        ),
+        Row("folded copy", copy, "always" if halved else "rollout", f"weights for saying a token, in {words}"),
         Row("reading", max(reading, 20 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
     ]
 

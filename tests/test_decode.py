@@ -212,7 +212,8 @@ def test_a_model_too_large_to_copy_lends_its_weights_and_says_the_same(tmp_path,
 
 
 @pytest.mark.parametrize(("dtype", "near"), [(torch.bfloat16, 0.02), (torch.float32, 1e-5)])
-def test_packed_weights_say_what_the_models_own_say(tmp_path, dtype, near):
+def test_packed_weights_say_what_the_models_own_say(tmp_path, monkeypatch, dtype, near):
+    monkeypatch.setattr("lab.float16.available", lambda: False)
     if not folding.packs(dtype, 10):
         pytest.skip("this processor's library does not pack such matrices")
     roles = load(str(save(SHAPES["grouped heads, tied"], tmp_path)), device="cpu")
