@@ -28,7 +28,8 @@ MILESTONES = 10  # with its optimizer each is hundreds of megabytes for a base o
 def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10, prune: bool = True) -> Path:
     """Write the state under root; the `keep` newest stay whole, and MILESTONES of steps `milestone` apart or wider.
 
-    prune: whether older ones may go now; not while a person waits to go back to one.
+    prune: whether others may go now; not while a person waits to go back to one. Those of later steps go first: they
+    were damaged, so the run went on from an earlier one, and they would be kept in the place of what it writes now.
 
     Raises NotFinite rather than keep broken weights, DiskFull when there is no room; older checkpoints stay.
     """
@@ -41,6 +42,7 @@ def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10, prune:
     folder = step_folder(root, state.step)
     write_folder(folder, tensors, numbers)
     if prune:
+        forget_after(root, state.step)
         _prune(root, keep, milestone)
     return folder
 

@@ -12,7 +12,7 @@ from lab.events import Step
 from lab.loading import load
 from lab.runner import drive
 from lab.studio import Studio
-from lab.workspace import Workspace, steps_in
+from lab.workspace import Workspace, step_folder, steps_in
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,40 @@ def test_one_that_went_is_refused_with_those_that_are_left(roles, tmp_path):
     for ask in (lambda: studio.resume(job.run.name, step=1), lambda: studio.policies.role(f"{job.run.name}@1")):
         with pytest.raises(NotFound, match="no checkpoint of step 1. Checkpoints: 3, 4."):
             ask()
+
+
+def test_a_run_that_passed_over_damaged_checkpoints_keeps_the_new_ones_and_not_those(roles, tmp_path):
+    state = sft.begin(roles, Sft())
+    for state.step in (11, 12, 13):
+        checkpoint.save(tmp_path, state, prune=False)
+    for step in (12, 13):
+        (step_folder(tmp_path, step) / checkpoint.WEIGHTS).write_bytes(b"damaged")
+    assert len(checkpoint.restore(tmp_path, state)) == 2 and state.step == 11
+    assert steps_in(tmp_path) == [11, 12, 13], "nothing goes before there is something newer that is whole"
+    state.step = 12
+    checkpoint.save(tmp_path, state)
+    assert steps_in(tmp_path) == [11, 12] and checkpoint.restore(tmp_path, state) == [] and state.step == 12
+
+
+def test_a_second_crash_after_damaged_checkpoints_loses_nothing_that_was_saved_since(roles, tmp_path):
+    studio = Studio(Workspace(tmp_path / "w"), roles)
+    job = studio.start("sft", {"steps": 9, "batch": 2}, {"pairs": [["Hi", "Hello."], ["Why?", "So."]]})
+    root = job.run.folder / "checkpoint"
+
+    def crashed(job, *saved, keep):
+        """A run that saves at these steps, and whose process ends at the last of them."""
+        running = drive(job)
+        for event in running:
+            if isinstance(event, Step) and event.step in saved:
+                checkpoint.save(root, job.state, keep=keep)
+                if event.step == saved[-1]:
+                    running.close()
+
+    crashed(job, 2, 5, 6, keep=3)
+    for step in (5, 6):
+        (step_folder(root, step) / checkpoint.WEIGHTS).write_bytes(b"damaged")
+    crashed(studio.resume(job.run.name), 3, 4, keep=2)
+    assert job.run.checkpoints() == [3, 4]
+    events = list(drive(studio.resume(job.run.name)))
+    assert [event.step for event in events if isinstance(event, Step)] == [5, 6, 7, 8, 9]
+    assert not [event for event in events if getattr(event, "code", "") == "W_CHECKPOINT"]
