@@ -104,8 +104,11 @@ class Policies:
         busy = {self.training, "sft", self.reference(), *self._standing_on(), *keep}
         idle = [name for name in self.used if name not in busy]
         for name in idle[: max(0, len(self.used) - MOST_LOADED + 1)]:
-            self.roles.remove(name)
-            self.used.pop(name)
+            self._forget(name)
+
+    def _forget(self, role: str) -> None:
+        self.roles.remove(role)
+        self.used.pop(role)
 
     def _standing_on(self) -> list[str]:
         inputs = self.workspace.run(self.training).facts()["inputs"] if self.training else {}
@@ -144,8 +147,13 @@ class Policies:
         return Cast(policy, start, reward, Scale(known["gain"], known["bias"], highest))
 
     def hand_over(self, run: str) -> None:
-        """What is loaded under a run's name is the run's from here on, which learns with it."""
+        """What is loaded under a run's name is the run's from here on, which learns with it.
+
+        Its steps are loaded anew where they are asked for: from where it goes on, it may write other checkpoints.
+        """
         self.used.pop(run, None)
+        for role in [each for each in self.used if each.startswith(f"{run}@")]:
+            self._forget(role)
 
     def add(self, run: str, facts: dict[str, Any]) -> None:
         """A run has kept its adapter, with what belongs to it; what was loaded of its name before is out of date."""

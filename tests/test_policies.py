@@ -1,0 +1,70 @@
+"""What a policy's name means while runs go back, learn and are deleted: nobody speaks under another's name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from folders import make
+
+from lab.errors import NotFound
+from lab.events import Step
+from lab.loading import load
+from lab.runner import drive
+from lab.studio import Studio
+from lab.workspace import Workspace
+
+SFT = {"steps": 12, "batch": 2, "microbatch": 2}
+PAIRS = {"pairs": [["Hi", "Hello."], ["Why?", "So."]]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("policies"), "llama")
+
+
+@pytest.fixture
+def studio(folder, tmp_path):
+    return Studio(Workspace(tmp_path / "w"), load(str(folder), device="cpu"))
+
+
+@pytest.fixture
+def run(studio):
+    """A run that is done, with a checkpoint of step 10."""
+    job = studio.start("sft", SFT, PAIRS)
+    list(drive(job))
+    return job.run
+
+
+def weights(studio, name):
+    return {key: weight.clone() for key, weight in studio.roles.weights(studio.policies.role(name)).items()}
+
+
+def same(a, b):
+    return all(torch.equal(weight, b[key]) for key, weight in a.items())
+
+
+def one_step(job):
+    """A run that is stopped at its first step, where it keeps a checkpoint."""
+    for event in drive(job):
+        if isinstance(event, Step):
+            job.run.set_control(order="stop")
+
+
+def test_a_step_that_a_run_takes_again_after_it_went_back_speaks_with_its_new_weights(studio, run):
+    one_step(studio.resume(run.name, step=10))
+    before, name = weights(studio, f"{run.name}@11"), f"{run.name}@11"
+    run.set_control(live={"learning_rate": 1e-8})
+    one_step(studio.resume(run.name, step=10))
+    after = weights(studio, name)
+    assert not same(before, after) and same(after, weights(studio, run.name))
+
+
+def test_a_step_that_a_run_went_back_behind_is_none_until_it_is_taken_again(studio, run):
+    one_step(studio.resume(run.name, step=10))
+    studio.policies.role(f"{run.name}@11")
+    running = drive(studio.resume(run.name, step=10))
+    next(running)
+    with pytest.raises(NotFound, match="no checkpoint of step 11. Checkpoints: 10."):
+        studio.policies.role(f"{run.name}@11")
+    assert studio.policies.role(f"{run.name}@10")
+    running.close()
