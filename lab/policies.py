@@ -61,11 +61,24 @@ class Policies:
         name = {"sft": self.reference(), SHIPPED: "sft"}.get(name, name)
         if name == self.training:
             return name
-        if name not in self.used:
+        if name in self.used:
+            self._check_there(name)
+        else:
             self._make_room(keep)
             self._load(name)
         self.used[name] = self.used.pop(name, None)
         return name
+
+    def _check_there(self, name: str) -> None:
+        """NotFound for a run that was deleted since it was loaded: it goes, unless the run in training needs it."""
+        if name == "sft":
+            return
+        try:
+            self.workspace.run(name.partition("@")[0])
+        except NotFound:
+            if name not in self._standing_on():
+                self._forget(name)
+            raise
 
     def _load(self, name: str) -> None:
         if name == "sft":

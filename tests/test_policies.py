@@ -7,7 +7,7 @@ import torch
 from folders import make
 
 from lab.errors import NotFound
-from lab.events import Step
+from lab.events import Finished, Step
 from lab.loading import load
 from lab.runner import drive
 from lab.studio import Studio
@@ -68,3 +68,32 @@ def test_a_step_that_a_run_went_back_behind_is_none_until_it_is_taken_again(stud
         studio.policies.role(f"{run.name}@11")
     assert studio.policies.role(f"{run.name}@10")
     running.close()
+
+
+def test_a_run_that_was_deleted_speaks_no_more_until_it_is_back(studio, run):
+    names = [run.name, f"{run.name}@10"]
+    before = weights(studio, run.name)
+    assert studio.policies.roles_of(names) == names
+    run.delete()
+    for name in names:
+        with pytest.raises(NotFound, match="was deleted. Bring it back"):
+            studio.policies.role(name)
+    assert not {*names} & {*studio.roles.known()}
+    [deleted] = studio.workspace.deleted()
+    deleted.restore()
+    assert same(before, weights(studio, run.name))
+
+
+def test_a_run_that_was_deleted_is_not_taken_from_under_the_run_that_stands_on_it(studio, run):
+    job = studio.start("compare", {"count": 2, "tokens": 2}, {"a": run.name, "b": "base"})
+    studio.policies.training = job.run.name
+    running = drive(job)
+    next(running)
+    run.delete()
+    with pytest.raises(NotFound, match="was deleted"):
+        studio.policies.role(run.name)
+    assert isinstance([*running][-1], Finished)
+    studio.policies.training = ""
+    with pytest.raises(NotFound, match="was deleted"):
+        studio.policies.role(run.name)
+    assert run.name not in studio.roles.known()
