@@ -10,6 +10,7 @@ from typing import Any
 from lab import checkpoint, trust
 from lab.adapters import load_adapter
 from lab.cast import Cast, Scale
+from lab.config import TUNING
 from lab.errors import BadName, NotFound, WrongBase
 from lab.loading import EMBEDDED, fingerprints
 from lab.models import BASE, Roles, copy_weights
@@ -55,7 +56,7 @@ class Policies:
         if name == BASE:
             return BASE
         if name == "policy":
-            if not self.training:
+            if not self._policy_learns():
                 raise NotFound("No policy is in training now. Choose sft or a finished run.")
             return self.training
         name = {"sft": self.reference(), SHIPPED: "sft"}.get(name, name)
@@ -126,6 +127,10 @@ class Policies:
     def _standing_on(self) -> list[str]:
         inputs = self.workspace.run(self.training).facts()["inputs"] if self.training else {}
         return [str(inputs[key]) for key in ("reference", "reward", "a", "b") if inputs.get(key)]
+
+    def _policy_learns(self) -> bool:
+        """Whether the run in training is of a policy: not of a reward model, and no comparison."""
+        return self.training.partition("-")[2] in ("sft", *TUNING)
 
     def step_of(self, role: str) -> int:
         """The step of a policy: that of the run in training, or the one in its name."""

@@ -10,6 +10,7 @@ from lab.errors import NotFound
 from lab.events import Finished, Step
 from lab.loading import load
 from lab.runner import drive
+from lab.store import Candidate
 from lab.studio import Studio
 from lab.workspace import Workspace
 
@@ -33,6 +34,16 @@ def run(studio):
     job = studio.start("sft", SFT, PAIRS)
     list(drive(job))
     return job.run
+
+
+def rank(workspace):
+    """Rankings of four short answers, longest first."""
+    with workspace.store() as store:
+        for number in range(20):
+            [prompt] = store.add_prompts([f"Question {number}?"], "own")
+            found = [Candidate("a" * (1 + (i * 3 + number) % 7), "sft") for i in range(4)]
+            order = sorted(range(4), key=lambda i: -len(found[i].text))
+            store.rank(f"ana {number}", store.add_comparison(prompt, found), [[i] for i in order], rater="ana")
 
 
 def weights(studio, name):
@@ -97,3 +108,21 @@ def test_a_run_that_was_deleted_is_not_taken_from_under_the_run_that_stands_on_i
     with pytest.raises(NotFound, match="was deleted"):
         studio.policies.role(run.name)
     assert run.name not in studio.roles.known()
+
+
+def test_the_policy_in_training_is_none_while_a_comparison_is_made_or_a_reward_model_trained(studio, run):
+    rank(studio.workspace)
+    reward = {"epochs": 1, "normalise_over": 16, "tokens": 8}
+    for stage, knobs, inputs in (("compare", {"count": 2, "tokens": 2}, {}), ("reward", reward, {})):
+        job = studio.start(stage, knobs, inputs)
+        studio.policies.training, running = job.run.name, drive(job)
+        next(running)
+        with pytest.raises(NotFound, match="No policy is in training now"):
+            studio.policies.role("policy")
+        running.close()
+    for stage in ("sft", "dpo"):
+        job = studio.start(stage, {"batch": 2, "microbatch": 2}, PAIRS if stage == "sft" else {})
+        studio.policies.training, running = job.run.name, drive(job)
+        next(running)
+        assert studio.policies.role("policy") == job.run.name
+        running.close()
