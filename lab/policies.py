@@ -14,6 +14,7 @@ from lab.config import TUNING
 from lab.errors import BadName, NotFound, WrongBase
 from lab.loading import EMBEDDED, fingerprints
 from lab.models import BASE, Roles, copy_weights
+from lab.state import under
 from lab.workspace import RUN_NAME, SHIPPED, Run, Workspace
 
 MOST_LOADED = 6
@@ -107,11 +108,12 @@ class Policies:
         check_step(run, step)
         self.check_base(run)
         tensors, _ = checkpoint.read_folder(run.checkpoint(step))
-        prefix = f"adapter/{run.name}/"
-        found = {name.removeprefix(prefix): weight for name, weight in tensors.items() if name.startswith(prefix)}
+        found, head = (under(tensors, f"{kind}/{run.name}/") for kind in ("adapter", "head"))
         first = next(weight for name, weight in found.items() if "lora_A" in name)
         self.roles.add(role, rank=first.shape[0])
         copy_weights(found, self.roles.weights(role))
+        if head:
+            self.roles.head(role).load_state_dict(head)
 
     def _make_room(self, keep: Collection[str]) -> None:
         """The longest unused adapters go, but for those to keep and those a run in training stands on."""
@@ -153,7 +155,10 @@ class Policies:
             reward = run.name
         reward = self.role(reward)
         if "gain" not in self.facts.get(reward, {}):
-            raise NotFound(f"{reward} is not a reward model. Name a finished run of the reward stage.")
+            raise NotFound(
+                f"{reward} is no finished reward model, so it has no scale to score on. Name a finished run of the "
+                "reward stage."
+            )
         known = self.facts[reward]
         highest = max(known.get("quantiles") or (inf,))
         try:

@@ -98,10 +98,10 @@ class State:
         """Go back to what was packed. Raises Damaged when it does not fit this state."""
         try:
             for role in self.adapters:
-                copy_weights(_under(tensors, f"adapter/{role}/"), self.roles.weights(role))
+                copy_weights(under(tensors, f"adapter/{role}/"), self.roles.weights(role))
             for name in self.heads:
-                self.roles.heads[name].load_state_dict(_under(tensors, f"head/{name}/"))
-            self._unpack_optimizer(_under(tensors, "optimizer/"))
+                self.roles.heads[name].load_state_dict(under(tensors, f"head/{name}/"))
+            self._unpack_optimizer(under(tensors, "optimizer/"))
             self.step, self.beta = int(numbers["step"]), float(numbers["beta"])
             self.knob, self.moved = numbers.get("knob"), numbers.get("moved")
         except (LookupError, RuntimeError, ValueError) as problem:
@@ -127,7 +127,8 @@ class State:
             self.optimizer.state[parameter][key] = value
 
 
-def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Those of which the name begins so, by the rest of it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

@@ -6,15 +6,19 @@ import pytest
 import torch
 from folders import make
 
+from lab import checkpoint
+from lab.__main__ import main
 from lab.errors import NotFound
 from lab.events import Finished, Step
 from lab.loading import load
+from lab.reward import raw_scores
 from lab.runner import drive
 from lab.store import Candidate
 from lab.studio import Studio
 from lab.workspace import Workspace
 
 SFT = {"steps": 12, "batch": 2, "microbatch": 2}
+REWARD = {"epochs": 1, "normalise_over": 16, "tokens": 8, "learning_rate": 3e-3}
 PAIRS = {"pairs": [["Hi", "Hello."], ["Why?", "So."]]}
 
 
@@ -112,8 +116,7 @@ def test_a_run_that_was_deleted_is_not_taken_from_under_the_run_that_stands_on_i
 
 def test_the_policy_in_training_is_none_while_a_comparison_is_made_or_a_reward_model_trained(studio, run):
     rank(studio.workspace)
-    reward = {"epochs": 1, "normalise_over": 16, "tokens": 8}
-    for stage, knobs, inputs in (("compare", {"count": 2, "tokens": 2}, {}), ("reward", reward, {})):
+    for stage, knobs, inputs in (("compare", {"count": 2, "tokens": 2}, {}), ("reward", REWARD, {})):
         job = studio.start(stage, knobs, inputs)
         studio.policies.training, running = job.run.name, drive(job)
         next(running)
@@ -126,3 +129,23 @@ def test_the_policy_in_training_is_none_while_a_comparison_is_made_or_a_reward_m
         next(running)
         assert studio.policies.role("policy") == job.run.name
         running.close()
+
+
+def test_a_step_of_a_reward_model_is_a_reward_model_with_its_head_and_merged_as_one(studio, folder, tmp_path, capsys):
+    rank(studio.workspace)
+    job, raw = studio.start("reward", REWARD, {}), {}
+    text = studio.roles.text
+    prompts, answers = [text.prompt_ids("Why?")] * 2, [text.response_ids(said) for said in ("So.", "Because.")]
+    for event in drive(job):
+        if isinstance(event, Step) and event.step in (1, 2):
+            checkpoint.save(job.run.folder / "checkpoint", job.state)
+            raw[event.step] = raw_scores(studio.roles, job.run.name, prompts, answers)
+    assert not torch.equal(raw[1], raw[2])
+    for step, scores in raw.items():
+        role = studio.policies.role(f"{job.run.name}@{step}")
+        assert torch.equal(raw_scores(studio.roles, role, prompts, answers), scores)
+    with pytest.raises(NotFound, match="@2 is no finished reward model"):
+        studio.policies.cast(f"{job.run.name}@2")
+    out = tmp_path / "out"
+    merge = ["merge", "-w", studio.workspace.root, "--base", folder, f"{job.run.name}@2", "--out", out]
+    assert main([*map(str, merge)]) == 0 and capsys.readouterr().out == f"reward model written to {out}\n"
