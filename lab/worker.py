@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from lab.errors import Busy, Damaged, DiskFull, LabError, OutOfMemory
-from lab.events import Failed, Started, Step
+from lab.events import Failed, Started
 from lab.journal import tail_json
 from lab.runner import Job, Writer, drive
 from lab.serve import Server
@@ -153,9 +153,9 @@ class Worker:
         return self.studio.start(stage, knobs, inputs, str(payload.get("by") or ""), payload.get("fit") is True)
 
     def _drive(self, job: Job) -> None:
-        for event in drive(job, self.between):
-            if isinstance(event, Step | Started):
-                self.policies.step = event.step
+        for _ in drive(job, self.between):
+            if job.state:  # also before a resumed run says Started: it may have to warn first
+                self.policies.step = job.state.step
 
     def between(self) -> None:
         """Between two events of a run. Raises SystemExit when the parent is gone: the last checkpoint stands."""

@@ -16,10 +16,12 @@ from types import SimpleNamespace
 import pytest
 from folders import make
 
+from lab import checkpoint
 from lab.errors import Busy, Damaged, LabError, PromptTooLong
 from lab.events import Started, Step
 from lab.journal import append_json
 from lab.loading import load
+from lab.runner import drive
 from lab.serve import MOST_TURNS, _newest, twins
 from lab.store import Candidate
 from lab.studio import Studio
@@ -395,3 +397,26 @@ def test_the_run_in_training_is_told_from_the_finished_one_also_before_its_first
     assert job.run.checkpoints() == [1]
     assert answered(studio.resume(job.run.name)) == ([job.run.name, "base"], [1, 0])
     worker.store.close()
+
+
+def test_a_resumed_run_that_has_to_warn_first_answers_at_its_step_from_the_first_word(hand):
+    job = hand.studio.start("sft", {"steps": 9, "batch": 1, "microbatch": 1}, {"pairs": [("Why?", "So.")]})
+    for event in drive(job):
+        if isinstance(event, Step) and event.step in (4, 5):
+            checkpoint.save(job.run.folder / "checkpoint", job.state)
+        if isinstance(event, Step) and event.step == 5:
+            job.run.set_control(order="stop")
+    (job.run.checkpoint(5) / checkpoint.WEIGHTS).write_bytes(b"damaged")
+    request = asked_of(hand, "candidates", {"prompt": "Why?", "policies": ["policy"], "tokens": 1})
+    job, told = hand.studio.resume(job.run.name), []
+    events, hand.policies.training = job.events, job.run.name
+
+    def overheard():
+        for event in events:
+            told.append((type(event).__name__, bool(hand.workspace.answer(request))))
+            yield event
+
+    hand._drive(replace(job, events=overheard()))
+    answer = hand.workspace.answer(request)
+    assert told[:2] == [("Warned", False), ("Started", True)], "it was answered between the two"
+    assert (answer["policies"], answer["steps"]) == ([job.run.name], [4])
