@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     except LabError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return 2
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         from lab.shortage import ASKED, ran_out
 
         if not ran_out(error):

@@ -98,7 +98,7 @@ def _tried(roles: Roles, role: str, knobs: Knobs) -> tuple[dict[str, int], int]:
         return with_smaller_microbatches(
             lambda size: peak.rehearse(roles, role, replace(knobs, microbatch=size)), knobs.microbatch
         )
-    except RuntimeError as problem:
+    except (RuntimeError, MemoryError) as problem:
         if not ran_out(problem):
             raise
         return {}, 0

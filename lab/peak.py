@@ -90,7 +90,7 @@ def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
             with measured(roles.device.type) as peak:
                 work()
             found[phase] = peak.bytes
-        except RuntimeError as problem:
+        except (RuntimeError, MemoryError) as problem:
             if phase != "rollout" or not ran_out(problem):
                 raise
     return found

@@ -98,7 +98,7 @@ def _or_failed(job: Job, writer: Writer) -> Iterator[Event | None]:
         yield from _driven(job, writer)
     except LabError as problem:
         yield writer.write(Failed(writer.step, problem.code, str(problem)))
-    except RuntimeError as problem:
+    except (RuntimeError, MemoryError) as problem:
         if not ran_out(problem):
             raise
         yield writer.write(Failed(writer.step, OutOfMemory.code, _short_of_memory(job.run)))

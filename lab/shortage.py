@@ -36,7 +36,7 @@ def with_smaller_microbatches(
     while True:
         try:
             return work(microbatch), microbatch
-        except (torch.OutOfMemoryError, RuntimeError) as problem:
+        except (RuntimeError, MemoryError) as problem:
             if microbatch == 1 or not ran_out(problem):
                 raise
         # Outside the except block: the error's traceback holds the tensors of the attempt.

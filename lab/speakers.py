@@ -108,7 +108,7 @@ class Recording:
             # A recording that breaks off would leave its own stream behind, beside which bitsandbytes' optimizer runs.
             with torch.cuda.stream(stream), torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.found = work()
-        except RuntimeError as problem:
+        except (RuntimeError, MemoryError) as problem:
             _free_generator(self.roles.device)
             if ran_out(problem):
                 raise

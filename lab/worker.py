@@ -170,23 +170,16 @@ class Worker:
         except LabError as problem:
             self.server.refuse(request_id, problem)
         except Exception as problem:
-            if ran_out(problem):
-                self.server.refuse(request_id, OutOfMemory(ASKED))
-                return None
-            reference = uuid.uuid4().hex[:8]
-            log.exception("E_INTERNAL %s", reference)
-            kind = type(problem).__name__
-            text = f"Something unexpected happened ({kind}, ref {reference}); worker.log has the details."
-            failure = LabError(f"{text} Nothing that was saved is lost. Try again.")
+            failure = OutOfMemory(ASKED) if ran_out(problem) else _unexpected(problem)
             self.server.refuse(request_id, failure)
             if job:
-                self._fail(job, str(failure))
+                self._fail(job, OutOfMemory.code if isinstance(failure, OutOfMemory) else "E_INTERNAL", str(failure))
         return None
 
-    def _fail(self, job: Job, message: str) -> None:
+    def _fail(self, job: Job, code: str, message: str) -> None:
         writer = Writer(job.run)
         try:
-            writer.write(Failed(self.policies.step, "E_INTERNAL", message))
+            writer.write(Failed(self.policies.step, code, message))
         except DiskFull as problem:  # the run then counts as interrupted
             log.error("%s: %s", job.run.name, problem)
         finally:
@@ -262,6 +255,16 @@ def open_studio(
     if not known.get("base"):
         workspace.set_base(known | {"base": name, "precision": precision})
     return studio
+
+
+def _unexpected(problem: Exception) -> LabError:
+    """What is said of a fault that nobody foresaw, whose trace goes to the log; called where it is caught."""
+    reference = uuid.uuid4().hex[:8]
+    log.exception("E_INTERNAL %s", reference)
+    return LabError(
+        f"Something unexpected happened ({type(problem).__name__}, ref {reference}); worker.log has the details. "
+        "Nothing that was saved is lost. Try again."
+    )
 
 
 def _last_answers(path: Path) -> dict[str, tuple[bool, bool]]:

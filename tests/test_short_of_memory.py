@@ -175,6 +175,15 @@ def test_every_device_says_in_its_own_words_that_memory_ran_out(words):
     assert with_smaller_microbatches(work, 8) == (2, 2)
 
 
+def test_python_has_a_class_of_its_own_for_it_and_no_words():
+    def work(size):
+        if size > 2:
+            raise MemoryError
+        return size
+
+    assert with_smaller_microbatches(work, 8) == (2, 2)
+
+
 def test_pairs_of_a_ranking_are_read_one_by_one_where_no_more_fit(monkeypatch, in_float32):
     roles, real = load("tiny", device="cpu"), Roles.hidden
     expected = result_of(dpo.pairs_of(roles, Cast(), rankings(roles)[:2]))
@@ -194,20 +203,26 @@ def none_left(*_, **__):
     raise SHORT
 
 
-def test_a_run_whose_smallest_part_does_not_fit_fails_in_words_and_names_what_to_lower(tmp_path, monkeypatch):
+def none_for_python(*_, **__):
+    raise MemoryError
+
+
+@pytest.mark.parametrize("short", [none_left, none_for_python])
+def test_a_run_whose_smallest_part_does_not_fit_fails_in_words_and_names_what_to_lower(tmp_path, monkeypatch, short):
     studio = Studio(Workspace(tmp_path), load("tiny", device="cpu"))
     job = studio.start("sft", {"steps": 20, "batch": 2, "microbatch": 2}, {})
     for event in drive(job):
         if isinstance(event, Step) and event.step == 12:
-            monkeypatch.setattr(Roles, "hidden", none_left)
+            monkeypatch.setattr(Roles, "hidden", short)
     assert isinstance(event, Failed) and event.code == "E_OOM" and event.step == 12
     assert "rank (now 8)" in event.message and "goes on from step 10" in event.message
     monkeypatch.undo()
     assert isinstance(list(drive(studio.resume(job.run.name)))[-1], Finished)
 
 
-def test_what_is_asked_for_and_does_not_fit_is_refused_in_words(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generate, "_speaker", none_left)
+@pytest.mark.parametrize("short", [none_left, none_for_python])
+def test_what_is_asked_for_and_does_not_fit_is_refused_in_words(tmp_path, monkeypatch, capsys, short):
+    monkeypatch.setattr(generate, "_speaker", short)
     assert main(["sample", "-w", str(tmp_path), "--prompt", "Hi", "-n", "2"]) == 2
     assert capsys.readouterr().err.startswith("E_OOM: Memory ran out.")
     workspace = Workspace(tmp_path)
@@ -215,4 +230,18 @@ def test_what_is_asked_for_and_does_not_fit_is_refused_in_words(tmp_path, monkey
     with workspace.store() as store:
         request = store.ask("chat", {"messages": [{"role": "user", "content": "Hi"}]})
     worker.look()
+    assert workspace.answer(request)["error"]["code"] == "E_OOM"
+
+
+def test_a_run_that_ends_by_memory_between_two_of_its_events_says_so(tmp_path):
+    workspace = Workspace(tmp_path)
+    worker = Worker(workspace, Studio(workspace, load("tiny", device="cpu")), lambda: True, 0.0)
+    with workspace.store() as store:
+        request = store.ask("run", {"stage": "sft", "config": {"steps": 2, "batch": 1, "microbatch": 1}})
+    worker.look()
+    worker.look = none_for_python
+    worker._run(*worker.waiting.popleft())
+    worker.store.close()
+    [run] = workspace.runs()
+    assert run.status() == "failed" and run.last_turn().code == "E_OOM"
     assert workspace.answer(request)["error"]["code"] == "E_OOM"
