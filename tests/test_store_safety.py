@@ -360,3 +360,16 @@ def test_a_folder_of_any_name_will_do(tmp_path, folder):
 def test_only_the_owner_may_read_the_file(path):
     filled(path, 3)
     assert path.stat().st_mode & 0o077 == 0 or os.name == "nt"
+
+
+@pytest.mark.parametrize("spoilt", [None, b"", b"garbage" * 1000])
+def test_only_the_owner_may_read_backups_and_what_was_recovered_from_them(path, spoilt):
+    filled(path, 3)
+    if spoilt is not None:
+        path.write_bytes(spoilt) if spoilt else path.unlink()
+    with Store(path) as store:
+        assert bool(store.recovered) == (spoilt is not None)
+        store.rank("new", show(store), [], rater="ana")
+    found = [path, *path.parent.glob("backups/*.db")]
+    assert len(found) > 2
+    assert not [each for each in found if each.stat().st_mode & 0o077] or os.name == "nt"

@@ -106,6 +106,7 @@ def rankings_in(path: Path) -> int | None:
 
 def _copied(path: Path, target: Path) -> int:
     """Copies in one step, which holds up a commit only for the copying; whoever calls waits for the disk."""
+    target.touch(mode=0o600)
     with closing(connect(path, write=False)) as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
         copy.execute("PRAGMA synchronous = OFF")
         source.backup(copy)

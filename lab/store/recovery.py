@@ -138,5 +138,6 @@ def _put_aside(path: Path) -> Path | None:
 
 def _copy_over(backup: Path, path: Path) -> None:
     with unfinished(path.parent) as part:
+        part.touch(mode=0o600)
         shutil.copyfile(backup, part)
         finish(part, path)
