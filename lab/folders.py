@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BESIDE, BEFORE = ".tmp-", ".old-"
+PART = re.compile(r"\.[0-9a-f]{32}\.part(-journal)?")  # with what SQLite puts beside one that is a database
+# No writing takes so long: what has not been touched for this time was left by a writer that was killed. A lock would
+# not tell, since several processes write beside each other in a workspace, each its own files.
+LEFT_SECONDS = 3600.0
 
 
 @contextmanager
@@ -53,6 +59,14 @@ def finish(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def sweep(*folders: Path) -> None:
+    """Remove the unfinished files that killed writers left there; those that may still be written stay."""
+    for part in [each for folder in folders for each in folder.glob(".*.part*") if PART.fullmatch(each.name)]:
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > LEFT_SECONDS:
+                part.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Makes new names in a folder survive a power cut, on the systems that can."""
     with suppress(OSError):
@@ -69,6 +83,7 @@ def mend(parent: Path) -> None:
         if not folder.exists():
             before.rename(folder)
     _remove(*parent.glob(f"{BESIDE}*"), *parent.glob(f"{BEFORE}*"))
+    sweep(parent)
 
 
 def _remove(*folders: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from lab.folders import finish, mend, unfinished, whole
+from lab.folders import LEFT_SECONDS, finish, mend, unfinished, whole
+from lab.store import Store
 
 
 def put(folder: Path, words: str) -> None:
@@ -63,6 +65,41 @@ def test_a_file_takes_the_place_of_the_old_one_when_it_is_finished_and_goes_when
                 finish(part, path)
         assert path.read_text() == found
         assert [each.name for each in tmp_path.iterdir()] == ["it"]
+
+
+def killed(folder: Path, words: str) -> list[Path]:
+    """The files that a writer leaves who is killed between the two halves of an unfinished one."""
+    child = os.fork()
+    if not child:
+        with unfinished(folder) as part:
+            part.write_text(words)
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    return [*folder.glob(".*.part")]
+
+
+def test_what_a_killed_writer_left_unfinished_goes_once_nobody_can_still_be_writing_it(tmp_path):
+    [left] = killed(tmp_path, "half")
+    (tmp_path / ".mine.part").write_text("a person's")
+    os.utime(tmp_path / ".mine.part", (0, 0))
+    mend(tmp_path)
+    assert left.exists(), "another process may be writing it at this moment"
+    long_ago = time.time() - LEFT_SECONDS - 1
+    os.utime(left, (long_ago, long_ago))
+    mend(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.part"]
+
+
+def test_a_store_that_is_opened_to_write_clears_what_killed_writers_left_of_it_and_of_its_backups(tmp_path):
+    (tmp_path / "backups").mkdir()
+    left = [part for folder in (tmp_path, tmp_path / "backups") for part in killed(folder, "a whole database")]
+    left.append(left[1].with_name(f"{left[1].name}-journal"))
+    left[2].write_text("rows")
+    for part in left:
+        os.utime(part, (0, 0))
+    young = {*killed(tmp_path, "of just now")} - {*left}
+    Store(tmp_path / "lab.db").close()
+    assert not [part for part in left if part.exists()] and {*tmp_path.glob(".*")} == young
 
 
 @pytest.mark.parametrize("at", range(12))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import BadInput, BadNumber, LabError, NotFound
+from lab.folders import sweep
 from lab.store import backups, batches, imports, writing
 from lab.store.reading import Counter, comparison, ranking_at, rankings_from, times_ranked
 from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
@@ -35,6 +36,7 @@ class Store:
         if read_only:
             self._look()
             return
+        sweep(self.path.parent, self.backups)
         before = self.path.exists()
         self.recovered = prepare(self.path, self.backups)
         if before:
