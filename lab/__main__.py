@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 from lab import allocator
 from lab import config as knobs
 from lab.errors import LabError, OutOfMemory
+from lab.events import Failed, Finished
+
+WORKSPACE = Path("workspace")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,9 +43,26 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        print("\nStopped. What was saved is kept; python -m lab resume goes on from there.", file=sys.stderr)
+        print(f"\nStopped. {_left_by(options)}", file=sys.stderr)
         return 130
     return 0
+
+
+def _left_by(options: argparse.Namespace) -> str:
+    """What is there after Ctrl-C, and the line that goes on with it."""
+    where, looped = getattr(options, "workspace", None), options.does == "loop"
+    if looped and where is None:
+        return "Nothing was kept, for a loop without a folder keeps nothing. Name one: python -m lab loop -w DIR"
+    kept, known = "What was saved is kept", getattr(options, "run", "")
+    if not (looped or known) or not where.is_dir():
+        return f"{kept}."
+    from lab.workspace import Workspace
+
+    runs = [run for run in Workspace(where).runs() if looped or run.name == known]
+    if not runs or isinstance(runs[-1].last_turn(), Finished | Failed):
+        return f"{kept}."
+    there = "" if where == WORKSPACE else f" -w {shlex.quote(str(where))}"
+    return f"{kept}; to go on from there: python -m lab resume{there} {runs[-1].name}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,9 +78,7 @@ def parser() -> argparse.ArgumentParser:
 def _verb(verbs: Any, name: str, does: str, help: str, *, workspace: bool = True) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=help, description=help)
     if workspace:
-        verb.add_argument(
-            "-w", "--workspace", type=Path, default=Path("workspace"), help="the folder that holds it all"
-        )
+        verb.add_argument("-w", "--workspace", type=Path, default=WORKSPACE, help="the folder that holds it all")
     verb.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     verb.set_defaults(does=does)
     return verb
@@ -156,7 +175,7 @@ def _ranking_verbs(verbs: Any) -> None:
 def _machine_verbs(verbs: Any) -> None:
     work = _verb(verbs, "work", "work", "the worker process that the app starts")
     work.set_defaults(workspace=None)
-    work.add_argument("folder", type=Path, nargs="?", default=Path("workspace"))
+    work.add_argument("folder", type=Path, nargs="?", default=WORKSPACE)
     _add_base(work)
     work.add_argument("--parent", type=int, default=0, help="end when this process is gone")
     models = _verb(verbs, "models", "models", "the bases known here, and what fits this machine", workspace=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -68,7 +68,7 @@ def compare(options: Options) -> Result:
 
 def resume(options: Options) -> Result:
     with _studio(options) as studio:
-        return _finished(studio.resume(options.run, options.step))
+        return _finished(options, studio.resume(options.run, options.step))
 
 
 def loop(options: Options) -> Result:
@@ -80,8 +80,8 @@ def loop(options: Options) -> Result:
     chosen = tuple(each.name for each in fields(knobs.Ppo) if getattr(options, each.name) is None)
     plan = Plan(config, options.rater, options.count, options.candidates, options.sft_steps, options.larger, chosen)
     with tempfile.TemporaryDirectory() as nowhere:
-        options.workspace = options.workspace or Path(nowhere)
-        with _studio(options) as studio:
+        here = Options(**vars(options) | {"workspace": options.workspace or Path(nowhere)})
+        with _studio(here) as studio:
             result = run_loop(studio, plan, watch)
     _print_loop(result)
     return result
@@ -305,11 +305,13 @@ def _studio(options: Options) -> Iterator[Studio]:
 def _run(options: Options, stage: str, inputs: Result) -> Result:
     given = _given(options, knobs.STAGES[stage])
     with _studio(options) as studio:
-        return _finished(studio.start(stage, given, inputs, "command line", getattr(options, "fit", False)))
+        return _finished(options, studio.start(stage, given, inputs, "command line", getattr(options, "fit", False)))
 
 
-def _finished(job: Job, show: Callable = watch) -> Result:
-    result = show(drive(job))
+def _finished(options: Options, job: Job) -> Result:
+    """The run's result; its name goes into the options, for whoever has to say what Ctrl-C has left."""
+    options.run = job.run.name
+    result = watch(drive(job))
     print(f"run {job.run.name}")
     return result | {"run": job.run.name}
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+import threading
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -16,6 +19,7 @@ import torch
 from published import DATA
 
 from lab.__main__ import main
+from lab.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 
@@ -188,6 +192,55 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, capsys, verb,
     assert main([verb, "-w", str(tmp_path / "w"), *flag, str(file)]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(code + ":") and "given.jsonl" in line
+
+
+@contextmanager
+def ctrl_c(folder, name, starts=1):
+    """Ctrl-C for this process as soon as a run of this name somewhere in the folder has started so often."""
+    ended = threading.Event()
+
+    def press():
+        while not ended.wait(0.05):
+            events = folder.glob(f"**/runs/{name}/events.jsonl")
+            if any(file.read_text().count('"event":"Started"') >= starts for file in events):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    before, finger = signal.signal(signal.SIGINT, signal.default_int_handler), threading.Thread(target=press)
+    finger.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        finger.join()
+        signal.signal(signal.SIGINT, before)
+
+
+LONG = ["--steps", "5000", "--batch", "1", "--microbatch", "1", "--threads", "1"]
+
+
+def test_ctrl_c_names_the_run_and_the_line_that_goes_on_with_it(tmp_path):
+    where = tmp_path / "my lab"
+    with ctrl_c(where, "0001-sft"):
+        done = lab("sft", "-w", where, *LONG)
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == 130 and line.endswith(f"python -m lab resume -w '{where}' 0001-sft")
+    assert Workspace(where).run("0001-sft").status() == "interrupted"
+    with ctrl_c(where, "0002-sft"):
+        again = lab("loop", "-w", where, "--sft-steps", 5000, "--threads", 1)
+    assert again.stderr.splitlines()[-1].endswith(" 0002-sft")
+    with ctrl_c(where, "0001-sft", starts=2):
+        resumed = lab(*shlex.split(line.partition("python -m lab ")[2]), "--threads", 1)
+    assert resumed.stderr.splitlines()[-1] == line
+
+
+def test_ctrl_c_in_a_loop_without_a_workspace_says_that_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with ctrl_c(tmp_path, "0001-sft"):
+        done = lab("loop", "--sft-steps", 5000, "--threads", 1)
+    assert done.returncode == 130 and not [*tmp_path.glob("*/runs")]
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("Stopped. Nothing was kept") and "resume" not in line
 
 
 def test_output_that_nobody_reads_any_more_ends_the_verb_without_a_trace():
