@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -174,13 +177,25 @@ def _kept(model: nn.Module, count: int, config: Any, width: int) -> Saved:
     Layers that look at the numbers themselves cannot be run without memory: they count as layers in Qwen2's shape.
     """
     try:
-        one, two, three = (_saved(model, times * COLUMNS, width) / count for times in (1, 2, 3))
+        with _silent():
+            one, two, three = (_saved(model, times * COLUMNS, width) / count for times in (1, 2, 3))
     except (RuntimeError, TypeError, LookupError, AttributeError):
         token, scores = (117, 4) if width == 4 else (73, 6)
         return Saved(0.0, token * config.hidden_size, scores * config.num_attention_heads)
     square = (three - 2 * two + one) / (2 * COLUMNS**2)
     token = (two - one) / COLUMNS - 3 * COLUMNS * square
     return Saved(ROWS * (one - COLUMNS * token - COLUMNS**2 * square), token, square)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without PyTorch's own trace of a layer that cannot be run so, such as a mixture of experts: that is foreseen."""
+    trace = logging.getLogger(FakeTensorMode.__module__)
+    before, trace.disabled = trace.disabled, True
+    try:
+        yield
+    finally:
+        trace.disabled = before
 
 
 def _saved(model: nn.Module, columns: int, width: int) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from folders import GROUPED, SMALL, configs, put, tokenizer
 from test_memory import kept
-from transformers import BartConfig, FalconConfig, LlamaConfig, MistralConfig, OPTConfig, XLMConfig
+from transformers import BartConfig, FalconConfig, LlamaConfig, MistralConfig, MixtralConfig, OPTConfig, XLMConfig
 
 from lab.facts import facts_from
 from lab.fit import fit, table
@@ -96,3 +98,15 @@ def test_where_layers_cannot_be_told_apart_it_is_foretold_that_all_of_them_learn
     assert half < whole if layered else half == whole
     _, turns, _ = fit(facts, "ppo", Knobs(), "cuda", 0)
     assert ("unfrozen" in {turn.knob for turn in turns}) is layered
+
+
+def test_a_mixture_of_experts_is_counted_without_a_trace_in_the_log():
+    said, log = [], logging.getLogger("torch._subclasses.fake_tensor")
+    handler = logging.Handler()
+    handler.emit = said.append
+    log.addHandler(handler)
+    try:
+        facts = facts_from(MixtralConfig(**LLAMA, num_local_experts=4))
+    finally:
+        log.removeHandler(handler)
+    assert facts.parameters > 0 and facts.saved32.token > 0 and not said and not log.disabled
