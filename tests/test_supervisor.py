@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 
 import psutil
 import pytest
 
-from lab.ui.supervisor import Supervisor
+from lab.ui.supervisor import QUICK, Supervisor
 
 
 @pytest.fixture
@@ -48,3 +49,27 @@ def test_a_worker_that_is_kept_alive_is_not_started_a_second_time(supervisor):
     at_once(supervisor.start, supervisor.start)
     supervisor.start()
     assert [each.pid for each in children() if each not in before] == [supervisor.pid]
+
+
+def test_a_worker_that_was_given_up_is_so_until_somebody_starts_it_again(tmp_path):
+    cured = tmp_path / "cured"
+    code = f"import pathlib, sys, time; pathlib.Path({str(cured)!r}).exists() or sys.exit('no model'); time.sleep(600)"
+    supervisor = Supervisor(tmp_path, command=(sys.executable, "-c", code))
+    supervisor.start()
+    until(lambda: supervisor.given_up)
+    supervisor._deaths = [each - QUICK for each in supervisor._deaths]
+    assert supervisor.given_up and supervisor.sentence() == "The model process has ended: no model"
+    cured.touch()
+    supervisor.restart()
+    try:
+        assert supervisor.alive and not supervisor.given_up
+        assert supervisor.sentence() == "The model process is starting."
+    finally:
+        supervisor.stop()
+
+
+def until(met) -> None:
+    deadline = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

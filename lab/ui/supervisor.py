@@ -36,13 +36,14 @@ class Supervisor:
         self._deaths: list[float] = []
         self._stopped = True
         self._restarting = False
+        self._gave_up = False
 
     def start(self) -> None:
         """The process at once, if none is kept alive already; whether it is ready stands in worker.json later."""
         with self._lock:
             if self.alive and not self._stopped:
                 return
-            self._stopped = False
+            self._stopped = self._gave_up = False
             self._deaths.clear()
             self._spawn()
             threading.Thread(target=self._watch, args=(self._process,), name="worker-watch", daemon=True).start()
@@ -87,7 +88,7 @@ class Supervisor:
 
     @property
     def given_up(self) -> bool:
-        return not self.alive and not self._restarting and (self._stopped or self._too_many())
+        return not self.alive and not self._restarting and (self._stopped or self._gave_up)
 
     def sentence(self) -> str:
         """How the worker is, for a person."""
@@ -142,6 +143,8 @@ class Supervisor:
                 if not self._held():
                     self._deaths.append(time.monotonic())
                 if self._too_many():
+                    # For good, however long ago that was: nobody watches any more until it is started again.
+                    self._gave_up = True
                     return
                 self._spawn()
                 mine = self._process
