@@ -194,7 +194,9 @@ def test_what_a_browser_leaves_out_has_the_usual_value_and_a_duel_has_two_answer
     assert read_pool({"kind": "duel", "against": "base", "count": 8}).sampling.count == 2
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 65, "a\nb", "simulated:helpful", "Simulated:x", "All", "person"])
+@pytest.mark.parametrize(
+    "name", ["", "   ", "x" * 65, "a\nb", "simulated:helpful", "Simulated:x", "All", "person", "Guest"]
+)
 def test_nobody_is_called_nothing_or_like_a_simulated_rater(name):
     with pytest.raises(BadName):
         checked_name(name)
@@ -213,7 +215,8 @@ def test_a_name_comes_from_the_cookie_and_a_forged_one_counts_as_none():
     assert rater_name({}) == "me"
     assert rater_name({"lab_guest": "482913"}) == "me"
     assert rater_name({"lab_guest": "482913"}, guest=True) == "guest 482913"
-    assert rater_name({"lab_guest": "<b>", "lab_rater": " "}, guest=True) == "me"
+    assert rater_name({"lab_guest": "<b>", "lab_rater": " "}, guest=True) == "guest"
+    assert rater_name({}, guest=True) == rater_name({"lab_rater": "me"}, guest=True) == "guest"
     assert rater_name({"lab_guest": "482913", "lab_rater": "Ana"}, guest=True) == "Ana"
 
 

@@ -10,7 +10,7 @@ import pytest
 from lab.errors import BadInput
 from lab.material import for_reward, raters_of
 from lab.store import Candidate
-from lab.ui.office import Office
+from lab.ui.office import NAMELESS, Office
 from lab.ui.pool import read_pool
 from lab.ui.rank.desk import Desk
 from lab.ui.rank.repeats import FEWEST, FRESH, Known, Repeats, reshuffled
@@ -33,18 +33,18 @@ def desk(office):
     return Desk(office)
 
 
-def submit(desk, comparison: str, order, **pool) -> dict:
+def submit(desk, comparison: str, order, rater=RATER, **pool) -> dict:
     body = {"tab": TAB, "pool": pool, "key": uuid.uuid4().hex, "comparison": comparison, "order": order}
-    return desk.submit(body, RATER)
+    return desk.submit(body, rater)
 
 
-def rank_new(desk, number: int, order=ORDER, **pool) -> dict:
+def rank_new(desk, number: int, order=ORDER, rater=RATER, **pool) -> dict:
     """Rank four new answers that this tab has in hand."""
     store = desk.office.store
     prompt = store.add_prompts([f"Question {number}?"], "built-in")[0]
     shown = store.add_comparison(prompt, [Candidate(f"answer {number} {letter}", "sft") for letter in "abcd"])
     desk.feed.give(TAB, desk.feed.recall(shown, read_pool(pool)))
-    return submit(desk, shown, order, **pool)
+    return submit(desk, shown, order, rater, **pool)
 
 
 def until_due(desk, count: int = FEWEST) -> dict:
@@ -115,6 +115,11 @@ def test_a_repeat_counts_in_no_total_and_in_no_training(desk, office):
 def test_nothing_comes_back_below_ten_rankings_or_when_the_knob_is_at_zero(desk):
     assert until_due(desk, FEWEST - 1)["comparison"] == ""
     assert rank_new(desk, 20, repeats=0)["next"]["comparison"] == ""
+
+
+def test_nothing_comes_back_to_guests_whom_nothing_tells_apart(desk):
+    views = [rank_new(desk, number, rater=NAMELESS)["next"] for number in range(FEWEST)]
+    assert views[-1]["comparison"] == ""
 
 
 def test_a_tie_of_all_is_never_repeated_and_the_next_repeat_waits_for_ten_more(desk):

@@ -13,9 +13,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from lab.errors import Busy, Forbidden
+from lab.store import Candidate
 from lab.ui.launch import Options, mark, only_one, words
 from lab.ui.office import Office
-from lab.ui.roles import COOKIE, EVERYBODY, RATER, check, cookies_of, is_host, marked
+from lab.ui.roles import COOKIE, EVERYBODY, GUEST, RATER, check, cookies_of, is_host, marked
 from lab.ui.routes import routes
 from lab.ui.shell import build
 from lab.ui.supervisor import Supervisor
@@ -97,6 +98,22 @@ def test_a_second_app_on_a_workspace_is_told_where_the_first_is(tmp_path):
 def test_a_request_without_cookies_is_a_guests(office):
     assert not office.is_host(SimpleNamespace(cookies=None))
     assert office.is_host(SimpleNamespace(cookies={COOKIE: "secret"}))
+
+
+@pytest.mark.parametrize("cookies", [{COOKIE: "secret"}, {GUEST: "482913"}, {RATER: "Ana"}, {}])
+def test_who_brings_no_cookie_takes_nobodys_ranking_back(office, cookies):
+    """Neither the host's, nor that of a guest, be it one who brought no cookie either."""
+    store = office.store
+    prompt = store.add_prompts(["Why?"], "own")[0]
+    compared = store.add_comparison(prompt, [Candidate("a", "sft"), Candidate("b", "sft")])
+    body = {"tab": "tabone000", "key": "k" * 20 + str(len(store.rankings())), "order": [[0], [1]]}
+    app = Starlette(routes=routes(office))
+    saved = TestClient(app, cookies=cookies).post("/lab/board-submit", json=body | {"comparison": compared}).json()
+    for action in ("board-undo", "board-again"):
+        asked = {"tab": "tabtwo000", "key": f"{action} {body['key']}", "seq": saved["seq"]}
+        refused = action == "board-undo" or not cookies
+        assert TestClient(app).post(f"/lab/{action}", json=asked).status_code == (422 if refused else 200)
+        assert store.ranking(saved["seq"]) is not None
 
 
 def test_a_save_waits_behind_nobodys_question_to_the_model(office):

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.ui.roles import COOKIE as HOST
-from lab.ui.roles import GUEST, KEY, UPLOADS, cookies_of, marked
+from lab.ui.roles import GUEST, KEY, NUMBER, UPLOADS, cookies_of, marked
 
 BODY, UPLOAD = 2_000_000, 52_000_000
 CLOSED = (
@@ -137,7 +137,7 @@ class Guard:
         """A number for a browser that opens a shared page for the first time: until they type a name, it tells the
         guests apart."""
         known = cookies_of(self.rules.mark, cookies(headers))
-        if not self.rules.host_key or scope["path"] != "/" or known.get(GUEST):
+        if not self.rules.host_key or scope["path"] != "/" or NUMBER.fullmatch(known.get(GUEST, "")):
             return ""
         name = marked(GUEST, self.rules.mark)
         return f"{name}={secrets.randbelow(900_000) + 100_000}; Path=/; Max-Age=31536000; HttpOnly; SameSite=lax"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,15 +15,14 @@ from lab.store.raters import ALL, PERSON
 from lab.ui.feed import Feed
 from lab.ui.naming import in_titles
 from lab.ui.refusal import refuse
-from lab.ui.roles import GUEST, RATER, SHARED_MODES, cookies_of, is_host
+from lab.ui.roles import GUEST, NUMBER, RATER, SHARED_MODES, cookies_of, is_host
 from lab.ui.supervisor import Supervisor
 from lab.workspace import Run, Served, Workspace
 
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
 TURNS = 64
-HOST_NAME = "me"
-NUMBER = re.compile("[0-9]{6}")
+HOST_NAME, NAMELESS = "me", "guest"
 Action = Callable[[dict[str, Any], str], Any]
 Download = Callable[[dict[str, str], Path], Path]
 
@@ -135,15 +133,18 @@ class Office:
 
 
 def rater_name(cookies: Mapping[str, str], guest: bool = False) -> str:
+    """Never the host's for a guest. NAMELESS is whoever brings no cookie: such guests cannot be told apart."""
     name, number = unquote(cookies.get(RATER, "")).strip(), cookies.get(GUEST, "")
     if is_name(name) and not (guest and name.lower() == HOST_NAME):
         return name
-    return f"guest {number}" if guest and NUMBER.fullmatch(number) else HOST_NAME
+    if not guest:
+        return HOST_NAME
+    return f"guest {number}" if NUMBER.fullmatch(number) else NAMELESS
 
 
 def is_name(name: str) -> bool:
     """Whether a person may call themselves that: 1 to 64 printable characters, and none that means others."""
-    if name.lower().startswith("simulated:") or name.lower() in (PERSON, ALL):
+    if name.lower().startswith("simulated:") or name.lower() in (PERSON, ALL, NAMELESS):
         return False
     return 0 < len(name) <= 64 and name.isprintable()
 
@@ -153,8 +154,8 @@ def checked_name(name: str, host: bool = True) -> str:
     name = name.strip()
     if not is_name(name):
         raise BadName(
-            "A name has 1 to 64 printable characters, does not start with 'simulated:' and is neither 'person' nor "
-            f"'all'; {name[:80]!r} is none."
+            "A name has 1 to 64 printable characters, does not start with 'simulated:' and is none of 'person', "
+            f"'all' and 'guest'; {name[:80]!r} is none."
         )
     if name.lower() == HOST_NAME and not host:
         raise BadName(f"The host is called {HOST_NAME} here. Choose another name, so that your rankings stay apart.")

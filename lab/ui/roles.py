@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 
 from lab.errors import Forbidden
 
 KEY, COOKIE, GUEST, RATER = "lab_key", "lab_host", "lab_guest", "lab_rater"
+NUMBER = re.compile("[0-9]{6}")  # a guest's, in their cookie
 SHARED_MODES = ("workshop", "demo")
 # What everybody may ask for; any other action, and whatever is added later without a thought, is the host's.
 EVERYBODY = frozenset(

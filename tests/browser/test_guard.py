@@ -221,6 +221,13 @@ def test_a_browser_that_was_let_in_by_an_older_lab_is_still_let_in():
     assert client.post("/gradio_api/upload", headers=old).status_code == 405
 
 
+def test_a_guests_number_that_is_none_gives_way_to_one():
+    client = guarded(host_key="mine")
+    for number, given in (("123456", False), ("1", True), ("guest", True)):
+        answer = client.get("/", headers={"cookie": f"lab_guest={number}"})
+        assert ("set-cookie" in answer.headers) is given
+
+
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [

@@ -11,7 +11,7 @@ from lab.store.records import checked_prompt, finite
 from lab.ui.board import TAGS
 from lab.ui.feed import Item, tab_name
 from lab.ui.naming import policy_called
-from lab.ui.office import Office
+from lab.ui.office import NAMELESS, Office
 from lab.ui.policies import offered
 from lab.ui.pool import MIX, Pool, read_pool
 from lab.ui.prompts import OWN
@@ -55,7 +55,7 @@ class Desk:
 
     def _after(self, tab: str, pool: Pool, rater: str) -> Item:
         """What follows a ranking: something new, or now and then a ranking of one's own as if it were new."""
-        new = pool.kind == "rank" and not self.feed.waits(tab, pool)
+        new = pool.kind == "rank" and not self.feed.waits(tab, pool) and rater != NAMELESS
         due = self.repeats.due(rater, pool.sampling.repeats) if new else None
         if due is None:
             return self.feed.advance(tab, pool)
@@ -68,6 +68,11 @@ class Desk:
     def undo(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Take a saved ranking of one's own back and show its answers again; the prompt in hand is kept for later."""
         found = self._ranking(body)
+        if rater == NAMELESS:
+            raise BadInput(
+                "This browser brought no cookie that tells who you are, so nobody knows whether that ranking is yours, "
+                "and it stays. Reload the page; where that does not help, open the lab in a tab of its own."
+            )
         if found.rater != rater:
             raise BadInput("That ranking is not yours, so it stays.")
         self.office.store.withdraw(str(body.get("key")), found.seq)
