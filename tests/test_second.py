@@ -9,7 +9,7 @@ import pytest
 
 from lab.errors import BadInput, NoRows
 from lab.events import Finished, Sample, Started, to_json
-from lab.ui.compare.second import MOST, POINTS, along, chosen, kinship, opinion
+from lab.ui.compare.second import MOST, POINTS, along, chosen, kinship, opinion, written
 from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.supervisor import Supervisor
@@ -28,6 +28,13 @@ def test_a_long_run_is_asked_about_evenly_from_its_first_steps_to_its_last():
     found = chosen([sample(step) for step in range(1, 10 * MOST)])
     assert len(found) <= MOST
     assert found[0].step == 1 and found[-1].step > 9.9 * MOST
+
+
+def test_answers_of_steps_that_a_roll_back_undid_are_not_asked_about():
+    undone = [sample(2, 5.0), sample(3, 6.0), sample(4, pinned=True)]
+    anew = [sample(2, pinned=True), sample(2, 1.0), sample(3, 2.0)]
+    assert chosen([sample(1), *undone, *anew]) == [sample(1), *anew[1:]]
+    assert chosen([sample(1), sample(2), sample(2)]) == [sample(1), sample(2), sample(2)]
 
 
 def test_each_point_is_the_mean_of_the_same_answers_by_both_models():
@@ -57,6 +64,14 @@ def test_the_followed_model_an_unfinished_one_and_a_run_without_answers_are_refu
             opinion(office, run, reward)
     with pytest.raises(NoRows):
         opinion(office, run, rewards[1])
+
+
+def test_a_long_run_is_read_to_its_end(office):
+    run = office.workspace.new_run("ppo", {})
+    lines = (to_json(sample(step, text=("so", "" if step % 2 else "on")), 1.0) for step in range(1, 20_102))
+    (run.folder / "samples.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    found = chosen(written(run))
+    assert found[-1].step > 20_000 and {each.step % 2 for each in found} == {1}
 
 
 def keep_rankings(run, prompts):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +17,8 @@ from lab.workspace import Run
 
 # Answers that are scored anew, the points that they are averaged to, and the fewest that make a mean.
 MOST, POINTS, FEWEST, SECONDS = 192, 8, 8, 90.0
+# Lines of the file that are read at a time: the figures of each token are many, and none of them is kept.
+AT_A_TIME = 1_000
 
 
 def opinion(office: Office, run: Run, reward: Run) -> dict[str, Any]:
@@ -26,7 +29,7 @@ def opinion(office: Office, run: Run, reward: Run) -> dict[str, Any]:
         raise BadInput(
             f"{called(run)} was trained on {called(reward)}, so it is no second opinion. Choose another one."
         )
-    samples = chosen([event for event, _ in run.samples().events if isinstance(event, Sample)])
+    samples = chosen(written(run))
     if not samples:
         raise NoRows(f"{called(run)} has no finished answers to score yet. Wait for a few steps.")
     asked = {"reward": reward.name, "samples": [[each.prompt, each.response] for each in samples]}
@@ -60,10 +63,27 @@ def prompts_of(reward: Run) -> frozenset[tuple[int, ...]]:
     return frozenset(tuple(row[0]) for row in rows)
 
 
-def chosen(samples: Sequence[Sample]) -> list[Sample]:
-    """Answers to the run's own prompts, evenly over its steps; none that was cut short, whose score is a rule's."""
-    known = [each for each in samples if None not in (each.score, each.kl)]
-    kept = [each for each in known if not each.pinned and _ended(each)]
+def written(run: Run) -> Iterator[Sample]:
+    """Every sample of a run, as they came; of its tokens the last one's text alone."""
+    offset = 0
+    while (found := run.samples(offset, AT_A_TIME)).offset > offset:
+        offset = found.offset
+        for event, _ in found.events:
+            if isinstance(event, Sample):
+                yield replace(event, tokens={"text": event.tokens.get("text", [])[-1:]})
+
+
+def chosen(samples: Iterable[Sample]) -> list[Sample]:
+    """Answers to the run's own prompts, evenly over its steps; none that was cut short, whose score is a rule's, and
+    none of the steps that a roll back has undone: they come once more, behind a later one."""
+    kept: list[Sample] = []
+    last = 0
+    for each in samples:
+        if each.step < last:
+            kept = [earlier for earlier in kept if earlier.step < each.step]
+        last = each.step
+        if None not in (each.score, each.kl) and not each.pinned and _ended(each):
+            kept.append(each)
     every = max(1, -(-len(kept) // MOST))
     return kept[::every]
 
