@@ -6,6 +6,8 @@ import pytest
 
 from lab.config import Ppo
 from lab.events import Failed, Finished, Step
+from lab.journal import append_json
+from lab.workspace import Workspace
 
 from .made import made, ppo_metrics
 from .test_ppo import DESK, press, state
@@ -77,3 +79,47 @@ def test_what_somebody_has_set_in_the_form_is_in_the_run_that_a_remedy_begins(ru
     anew.click()
     page.get_by_text("Beta is not a number.").wait_for()
     assert len(asked) == 1
+
+
+def test_what_a_run_has_taken_from_the_form_is_not_taken_by_a_remedy_after_it(app, visit):
+    served = Workspace(app.workspace).served
+    append_json(served, {"id": "refused", "done": True, "error": {"code": "E_BUSY", "message": "Not now."}})
+    refused = {"error": {"code": "E_BAD_INPUT", "message": "Not so."}}
+    later = {"request": "refused", "said": "Asked for."}
+    answers = iter([{"status": 422, "json": refused}, {"json": {"said": "Begun."}}, {"json": later}])
+    with made(app.workspace, "sft") as writer:
+        writer.write(Failed(1, "E_OOM", "Memory ran out"))
+        writer.lock.release()
+        page, asked = visit("sft"), []
+        page.route("**/lab/sft-start", lambda route: route.fulfill(**next(answers)))
+        page.route(
+            "**/lab/sft-remedy",
+            lambda route: (
+                asked.append(route.request.post_data_json["changed"]),
+                route.fulfill(json={"said": "Anew."}),
+            ),
+        )
+        desk = page.locator("#sft-desk")
+        desk.locator(".desk-settings > summary", has_text="Settings").evaluate("node => (node.parentNode.open = true)")
+
+        def set_and_start(rate: str, said: str) -> None:
+            desk.locator(".desk-new").evaluate("node => (node.open = true)")
+            desk.locator(".desk-new").get_by_label("Learning rate", exact=True).fill(rate)
+            desk.get_by_role("button", name="Start SFT").click()
+            desk.get_by_text(said).wait_for()
+
+        def remedy() -> dict:
+            count = len(asked)
+            with page.expect_response("**/lab/sft-remedy"):
+                desk.get_by_role("button", name="Start anew with").click()
+            desk.get_by_text("Anew.").wait_for()
+            assert len(asked) == count + 1
+            return asked[-1]
+
+        set_and_start("0.01", "Not so.")
+        assert remedy() == {"learning_rate": 0.01}, "no run had taken it"
+        assert remedy() == {}, "the first remedy's run did"
+        set_and_start("0.02", "Begun.")
+        assert remedy() == {}
+        set_and_start("0.03", "Not now.")
+        assert remedy() == {"learning_rate": 0.03}, "refused when its turn came"

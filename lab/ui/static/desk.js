@@ -9,6 +9,7 @@ function desk(options) {
   const startButton = button(options.start, start, "lab-main"), hindrance = make("p", "desk-hindrance"), away = button("", () => lab.tab(options.elsewhere.tab), "lab-main");
   const settings = make("details", "desk-settings"), forms = new Map(Object.entries(props.schema).map(([kind, records]) => [kind, form(records)])), lead = make("p", "desk-lead", options.lead), warnings = make("section", "desk-warnings");
   let run = null, request = null, asker = told, giving = false, chosen = "", seen = "", kind = stage;
+  let giveBack = null; // what a run that was asked for took from the form, until it has begun
 
   picker.setAttribute("aria-label", "Which run to look at");
   picker.addEventListener("change", () => { chosen = picker.value; look(); });
@@ -61,8 +62,9 @@ function desk(options) {
 
   function settle(asked) {
     // A refusal must be read where the eyes are: beside the button that asked, the run's or the one that starts a new run.
-    if (asked?.error) { asker.tell(asked.error, true); begin.open ||= asker === begun; request = null; }
+    if (asked?.error) { giveBack?.(); asker.tell(asked.error, true); begin.open ||= asker === begun; request = null; }
     if (asked?.run) { chosen = asked.run; begun.tell(""); request = null; }
+    if (asked?.error || asked?.run) giveBack = null;
   }
 
   function showRuns(runs) {
@@ -246,13 +248,21 @@ function desk(options) {
 
   // A new run begins as the old one, but for what somebody has set in the form: they see it there and expect it.
   async function takeUp(pressed, code, offer) {
-    const body = { run: run.name, code, index: offer.index };
+    const body = { run: run.name, code, index: offer.index }, form = forms.get(run.stage);
     try {
-      if (offer.anew) body.changed = forms.get(run.stage).changed();
+      if (offer.anew) body.changed = form.changed();
     } catch (error) {
       return told.tell(error.message, true);
     }
-    follow(await told.run(pressed, `${stage}-remedy`, body));
+    follow(await (offer.anew ? takeAlong(form, told, pressed, `${stage}-remedy`, body) : told.run(pressed, `${stage}-remedy`, body)));
+  }
+
+  // Ask for a run that begins with what stands in the form: from then on its knobs are moved elsewhere.
+  async function takeAlong(form, teller, ...asking) {
+    const back = form.taken(), found = await teller.run(...asking);
+    if (!found) back();
+    giveBack = found?.request && !found.run ? back : null;
+    return found;
   }
 
   // --- live knobs ---------------------------------------------------------------------------------------------------
@@ -297,13 +307,14 @@ function desk(options) {
   }
 
   async function start() {
+    const form = forms.get(kind);
     let config;
     try {
-      config = forms.get(kind).values();
+      config = form.values();
     } catch (error) {
       return begun.tell(error.message, true);
     }
-    const found = await begun.run(startButton, `${stage}-start`, { stage: kind, config, ...(options.inputs?.() ?? {}) });
+    const found = await takeAlong(form, begun, startButton, `${stage}-start`, { stage: kind, config, ...(options.inputs?.() ?? {}) });
     if (!found) return;
     // The fold closes over its words; they go on in the card of the run, where there is one.
     if (found.run || run) { told.tell(found.said); begun.tell(""); }

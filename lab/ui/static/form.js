@@ -1,5 +1,5 @@
-// A form made from the records of fields.py: those shown by default in the open, the rest folded; returns {node, values, changed}: all that it holds, and
-// what somebody has set in it, be it to the usual value.
+// A form made from the records of fields.py: those shown by default in the open, the rest folded; returns {node, values, changed, taken}: all that it holds;
+// what somebody has set in it, be it to the usual value; and that a run takes this along, so that it is no longer news.
 function form(records) {
   const inputs = new Map(), node = make("div", "form"), open = make("div", "form-grid"), folded = make("details", "form-more"), rest = make("div", "form-grid");
   folded.append(make("summary", "", "More settings"), rest);
@@ -7,7 +7,13 @@ function form(records) {
   fill(node, open, rest.children.length && folded);
   node.addEventListener("input", (event) => (event.target.touched = true));
   const values = (some = () => true) => Object.fromEntries([...inputs].filter(([, input]) => some(input)).map(([name, input]) => [name, read(input)]));
-  return { node, values, changed: () => values((input) => input.touched), inputs };
+  // What it returns takes that back, where no run has come of it.
+  const taken = () => {
+    const those = [...inputs.values()].filter((input) => input.touched);
+    for (const input of those) input.touched = false;
+    return () => { for (const input of those) input.touched = true; };
+  };
+  return { node, values, changed: () => values((input) => input.touched), taken, inputs };
 }
 
 function field(record, inputs) {
