@@ -8,19 +8,20 @@ import math
 import shutil
 import tempfile
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from lab.errors import LabError
+from lab.errors import BadFile, DiskFull, LabError
 from lab.ui.naming import in_titles
-from lab.ui.office import Office
+from lab.ui.office import Download, Office
 from lab.ui.roles import check
 
 log = logging.getLogger("lab.ui")
@@ -74,14 +75,10 @@ def routes(office: Office) -> list[Route]:
             return refusal("E_NOT_FOUND", "There is no such file to take away.")
         if not office.is_host(request):
             return refusal("E_FORBIDDEN", "Only the host may take files away.")
-        folder = Path(tempfile.mkdtemp(prefix="lab-export-"))
-        away = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
         try:
-            path = await run_in_threadpool(make, dict(request.query_params), folder)
+            return await run_in_threadpool(prepared, make, dict(request.query_params))
         except LabError as error:
-            await away()
             return refusal(error.code, await run_in_threadpool(in_titles, office.workspace, str(error)))
-        return FileResponse(path, filename=path.name, background=away)
 
     async def health(request: Request) -> JSONResponse:
         return JSONResponse({"ok": True})
@@ -91,6 +88,44 @@ def routes(office: Office) -> list[Route]:
         Route("/lab/export/{name}", export),
         Route("/lab/{name}", act, methods=["POST"]),
     ]
+
+
+class Parting(FileResponse):
+    """A file whose folder goes with it, however the sending ends: a range that is none is answered without it."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        super().__init__(path, filename=path.name)
+        self.folder = folder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await run_in_threadpool(shutil.rmtree, self.folder, ignore_errors=True)
+
+
+def prepared(make: Download, query: dict[str, str]) -> Parting:
+    """The file in a folder of its own, of which nothing is left where it fails. What the disk refuses is said in words:
+    DiskFull, or BadFile."""
+    try:
+        with ExitStack() as kept:
+            folder = Path(tempfile.mkdtemp(prefix="lab-export-"))
+            kept.callback(shutil.rmtree, folder, ignore_errors=True)
+            found = Parting(make(query, folder), folder)
+            kept.pop_all()
+            return found
+    except OSError as problem:
+        log.warning("an export failed", exc_info=problem)
+        why = problem.strerror or type(problem).__name__
+        if problem.errno in DiskFull.errnos:
+            raise DiskFull(
+                f"No room was left in {tempfile.gettempdir()} to put the file together ({why}). Nothing that was saved "
+                "is lost. Free some room there and try again."
+            ) from problem
+        raise BadFile(
+            f"The file could not be put together ({why}); the terminal that the app runs in has the details. Nothing "
+            "that was saved is lost. Try again."
+        ) from problem
 
 
 async def body(request: Request) -> dict[str, Any]:
