@@ -15,7 +15,7 @@ from lab.store import Candidate, Comparison, Ranking
 from lab.ui.compare.tally import speaker, tally, wilson
 from lab.ui.feed import Item, candidates
 from lab.ui.model import SUGGESTIONS
-from lab.ui.naming import SHORT, called, in_titles, judge_called, policy_called
+from lab.ui.naming import SHORT, called, in_titles, judge_called, policy_called, without_folder
 from lab.ui.office import checked_name, rater_name
 from lab.ui.pool import deal, read_pool
 from lab.ui.prompts import MOST, from_file
@@ -139,6 +139,22 @@ def test_runs_in_a_text_of_the_lab_are_called_by_their_titles_once_and_paths_sta
     run.delete()
     assert in_titles(workspace, "Run 0002-ppo was deleted.") == "Run Gentle (0002-ppo) was deleted."
     assert in_titles(workspace, f"0002-{plain.stage} and 12-ppo") == "0002-sft and 12-ppo"
+
+
+@pytest.mark.parametrize(
+    ("base", "shown"),
+    [
+        ("tiny", "tiny"),
+        ("Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-0.5B"),
+        ("/home/ana/models/small", "small"),
+        ("~/small/", "small"),
+        ("./small", "small"),
+        ("C:\\models\\small", "small"),
+        ("../a/small", "small"),
+    ],
+)
+def test_of_a_base_in_a_folder_guests_see_its_name_alone(base, shown):
+    assert without_folder(base) == shown
 
 
 def test_agreement_is_all_or_nothing_for_equal_or_reversed_orders_and_half_for_equal_scores():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from lab.errors import Busy, Forbidden
+from lab.journal import replace_json
 from lab.store import Candidate
 from lab.ui.launch import Options, mark, only_one, words
 from lab.ui.office import Office
@@ -81,10 +83,46 @@ def test_a_guest_is_not_led_to_what_only_the_host_may_start(office, monkeypatch)
     from lab.ui import header
 
     step = {"sentence": "Enough.", "tab": "reward", "button": "Train", "start": "reward"}
-    monkeypatch.setattr(header, "snapshot", lambda _: {"next": step, "fault": "/home/ana is full"})
+    monkeypatch.setattr(header, "snapshot", lambda _: {"next": step, "fault": "/home/ana is full", "base": None})
     host, guest = (header.seen_by(office, each, "ana") for each in (True, False))
     assert (host["next"], host["fault"]) == (step, "/home/ana is full")
     assert (guest["next"], guest["fault"]) == (None, "")
+
+
+@pytest.fixture
+def away(tmp_path):
+    """A workshop whose worker, once started, is a living process that never answers."""
+    silent = (sys.executable, "-c", "import time; time.sleep(600)")
+    made = Office(tmp_path, mode="workshop", host_key="secret", worker=Supervisor(tmp_path, command=silent))
+    build(made)
+    yield made
+    made.close()
+
+
+def test_a_guest_is_not_told_where_the_hosts_folders_are(away):
+    base, root, app = "/home/ana/models/small", away.workspace.root, Starlette(routes=routes(away))
+
+    def seen(message: str) -> list[str]:
+        """All that is told of the worker, as host and guest see it."""
+        replace_json(root / "worker.json", {"pid": away.worker.pid, "base": base, "message": message})
+        away._memory.clear()
+        host, guest = TestClient(app, cookies={COOKIE: "secret"}), TestClient(app)
+        request = guest.post("/lab/reward-score", json={"prompt": "Why?", "response": "So."}).json()
+        return [
+            " ".join(each.post(f"/lab/{name}", json=request).text for name in ("state", "reward-score-look"))
+            for each in (host, guest)
+        ]
+
+    (root / "worker.log").write_text(f"Loading\nE_DAMAGED: {base}/model.safetensors is cut off\n")
+    host, guest = seen("")
+    assert f"has ended: E_DAMAGED: {base}" in host
+    assert "The model process has ended." in guest and '"base":"small"' in guest and base not in guest
+    away.worker.start()
+    replace_json(root / "base.json", {"base": base})
+    host, guest = seen(f"{base} is being read.")
+    assert f"{base} is being read." in host and "small is loading." in guest and base not in guest
+    with pytest.raises(Busy, match=r"small is loading\.$"):
+        away.wait(away.ask("chat", {}), 0.1)
 
 
 def test_a_second_app_on_a_workspace_is_told_where_the_first_is(tmp_path):

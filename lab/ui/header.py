@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from lab.ui.naming import without_folder
 from lab.ui.office import Office, checked_name
 from lab.ui.roles import RATER, marked
-from lab.ui.state import snapshot
+from lab.ui.state import AGE, snapshot
 from lab.ui.theme import STATIC
 
 TEMPLATE = """
@@ -52,8 +53,14 @@ def name(office: Office, body: dict[str, Any]) -> dict[str, str]:
 
 
 def seen_by(office: Office, host: bool, rater: str) -> dict[str, Any]:
-    """How the work stands; a guest is led to ranking and not to what only the host may start, or mend."""
-    state = snapshot(office)
-    step = state["next"] if host or not (state["next"] or {}).get("start") else None
-    fault = state["fault"] if host else ""
-    return {**state, "next": step, "fault": fault, "rater": rater, "host": host}
+    """How the work stands; a guest is led to ranking and not to what only the host may start, or mend, and sees none of
+    the host's folders."""
+    state = {**snapshot(office), "rater": rater, "host": host}
+    if host:
+        return state
+    return state | {
+        "next": None if (state["next"] or {}).get("start") else state["next"],
+        "fault": "",
+        "sentence": office.remembered("sentence", AGE, lambda: office.worker.sentence(whole=False)),
+        "base": without_folder(state["base"]) if state["base"] else None,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lab.ui.points import facts_of, run_or_none
@@ -14,6 +15,8 @@ SHORT = 48
 _POLICIES = {"base": "Base model, untuned", "sft": "SFT", "policy": "Policy in training", SHIPPED: "SFT of the base"}
 # A run's name in a text, alone or at a step; not as a part of a path, nor behind its title.
 _NAMED = re.compile(rf"(?<![\w(/\\.-])(?:{RUN_NAME.pattern})(?:@\d+)?(?![\w/\\-]|\.\w)")
+# What a model is called on the Hub; with more slashes, or another beginning, it is a folder.
+_ON_THE_HUB = re.compile(r"\w[\w.-]*(?:/[\w.-]+)?")
 
 
 def called(run: Run) -> str:
@@ -74,3 +77,9 @@ def base_called(run: Run, base: Mapping[str, Any]) -> str:
     """The base that a run was made with, beside the one that is loaded now."""
     name = str(run.base().get("base") or "another base")
     return f"other weights of {name}" if name == base.get("base") else name
+
+
+def without_folder(base: str) -> str:
+    """A base as guests may see it: of a folder its name, and not where on the host's machine it lies."""
+    on_the_hub = _ON_THE_HUB.fullmatch(base) and not Path(base).is_dir()
+    return base if on_the_hub else re.split(r"[/\\]", base.rstrip("/\\"))[-1]

@@ -103,7 +103,8 @@ class Office:
                 if found.get("done"):
                     return
             elif time.monotonic() - heard > timeout:
-                raise Busy(f"The model has not answered for {timeout:.0f} seconds. {self.worker.sentence()}")
+                now = self.worker.sentence(whole=False)  # guests ask, too
+                raise Busy(f"The model has not answered for {timeout:.0f} seconds. {now}")
             time.sleep(LOOK_EVERY)
 
     def wait(self, request: str, timeout: float = 30.0) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def score_look(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     answer = office.answer(str(body.get("request", ""))) or {}
     refuse(answer)
     if not answer.get("done"):
-        return {"done": False, "worker": office.worker.sentence()}
+        return {"done": False, "worker": office.worker.sentence(whole=body.get("host") is True)}
     percentiles = answer.get("percentiles")
     return {"done": True, "score": answer["scores"][0], "percentile": percentiles[0] if percentiles else None}
 

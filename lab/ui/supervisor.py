@@ -14,7 +14,7 @@ import psutil
 
 from lab.journal import read_json
 from lab.ui.inline import REFUSED, Inline
-from lab.ui.naming import run_called
+from lab.ui.naming import run_called, without_folder
 from lab.workspace import Workspace
 
 # A worker that dies at once, again and again, has a reason that a person must see.
@@ -90,18 +90,20 @@ class Supervisor:
     def given_up(self) -> bool:
         return not self.alive and not self._restarting and (self._stopped or self._gave_up)
 
-    def sentence(self) -> str:
-        """How the worker is, for a person."""
+    def sentence(self, whole: bool = True) -> str:
+        """How the worker is, for a person; `whole`: with the cause and the folders that only a host may see."""
         facts = read_json(self.root / "worker.json") or {}
         mine = self.alive and self._process is not None and facts.get("pid") == self._process.pid
         if self.given_up:
-            return f"The model process has ended: {facts.get('message') or self.last_words()}"
+            why = f": {facts.get('message') or self.last_words()}" if whole else "."
+            return f"The model process has ended{why}"
         if self._held():
             return "Another process works in this workspace; waiting for it to end."
         if not self.alive or not mine:
             return "The model process is starting."
         if not facts.get("ready"):
-            return str(facts.get("message") or f"{self._base()} is loading.")
+            loading = f"{self._base() if whole else without_folder(self._base())} is loading."
+            return str(whole and facts.get("message") or loading)
         if not facts.get("busy"):
             return "The model is ready."
         return f"The model is busy with {run_called(Workspace(self.root), facts['busy'])}."
