@@ -17,7 +17,7 @@ from lab.ui.compare.tally import speaker
 from lab.ui.feed import LOST, known_policies
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.pool import read_pool
-from lab.ui.prompts import HOW_MANY, SEED
+from lab.ui.prompts import HOW_MANY, SEED, TRIES
 from lab.ui.rank.desk import Desk
 from lab.ui.state import AGE
 from lab.ui.supervisor import Supervisor
@@ -44,6 +44,12 @@ def office_with_worker(tmp_path):
 
 def answer(office, request: str) -> None:
     append_json(office.workspace.served, {"id": request, "done": True, "texts": ["a", "b", "c", "d"]})
+
+
+def refuse(office, request: str, code: str = "E_OOM") -> None:
+    error = {"code": code, "message": "Not now."}
+    append_json(office.workspace.served, {"id": request, "done": True, "error": error})
+    time.sleep(2 * LOOK_EVERY)
 
 
 def made_ahead(feed, pool, count: int) -> list:
@@ -182,6 +188,38 @@ def test_a_typed_prompt_is_asked_anew_under_other_settings_but_not_once_it_is_ra
     shown = desk.look({"item": again["item"]}, "ana")
     body = {"tab": "tabone000", "pool": {}, "key": "k" * 20, "comparison": shown["comparison"], "order": [[0, 1, 2, 3]]}
     assert desk.submit(body, "ana")["next"]["prompt"] != "Mine?"
+
+
+@pytest.mark.parametrize(("code", "again"), [("E_OOM", True), ("E_BUSY", True), ("E_PROMPT_TOO_LONG", False)])
+def test_an_own_prompt_that_was_refused_for_a_passing_reason_comes_before_the_built_in_ones(office, code, again):
+    feed, pool = office.feed, read_pool({})
+    office.store.add_prompts(["Mine, one?", "Mine, two?"], "own:mine.txt")
+    held = feed.advance("tabone000", pool)
+    assert held.prompt == "Mine, one?", "in hand"
+    refuse(office, held.request, code)
+    ahead = made_ahead(feed, pool, 2)[0]
+    assert ahead.prompt == "Mine, two?", "made ahead"
+    refuse(office, ahead.request, code)
+    seen = []
+    for _ in range(5):
+        seen.append(feed.advance("tabone000", pool).prompt)
+        made_ahead(feed, pool, 2)
+    assert {"Mine, one?", "Mine, two?"} <= set(seen) if again else not {"Mine, one?", "Mine, two?"} & set(seen)
+
+
+def test_an_own_prompt_that_is_refused_each_time_keeps_nothing_else_from_being_asked(office):
+    feed, pool = office.feed, read_pool({})
+    office.store.add_prompts(["Never answered?", "Mine?"], "own:mine.txt")
+    seen = []
+    for _ in range(12):
+        held = feed.advance("tabone000", pool)
+        seen.append(held.prompt)
+        for item in (held, *made_ahead(feed, pool, 2)):
+            if item.prompt == "Never answered?":
+                refuse(office, item.request)
+    asked = [payload["prompt"] for _, _, kind, payload, _ in office.store.requests_after(0) if kind == "candidates"]
+    assert seen[:2] == ["Never answered?", "Mine?"] and len(set(seen)) > 5
+    assert asked.count("Never answered?") == 1 + TRIES
 
 
 def test_an_imported_file_brings_no_own_prompts_whatever_it_is_called(office):

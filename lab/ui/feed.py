@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.config import TUNING
-from lab.errors import BadInput, LabError, NotFound
+from lab.errors import BadInput, Busy, LabError, NotFound, OutOfMemory
 from lab.store import Candidate
 from lab.ui.pool import Pool, deal
 from lab.ui.prompts import BUILT_IN, Prompts, is_own
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lab.workspace import Run
 
 AHEAD = 2
+# Refusals whose reason may be gone when the same is asked again.
+PASSING = (OutOfMemory.code, Busy.code, "E_INTERNAL")
 # Browser tabs and open prompts that are remembered; the oldest are forgotten, and their comparison stays on disk.
 TABS, ITEMS = 500, 2000
 # A new worker takes up what its predecessor left unanswered for two minutes; older requests are asked again here.
@@ -74,7 +76,7 @@ class Feed:
             return held or self.advance(tab, pool)
         if is_own(held.source) and pool.sampling.prompts != BUILT_IN:
             return self._deal(tab, self.make(pool, held.prompt, held.source))
-        item = self.advance(tab, pool)
+        item = self._next(tab, pool)
         if is_own(held.source):
             self.prompts.back(held.prompt, held.source)
         return item
@@ -84,6 +86,12 @@ class Feed:
             return self._hands.get(tab)
 
     def advance(self, tab: str, pool: Pool) -> Item:
+        held = self.in_hand(tab)
+        if held is not None:
+            self._let_go(held)
+        return self._next(tab, pool)
+
+    def _next(self, tab: str, pool: Pool) -> Item:
         with self._lock:
             item = self._aside[tab].pop() if self.waits(tab, pool) else None
         return self._deal(tab, item or self._take(pool))
@@ -235,6 +243,7 @@ class Feed:
             waiting = self._ready.setdefault(pool, deque())
             item = waiting.popleft() if waiting else None
             while item is not None and (self._refused(item) or (waiting and self._all_the_same(item))):
+                self._let_go(item)
                 item = waiting.popleft() if waiting else None
         return item or self.make(pool, *self.prompts.next(pool.sampling.prompts))
 
@@ -254,10 +263,16 @@ class Feed:
                     self._ready.setdefault(pool, deque()).append(item)
                     self._clear(pool)
 
-    def _refused(self, item: Item) -> bool:
-        """What was refused when it was made ahead is asked anew, since the reason may be gone."""
+    def _refused(self, item: Item) -> str:
+        """The code of its refusal, '' without one. What was refused when it was made ahead is asked anew, since the
+        reason may be gone."""
         answer = self.office.answer(item.request) if item.request else None
-        return answer is not None and "error" in answer
+        return str(answer["error"].get("code") or LabError.code) if answer and answer.get("error") else ""
+
+    def _let_go(self, item: Item) -> None:
+        """Nobody has been shown answers to it where it was refused, so one's own prompt is asked again."""
+        if is_own(item.source) and self._refused(item) in PASSING:
+            self.prompts.retry(item.prompt, item.source)
 
     def _all_the_same(self, item: Item) -> bool:
         """Equal answers teach nothing, so nobody is asked about them."""

@@ -14,6 +14,7 @@ BUILT_IN, OWN = "built-in", "own"
 CHOICES = (BUILT_IN, OWN, "both")
 HOW_MANY, SEED = 600, 20
 MOST = 20_000  # prompts of a file: more than people rank, and few enough to be stored while others wait
+TRIES = 3  # how often what was refused comes again before its turn
 # Where a prompt stands in the usual files, best first.
 FIELDS = ("prompt", "instruction", "question", "input", "text")
 
@@ -28,6 +29,7 @@ class Prompts:
         self._own: dict[str, str] = {}  # text: source, oldest first
         self._seen = 0
         self._asked: Counter[str] = Counter()
+        self._tried: Counter[str] = Counter()
 
     def next(self, choice: str) -> tuple[str, str]:
         """A text and where it came from. With `own` and none given, the built-in ones serve."""
@@ -52,6 +54,16 @@ class Prompts:
             self._asked[text] = max(0, self._asked[text] - 1)
             if is_own(source):
                 self._own.setdefault(text, source)
+
+    def retry(self, text: str, source: str) -> None:
+        """The model could not answer one of one's own this time: it comes again behind the others of one's own, but not
+        for ever, or one that is never answered would keep all else from being asked."""
+        with self._lock:
+            self._tried[text] += 1
+            self._own.pop(text, None)
+            self._own[text] = source
+            if self._tried[text] <= TRIES:
+                self._asked[text] = max(0, self._asked[text] - 1)
 
     def _known(self) -> list[tuple[str, str]]:
         """What people typed or uploaded; an import of rankings brings prompts too, which nobody asked to see again.
