@@ -136,6 +136,11 @@ def test_runs_in_a_text_of_the_lab_are_called_by_their_titles_once_and_paths_sta
         "and 0009-ppo, see runs/0002-ppo/log.txt."
     )
     assert in_titles(workspace, text) == in_titles(workspace, called_so) == called_so
+    plain.rename("after 0002-ppo (0001-reward)")
+    named = "after 0002-ppo (0001-reward) (0003-sft)"
+    assert in_titles(workspace, "0003-sft of 0002-ppo") == in_titles(workspace, f"{named} of Gentle (0002-ppo)")
+    assert in_titles(workspace, f"{named} of 0002-ppo@4") == f"{named} of Gentle (0002-ppo) at step 4"
+    plain.rename("")
     run.delete()
     assert in_titles(workspace, "Run 0002-ppo was deleted.") == "Run Gentle (0002-ppo) was deleted."
     assert in_titles(workspace, f"0002-{plain.stage} and 12-ppo") == "0002-sft and 12-ppo"

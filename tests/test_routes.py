@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import errno
 import tempfile
+import time
 
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from lab.errors import NotFound
-from lab.ui.office import Office
+from lab.journal import append_json
+from lab.ui import desk, reward
+from lab.ui.notes import told
+from lab.ui.office import LOOK_EVERY, Office
+from lab.ui.pool import read_pool
 from lab.ui.routes import routes, unexpected
 from lab.ui.supervisor import Supervisor
 
@@ -71,3 +76,31 @@ def test_an_export_leaves_nothing_behind_however_much_of_it_was_wanted(office, c
 
     office.download("whole", make)
     assert client.get("/lab/export/whole", headers=ranges).status_code == status and not list(away.iterdir())
+
+
+@pytest.fixture
+def refused(office):
+    """The id of a request that the worker refused over a run in whose title another's name stands."""
+    for stage, title in (("sft", "Calm"), ("ppo", "like 0001-sft")):
+        office.workspace.new_run(stage, {}).rename(title)
+    error = {"code": "E_NOT_FOUND", "message": "Run 0002-ppo, made from 0001-sft, is gone."}
+    append_json(office.workspace.served, {"id": "asked", "done": True, "error": error})
+    time.sleep(2 * LOOK_EVERY)
+    return "asked"
+
+
+IN_TITLES = "Run like 0001-sft (0002-ppo), made from Calm (0001-sft), is gone."
+
+
+def test_a_refusal_over_a_run_calls_it_by_its_title_once_wherever_it_is_shown(office, client, refused):
+    office.action("reward-score-look", lambda body, _: reward.score_look(office, body))
+    answer = client.post("/lab/reward-score-look", json={"request": refused}).json()
+    assert answer["error"]["message"] == IN_TITLES, "an action's refusal"
+    assert desk._asked(office, refused) == {"error": IN_TITLES}, "at the button that asked for a run"
+    item = office.feed.make(read_pool({}), "Why?", "own")
+    item.request = refused
+    assert office.feed.view(item)["error"]["message"] == IN_TITLES, "on a board"
+    for handler in (office.wait, office.follow):
+        with pytest.warns(UserWarning) as notices:
+            list(told(office)(handler)(refused))
+        assert [str(each.message) for each in notices] == [IN_TITLES], "in a notice of Gradio's"

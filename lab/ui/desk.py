@@ -173,7 +173,8 @@ def _asked(office: Office, request: Any) -> dict[str, Any]:
         return {}
     error = answer.get("error")
     if error:
-        return {"error": str(error.get("message") or "The model process gave no reason.")}
+        words = str(error.get("message") or "The model process gave no reason.")
+        return {"error": in_titles(office.workspace, words)}
     return {"run": answer["run"]} if isinstance(answer.get("run"), str) else {"queued": True}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lab.config import TUNING
 from lab.errors import BadInput, Busy, LabError, NotFound, OutOfMemory
 from lab.store import Candidate
+from lab.ui.naming import in_titles
 from lab.ui.pool import Pool, deal
 from lab.ui.prompts import BUILT_IN, Prompts, is_own
 from lab.ui.refusal import refuse
@@ -184,7 +185,8 @@ class Feed:
         try:
             texts, finished = self._texts(item)
         except LabError as error:
-            return base | {"error": {"code": error.code, "message": str(error)}, "candidates": [], "comparison": ""}
+            words = in_titles(self.office.workspace, str(error))
+            return base | {"error": {"code": error.code, "message": words}, "candidates": [], "comparison": ""}
         shown = [{"text": text, "finished": end} for text, end in zip(texts, finished, strict=True)]
         return base | {"candidates": shown, "comparison": item.comparison}
 

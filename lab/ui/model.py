@@ -145,7 +145,7 @@ def chat(office: Office) -> None:
     def take(turns: Turns, picked: gr.SelectData) -> Turns:
         return [*turns, shown("user", picked.value["text"])]
 
-    @told
+    @told(office)
     def answer(turns: Turns, name: str, temperature: float) -> Iterator[Turns]:
         try:
             yield from reply(office, turns, name, temperature)

@@ -54,15 +54,21 @@ def sft_called(run: Run) -> str:
 
 
 def in_titles(workspace: Workspace, text: str) -> str:
-    """A text of the lab below the page, where runs go by their names, with each that has a title called by it."""
+    """A text of the lab where runs go by their names, with each that has a title called by it. Where one is called so
+    already it stays, be there another run's name in its title."""
+    if not _NAMED.search(text):
+        return text
+    runs = (*workspace.deleted(), *workspace.runs())
+    titled = {run.name: called(run) for run in runs if run.title() != run.name}
+    longest_first = sorted(map(re.escape, titled.values()), key=len, reverse=True)
 
     def called_here(found: re.Match[str]) -> str:
         name, at, step = found[0].partition("@")
-        run = next((each for each in (*workspace.runs(), *workspace.deleted()) if each.name == name), None)
-        titled = run is not None and run.title() != name
-        return (f"{called(run)} at step {step}" if at else called(run)) if titled else found[0]
+        if name not in titled:
+            return found[0]
+        return f"{titled[name]} at step {step}" if at else titled[name]
 
-    return _NAMED.sub(called_here, text)
+    return re.sub("|".join((*longest_first, _NAMED.pattern)), called_here, text)
 
 
 def judge_called(workspace: Workspace, judge: str) -> str:

@@ -11,6 +11,10 @@ from typing import Any
 import gradio as gr
 
 from lab.errors import LabError
+from lab.ui.naming import in_titles
+from lab.ui.office import Office
+
+Handler = Callable[..., Any]
 
 
 def lead(title: str, sentence: str) -> gr.HTML:
@@ -19,8 +23,15 @@ def lead(title: str, sentence: str) -> gr.HTML:
     return gr.HTML(html_template=markup, js_on_load=None, apply_default_css=False)
 
 
-def told(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A LabError inside the handler is shown as a notice, and its outputs stay as they are."""
+def told(office: Office) -> Callable[[Handler], Handler]:
+    """Around a handler of Gradio's: a LabError inside it is shown as a notice, and its outputs stay as they are."""
+    return functools.partial(_told, office)
+
+
+def _told(office: Office, handler: Handler) -> Handler:
+    def notice(error: LabError) -> None:
+        gr.Warning(escape(in_titles(office.workspace, str(error))))
+
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
@@ -28,7 +39,7 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 yield from handler(*args, **more)
             except LabError as error:
-                gr.Warning(escape(str(error)))
+                notice(error)
                 yield gr.skip()
 
         return stream
@@ -38,7 +49,7 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return handler(*args, **more)
         except LabError as error:
-            gr.Warning(escape(str(error)))
+            notice(error)
             return gr.skip()
 
     return once

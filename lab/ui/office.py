@@ -13,7 +13,6 @@ from lab.errors import BadName, Busy
 from lab.store import Store
 from lab.store.raters import ALL, PERSON
 from lab.ui.feed import Feed
-from lab.ui.naming import in_titles
 from lab.ui.refusal import refuse
 from lab.ui.roles import GUEST, NUMBER, RATER, SHARED_MODES, cookies_of, is_host
 from lab.ui.supervisor import Supervisor
@@ -80,15 +79,11 @@ class Office:
         return self.ask("chat", {"policy": policy, "messages": messages[-TURNS:], **more})
 
     def answer(self, request: str) -> dict[str, Any] | None:
-        """The newest line that the worker wrote for a request; None while there is none."""
+        """The newest line that the worker wrote for a request, runs by their names; None while there is none."""
         if time.monotonic() - self._looked > LOOK_EVERY:
             self._looked = time.monotonic()
             self.served.refresh()
-        found = self.served.get(request)
-        error = found.get("error") if found else None
-        if not error:
-            return found
-        return found | {"error": error | {"message": in_titles(self.workspace, str(error.get("message") or ""))}}
+        return self.served.get(request)
 
     def follow(self, request: str, timeout: float = 120.0) -> Iterator[dict[str, Any]]:
         """The answer as it grows, the last one done. A refusal is raised; Busy after `timeout` s of silence."""

@@ -17,7 +17,7 @@ from lab.ui.roles import check
 def page(office: Office) -> None:
     Desk(office).open()
 
-    @told
+    @told(office)
     def upload(path: str, request: gr.Request) -> str:
         check(office.is_host(request), "prompts from a file")
         texts = from_file(path)
