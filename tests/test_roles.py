@@ -89,6 +89,9 @@ def test_a_guest_is_not_led_to_what_only_the_host_may_start(office, monkeypatch)
     assert (guest["next"], guest["fault"]) == (None, "")
 
 
+TOLD = ("state", "reward-score-look", "compare-results")
+
+
 @pytest.fixture
 def away(tmp_path):
     """A workshop whose worker, once started, is a living process that never answers."""
@@ -108,11 +111,9 @@ def test_a_guest_is_not_told_where_the_hosts_folders_are(away):
         away._memory.clear()
         host, guest = TestClient(app, cookies={COOKIE: "secret"}), TestClient(app)
         request = guest.post("/lab/reward-score", json={"prompt": "Why?", "response": "So."}).json()
-        return [
-            " ".join(each.post(f"/lab/{name}", json=request).text for name in ("state", "reward-score-look"))
-            for each in (host, guest)
-        ]
+        return [" ".join(each.post(f"/lab/{name}", json=request).text for name in TOLD) for each in (host, guest)]
 
+    away.ask("run", {"stage": "compare", "inputs": {}})
     (root / "worker.log").write_text(f"Loading\nE_DAMAGED: {base}/model.safetensors is cut off\n")
     host, guest = seen("")
     assert f"has ended: E_DAMAGED: {base}" in host

@@ -43,8 +43,10 @@ class Waiting:
         """What the first of them waits for."""
         state = snapshot(self.office)
         busy = state["busy"]
+        if not busy and state["worker"] == "ready":
+            return "begins now"
         if not busy:
-            return "begins now" if state["worker"] == "ready" else f"waits for the model. {state['sentence']}"
+            return f"waits for the model. {self.office.worker.sentence(whole=False)}"  # guests see it, too
         run = run_or_none(self.office.workspace.run, busy)
         words = run_called(self.office.workspace, busy)
         return f"waits for {words}, which is paused" if run and run.status() == "paused" else f"waits for {words}"
