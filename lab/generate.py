@@ -92,6 +92,11 @@ def first_and_last(roles: Roles, role: str, prompts: Sequence[Sequence[int]], to
     draw(logits, 1.0, chances)
 
 
+def prepare(roles: Roles, role: str) -> None:
+    """Makes what a base's first answer makes, once for all: who measures answers measures no more than these."""
+    _folded(roles, role)
+
+
 def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> decode.Decoder | Plain:
     """The fast loop where it computes what the model does, else its own forward; recorded on a GPU."""
     roles.check(role)

@@ -12,7 +12,7 @@ from random import Random
 import torch
 
 from lab import logprobs
-from lab.generate import first_and_last
+from lab.generate import first_and_last, prepare
 from lab.memory import SHARED, Knobs, Row
 from lab.models import Roles
 from lab.shortage import ran_out
@@ -84,7 +84,7 @@ def rehearse(roles: Roles, role: str, knobs: Knobs) -> dict[str, int]:
     is left out: a run cuts it in smaller ones.
     """
     found = {}
-    first_and_last(roles, role, [[0]], 1)  # what a base's first answer makes, once for all, is no phase's
+    prepare(roles, role)
     for phase, work in phases(roles, role, knobs).items():
         try:
             with measured(roles.device.type) as peak:

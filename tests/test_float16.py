@@ -13,7 +13,6 @@ from lab import decode, float16, folding
 from lab.bench.shapes import llama, save
 from lab.facts import facts_from, facts_of
 from lab.float16 import Float16
-from lab.generate import sample
 from lab.loading import load
 from lab.memory import Knobs, foretell
 from lab.peak import foretold, rehearse
@@ -81,5 +80,4 @@ def test_the_copy_is_foretold_as_what_stays(base):
         row = next(each for each in foretell(facts, "ppo", Knobs()) if each.role == "folded copy")
         assert (row.bytes, row.phase) == (2 * (facts.linear + facts.vocabulary * facts.hidden), "always")
     knobs = Knobs(batch=4, minibatch=4, microbatch=4, prompt=16, tokens=8)
-    sample(roles, "sft", PROMPTS, tokens=1)
     assert foretold(foretell(facts, "ppo", knobs), knobs).keys() == rehearse(roles, "sft", knobs).keys()
