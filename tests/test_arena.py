@@ -180,3 +180,17 @@ def test_a_comparison_that_goes_on_tells_how_far_it_is(office):
             append_json(run.folder / "events.jsonl", json.loads(to_json(Progress("answers of sft", done, 5000), 1.0)))
         [row] = Arena(office).results({}, "me")["results"]
         assert row["status"] == "running" and row["progress"] == "answers of sft: 2,560 of 5,000"
+
+
+def test_where_the_hosts_files_lie_is_told_to_the_host_alone(office):
+    run = office.workspace.new_run("ppo", {}, base={"base": "/home/ana/bases/own"})
+    (run.folder / "events.jsonl").write_text(to_json(Finished(1, "done", {}), 1.0) + "\n")
+    run.adapter.mkdir()
+    arena = Arena(office)
+    of_guest, of_host = (arena.choices(body, "ana")["tuned"] for body in ({}, {"host": True}))
+    assert [each["path"] for each in of_host] == [str(run.adapter)]
+    assert of_guest == [of_host[0] | {"path": ""}]
+    office.workspace.new_run("ppo", {}, base={"base": "tiny"})
+    compared = runs.compare(office, [run.name, "0002-ppo"])
+    [row] = [row for row in compared["rows"] if row["label"] == "Base model"]
+    assert row["values"] == ["own", "tiny"] and "/home" not in json.dumps(runs.listing(office, {}))

@@ -80,9 +80,10 @@ def judge_called(workspace: Workspace, judge: str) -> str:
 
 
 def base_called(run: Run, base: Mapping[str, Any]) -> str:
-    """The base that a run was made with, beside the one that is loaded now."""
+    """The base that a run was made with, beside the one that is loaded now, as guests may see it."""
     name = str(run.base().get("base") or "another base")
-    return f"other weights of {name}" if name == base.get("base") else name
+    shown = without_folder(name)
+    return f"other weights of {shown}" if name == base.get("base") else shown
 
 
 def without_folder(base: str) -> str:

@@ -16,7 +16,7 @@ from lab.ui.curves import EXACT, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import label
 from lab.ui.live import Live
-from lab.ui.naming import base_called, called, judge_called, recorded_called
+from lab.ui.naming import base_called, called, judge_called, recorded_called, without_folder
 from lab.ui.notes import lead
 from lab.ui.numbers import number
 from lab.ui.office import Office
@@ -177,7 +177,8 @@ def _flat(office: Office, facts: dict[str, Any]) -> dict[str, Any]:
     """Settings and inputs under names in words."""
     found = {"Stage": facts.get("stage")} | {label(key): each for key, each in (facts.get("config") or {}).items()}
     base = facts.get("base")
-    found["Base model"] = base.get("base") if isinstance(base, dict) else base
+    name = base.get("base") if isinstance(base, dict) else base
+    found["Base model"] = without_folder(name) if isinstance(name, str) else name
     inputs = (facts.get("inputs") or {}).items()
     return found | {_INPUTS.get(key) or label(key): _named(office, key, each) for key, each in inputs}
 

@@ -50,7 +50,7 @@ class Arena:
         return {
             "policies": known,
             "pair": [tuned[-1], "sft"] if tuned else ["sft", "base"],
-            "tuned": [self._adapter(name) for name in reversed(tuned)],
+            "tuned": [self._adapter(name, body.get("host") is True) for name in reversed(tuned)],
             "judges": [
                 {"value": each, "label": judge_called(workspace, each)}
                 for each in (*JUDGES, *(f"reward:{name}" for name in reversed(rewards)))
@@ -152,9 +152,10 @@ class Arena:
         run = self.office.newest("reward")
         return run.name if run else ""
 
-    def _adapter(self, name: str) -> dict[str, str]:
+    def _adapter(self, name: str, host: bool) -> dict[str, str]:
+        """Where it lies is told to the host alone, who may take it away."""
         run = self.office.workspace.run(name)
-        return {"run": name, "title": called(run), "path": str(run.adapter)}
+        return {"run": name, "title": called(run), "path": str(run.adapter) if host else ""}
 
 
 def path(track: Track) -> dict[str, Any]:

@@ -138,7 +138,7 @@ function adapter({ run, title, path }) {
   const node = lab.make("li");
   const load = lab.make("a", "board-button", "Download");
   load.href = `${lab.root()}/lab/export/adapter?run=${encodeURIComponent(run)}`;
-  node.append(lab.make("b", "", title), lab.make("code", "", path), load);
+  node.append(lab.make("b", "", title), ...(path ? [lab.make("code", "", path)] : []), load);
   return node;
 }
 
