@@ -103,7 +103,7 @@ def _counted(config: Any) -> Facts:
 
     from lab.errors import Unsupported
 
-    with FakeTensorMode():
+    with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation="eager", dtype=torch.float32)
     output, precision = model.get_output_embeddings(), kept_in(config)
     adapted = [m for m in model.modules() if _is_linear(m) and m is not output]
@@ -168,7 +168,9 @@ def _saved_by_products(model: nn.Module, adapted: list[nn.Module], config: Any) 
     if layers:
         count = min(FEW, count)
         del layers[count:]
-    return {f"saved{8 * width}": _kept(model, count, config, width) for width in (4, 2)}
+    with FakeTensorMode():  # on a processor that has no memory: autocast knows none on "meta"
+        model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+        return {f"saved{8 * width}": _kept(model, count, config, width) for width in (4, 2)}
 
 
 def _kept(model: nn.Module, count: int, config: Any, width: int) -> Saved:
@@ -209,7 +211,7 @@ def _saved(model: nn.Module, columns: int, width: int) -> float:
 
     narrow = torch.autocast("cpu", dtype=torch.bfloat16, enabled=width == 2)
     hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
-    with next(model.parameters()).fake_mode, narrow, hooks:
+    with narrow, hooks:
         ids = torch.zeros(ROWS, columns, dtype=torch.long)
         states = model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     del states

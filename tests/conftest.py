@@ -14,7 +14,7 @@ import torch  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parent))
 ONE_APP = {
     group: [f"tests/browser/test_{name}.py" for name in names.split()]
-    for group, names in {"app": "curves guard model ppo rank reward runs sft", "tuned": "compare steering"}.items()
+    for group, names in {"app": "curves desk guard model ppo rank reward runs sft", "tuned": "compare steering"}.items()
 }
 
 
@@ -49,3 +49,14 @@ def source(tmp_path):
 def in_float32(monkeypatch):
     """Products are computed in float32, whatever this processor is faster in."""
     monkeypatch.setattr("lab.arithmetic.fastest", lambda: torch.float32)
+
+
+@pytest.fixture
+def office(tmp_path):
+    """A real office whose worker was never started: the test answers in its place."""
+    from lab.ui.office import Office
+    from lab.ui.supervisor import Supervisor
+
+    made = Office(tmp_path, worker=Supervisor(tmp_path))
+    yield made
+    made.close()

@@ -26,14 +26,6 @@ from lab.world import corpus
 
 
 @pytest.fixture
-def office(tmp_path):
-    """A real office whose worker was never started: the test answers in its place."""
-    made = Office(tmp_path, worker=Supervisor(tmp_path))
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def office_with_worker(tmp_path):
     """An office whose worker is a living process that never answers."""
     silent = (sys.executable, "-c", "import time; time.sleep(600)")

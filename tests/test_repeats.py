@@ -10,22 +10,13 @@ import pytest
 from lab.errors import BadInput
 from lab.material import for_reward, raters_of
 from lab.store import Candidate
-from lab.ui.office import NAMELESS, Office
+from lab.ui.office import NAMELESS
 from lab.ui.pool import read_pool
 from lab.ui.rank.desk import Desk
 from lab.ui.rank.repeats import FEWEST, FRESH, Known, Repeats, reshuffled
-from lab.ui.supervisor import Supervisor
 
 TAB, RATER = "tabofthetest", "ana"
 ORDER = [[2], [0], [3], [1]]
-
-
-@pytest.fixture
-def office(tmp_path):
-    """A real office whose worker was never started: its answers are put into the store by the test."""
-    made = Office(tmp_path, worker=Supervisor(tmp_path))
-    yield made
-    made.close()
 
 
 @pytest.fixture

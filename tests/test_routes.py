@@ -14,17 +14,9 @@ from lab.errors import NotFound
 from lab.journal import append_json
 from lab.ui import desk, reward
 from lab.ui.notes import told
-from lab.ui.office import LOOK_EVERY, Office
+from lab.ui.office import LOOK_EVERY
 from lab.ui.pool import read_pool
 from lab.ui.routes import routes, unexpected
-from lab.ui.supervisor import Supervisor
-
-
-@pytest.fixture
-def office(tmp_path):
-    made = Office(tmp_path, worker=Supervisor(tmp_path))
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -38,11 +38,9 @@ def rows_of_ppo(model: str, each: dict[str, float]) -> list[str]:
     if "trl_samples_per_second" not in each:
         return rows
     times, share = (each[key] / each[f"trl_{key}"] for key in ("samples_per_second", "peak_bytes"))
-    trl, notes = (
-        f"{each['trl_samples_per_second']:.3g} samples/s",
-        f"ours is {times:.2f} x as fast with {share:.2f} of its memory",
-    )
-    return [*rows, _line(f"  TRL {model}", trl, _size(each["trl_peak_bytes"]), notes)]
+    rate = f"{each['trl_samples_per_second']:.3g} samples/s"
+    notes = f"ours is {times:.2f} x as fast with {share:.2f} of its memory"
+    return [*rows, _line(f"  TRL {model}", rate, _size(each["trl_peak_bytes"]), notes)]
 
 
 def _line(what: str, speed: str, peak: str, notes: str) -> str:
