@@ -108,3 +108,18 @@ def test_an_error_is_red_clears_the_table_before_and_leaves_a_tick_that_shows(vi
     page.wait_for_function("() => document.querySelector('.model-said').innerText.includes('no folder')")
     assert not tick.is_checked()
     assert page.is_hidden(".model-memory") and page.locator(".model-said.is-bad").count()
+
+
+BEYOND = """() => [...document.querySelectorAll("select, input, textarea, button")].filter((node) => {
+  const scrolls = (at) => at && (/auto|scroll/.test(getComputedStyle(at).overflowX) || scrolls(at.parentElement));
+  return node.checkVisibility() && node.getBoundingClientRect().right > 390 && !scrolls(node.parentElement);
+}).map((node) => node.outerHTML.slice(0, 90))"""
+
+
+def test_on_a_telephone_no_control_of_any_page_reaches_beyond_the_screen(visit):
+    page = visit(viewport={"width": 390, "height": 844})
+    for tab in ("model", "sft", "rank", "reward", "ppo", "compare", "runs"):
+        page.click(f"#tab-{tab}-button")
+        page.wait_for_timeout(500)
+        page.evaluate("() => document.querySelectorAll('details').forEach((each) => { each.open = true })")
+        assert page.evaluate(BEYOND) == [], tab
