@@ -10,7 +10,7 @@
 
 Without gradients a layer takes the more of what its attention and its other half hold at once; on the way back the more
 of what the two need beside what was kept: the other half goes first, and what it kept is gone when scores come.
-tests/test_memory.py holds these to the tensors of a CPU; docs/gpu.md has what a GPU measured.
+tests/test_forecast_phases.py holds these to the tensors of a CPU; docs/gpu.md has what a GPU measured.
 """
 
 from __future__ import annotations

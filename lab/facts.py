@@ -19,6 +19,7 @@ from lab.stem import layers_of
 
 ROWS, COLUMNS = 2, 32  # of the smallest batch that counts what is kept
 FEW = 2  # layers that are run for it
+NOT_COUNTED = {4: (117, 4), 2: (73, 6)}  # bytes per h and per head, by a product's bytes, where none can be run
 COPIES, CAPPED = 4, 5  # of logits that are held whole to learn from, without and with a softcap
 
 
@@ -87,18 +88,19 @@ def facts_of(name: str) -> Facts:
         raise incomplete(name, problem) from problem
 
 
-_KNOWN: dict[str, Facts] = {}  # by config, since counting takes a moment
-
-
 def facts_from(config: Any, name: str = "") -> Facts:
-    """Counts of a config's model, built without memory."""
+    """Counts of a config's model, built without memory; once a config, since that takes a moment."""
     key = config.to_json_string()
     if key not in _KNOWN:
         _KNOWN[key] = _counted(config)
     return replace(_KNOWN[key], name=name)
 
 
+_KNOWN: dict[str, Facts] = {}  # by config
+
+
 def _counted(config: Any) -> Facts:
+    """Facts without a name. Raises Unsupported where no attention is in it."""
     from transformers import AutoModelForCausalLM
 
     from lab.errors import Unsupported
@@ -124,7 +126,7 @@ def _counted(config: Any) -> Facts:
         size=getattr(config, "head_dim", None) or config.hidden_size // heads,
         vocabulary=config.vocab_size,
         adapted=len(adapted),
-        widest=max(_out(layer) for layer in adapted),
+        widest=max(map(_out, adapted), default=0),
         copies=_copies(output, model.config),
         layered=bool(layers_of(model)[1]),
         lean=shaped(model),
@@ -182,7 +184,7 @@ def _kept(model: nn.Module, count: int, config: Any, width: int) -> Saved:
         with _silent():
             one, two, three = (_saved(model, times * COLUMNS, width) / count for times in (1, 2, 3))
     except (RuntimeError, TypeError, LookupError, AttributeError):
-        token, scores = (117, 4) if width == 4 else (73, 6)
+        token, scores = NOT_COUNTED[width]
         return Saved(0.0, token * config.hidden_size, scores * config.num_attention_heads)
     square = (three - 2 * two + one) / (2 * COLUMNS**2)
     token = (two - one) / COLUMNS - 3 * COLUMNS * square

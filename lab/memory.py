@@ -1,7 +1,7 @@
 """Memory foretold by role from a model's config alone; fit.py says what to turn where it is too much.
 
 activations.py has what a layer takes per token. tests/test_memory.py holds the table to 15 % of measured peaks on a
-CPU, docs/gpu.md has those of a GPU.
+CPU, tests/test_forecast_phases.py each phase to its tensors; docs/gpu.md has the peaks of a GPU.
 """
 
 from __future__ import annotations
@@ -238,10 +238,8 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, devi
     rows = knobs.microbatch * {"reward": knobs.answers, "dpo": 2}.get(stage, 1)
     tokens = knobs.tokens if stage == "ppo" else knobs.read or knobs.tokens
     columns, layers = knobs.prompt + tokens, _upper(facts, knobs)
-    layer, inside = (
-        _layer(facts, knobs, columns, lean, width, device),
-        width * knobs.rank * facts.adapted / facts.layers,
-    )
+    layer = _layer(facts, knobs, columns, lean, width, device)
+    inside = width * knobs.rank * facts.adapted / facts.layers
     copied = 0.0  # weights in float32, turned for products in bfloat16
     if lean:  # in the last layer only response tokens speak, to a reward model the last one alone
         speaking = (1 if stage == "reward" else tokens + 1) / columns
