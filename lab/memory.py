@@ -15,7 +15,7 @@ from lab.activations import Lean, Library, OnGpu
 from lab.decode import READ_AT_ONCE
 from lab.facts import Facts
 from lab.folding import LARGEST, packs
-from lab.logprobs import CHUNK
+from lab.logprobs import at_once
 from lab.stem import learning
 
 GIB = 2**30
@@ -195,8 +195,9 @@ def _read_by_library(facts: Facts, knobs: Knobs, lean: bool, width: int, device:
 
 def _score(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:
     """One micro-batch without gradients: two roles' states, then their logits and what is worked out from them."""
-    logits, columns = knobs.microbatch * knobs.tokens * facts.vocabulary, knobs.prompt + knobs.tokens
-    together = 4 * COMPARED * logits if facts.copies else (16 if device == "cpu" else 18) * min(CHUNK, logits)
+    tokens, columns = knobs.microbatch * knobs.tokens, knobs.prompt + knobs.tokens
+    whole = 4 * COMPARED * tokens * facts.vocabulary
+    together = whole if facts.copies else 12 * at_once(tokens, facts.vocabulary, device)
     layer = _layer(facts, knobs, columns, lean, width, device)
     passing = round(knobs.microbatch * columns * layer.at_work)
     held = 2 * layer.flow * knobs.microbatch * (knobs.tokens + 1 if lean else columns) * facts.hidden
@@ -254,7 +255,7 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, devi
             kept, passing = layer.flow * layers * facts.hidden, layer.kept + inside + 8 * facts.hidden + passing
             copied /= layers
     passing = round(rows * columns * passing)
-    logits = 0 if stage == "reward" else _learned_from(facts, rows * tokens, width)
+    logits = 0 if stage == "reward" else _learned_from(facts, rows * tokens, width, device)
     why = f"{tokens} tokens a row over {facts.vocabulary:,} ids" if logits > passing else "of one layer"
     return [
         Row("activations", round(rows * columns * kept + copied), "update", f"{rows} rows of {columns} tokens"),
@@ -262,13 +263,12 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, devi
     ]
 
 
-def _learned_from(facts: Facts, tokens: int, width: int) -> int:
-    """Bytes for the logits of so many tokens: of one chunk and the one before, or of all, several times over; and for
-    three more states of each."""
-    logits = tokens * facts.vocabulary
-    whole = 4 * facts.copies * logits
-    chunks = 4 * min(2 * CHUNK, logits) + (0 if width == 4 else 2) * min(CHUNK, logits)
-    return 12 * tokens * facts.hidden + (whole if facts.copies else chunks)
+def _learned_from(facts: Facts, tokens: int, width: int, device: str) -> int:
+    """Bytes for the logits of so many tokens: of a block and what follows from them, or of all, several times over; and
+    for three more states of each."""
+    whole = 4 * facts.copies * tokens * facts.vocabulary
+    block = (8 if width == 4 else 10) * at_once(tokens, facts.vocabulary, device)
+    return 12 * tokens * facts.hidden + (whole if facts.copies else block)
 
 
 def room_of(device: str) -> int:

@@ -231,7 +231,7 @@ class Roles:
         """The output layer over states [..., h] in float32: [..., V]."""
         head = self.model.get_output_embeddings()
         if type(head) is nn.Linear:  # whose weights may be kept in another dtype than that of products
-            dtype = head.weight.dtype if self.device.type == "mps" else self.products
+            dtype = self.product_of(head.weight)
             bias = None if head.bias is None else head.bias.to(dtype)
             logits = F.linear(states.to(dtype), head.weight.to(dtype), bias).float()
         else:
@@ -239,6 +239,10 @@ class Roles:
                 logits = head(states).float()
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
+
+    def product_of(self, weight: torch.Tensor) -> torch.dtype:
+        """What a product with a weight is computed in; Apple's MPS computes as the weights are."""
+        return weight.dtype if self.device.type == "mps" else self.products
 
     def at_end(self, role: str, batch: Batch) -> torch.Tensor:
         """The state [B, h] at each response's last token, where a reward head stands."""

@@ -115,11 +115,15 @@ def test_gradients_in_bfloat16_are_near_those_of_float32(roles, cut):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-@pytest.mark.parametrize("chunk", [2**23, 4096 * 2, 4096 * 3])
-def test_log_probs_and_their_gradients_are_those_of_whole_logits(in_float32, roles, monkeypatch, chunk, temperature):
-    monkeypatch.setattr(logprobs, "CHUNK", chunk)
+@pytest.mark.parametrize("spread", [1, 100])  # at 100 one logit outweighs all others
+@pytest.mark.parametrize(("tokens", "ids"), [(8192, 1024), (2, 1000), (3, 4096), (8192, 2**20)])
+def test_log_probs_and_their_gradients_are_those_of_whole_logits(
+    in_float32, roles, monkeypatch, tokens, ids, spread, temperature
+):
+    monkeypatch.setattr(logprobs, "ROWS", tokens)
+    monkeypatch.setattr(logprobs, "NARROW", ids)
     batch = batch_of(PROMPTS, RESPONSES, 0)
-    states = torch.randn(4, 5, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    states = (spread * torch.randn(4, 5, 64, generator=torch.Generator().manual_seed(0))).requires_grad_()
     weights = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
     whole = losses.log_softmax_gather(roles.logits(states), batch.responses, temperature)
     (expected,) = torch.autograd.grad((torch.where(batch.mask, whole, 0) * weights).sum(), states)
@@ -127,6 +131,14 @@ def test_log_probs_and_their_gradients_are_those_of_whole_logits(in_float32, rol
     (found,) = torch.autograd.grad((ours * weights).sum(), states)
     assert torch.allclose(ours, torch.where(batch.mask, whole, 0), atol=1e-5)
     assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_a_graphics_card_takes_more_of_the_vocabulary_at_a_time():
+    assert logprobs.at_once(100, 50_000, "cpu") == 100 * logprobs.NARROW
+    assert logprobs.at_once(100, 50_000, "cuda") == 100 * 50_000
+    assert logprobs.at_once(1000, 50_000, "cuda") <= logprobs.CHUNK
+    assert logprobs.at_once(10**6, 50_000, "cpu") == logprobs.at_once(10**6, 50_000, "cuda") == logprobs.CHUNK
+    assert logprobs.at_once(7, 300, "cpu") == 2100
 
 
 def test_what_is_read_is_what_the_formulas_say_and_log_probs_are_the_same_to_the_bit(roles):
