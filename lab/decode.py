@@ -19,7 +19,13 @@ READ_AT_ONCE = 2**22  # entries of an attention mask
 
 
 class Decoder:
-    """The state of one batch: a cache for all columns that it may come to, which rows keep and leave."""
+    """The state of one batch: a cache for all columns that it may come to, which rows keep and leave.
+
+    `heard` [B, S, h]: what the first `depth` layers say of every column, where somebody listens.
+    """
+
+    depth: int = 0
+    heard: Tensor
 
     def __init__(self, folded: Folded, prompts: Sequence[Sequence[int]], tokens: int):
         self.folded, self.device = folded, folded.embed.device
@@ -35,6 +41,14 @@ class Decoder:
         self.rotations = torch.polar(torch.ones_like(angles), angles)  # [S, D/2]
         masked = torch.arange(columns, device=self.device) < self.width - self.position[:, None]
         self.mask = _blocked(masked, self.cache[0].dtype)[:, None, None]  # [B, 1, 1, S]
+        self.rows = torch.arange(len(prompts), device=self.device)  # that are left, by their number at the start
+
+    def listen(self, depth: int) -> Tensor:
+        """From now on what the first layers say is kept: the tensor that it comes to, 0 where nothing was said."""
+        columns, hidden = self.mask.shape[-1], self.folded.embed.shape[1]
+        self.depth = depth
+        self.heard = torch.zeros(len(self.rows), columns, hidden, dtype=self.folded.wide, device=self.device)
+        return self.heard
 
     def start(self) -> Tensor:
         """Logits [B, V] after the prompts; each distinct prompt is read once, with others about as long."""
@@ -53,9 +67,12 @@ class Decoder:
         rotations = self.rotations[(columns - padding[:, None]).clamp(min=0)].flatten(0, 1)[:, None]
         rows = ((self.which >= first) & (self.which < end)).nonzero().flatten()
         states = folded.embed[ids].flatten(0, 1).to(folded.wide)
-        for layer, cache in zip(folded.layers, self.cache, strict=True):
+        for depth, (layer, cache) in enumerate(zip(folded.layers, self.cache, strict=True), 1):
             new = cache.new_empty(len(prompts), 2, folded.groups, width, folded.size)
             states = _layer(folded, layer, states, Columns(rotations, new, 0, mask))
+            if depth == self.depth:
+                said = states.unflatten(0, (len(prompts), width))
+                self.heard[rows, self.width - width : self.width] = said[self.which[rows] - first]
             cache[rows, :, :, : self.width - width] = 0  # never looked at, but no number may stand there that is none
             cache[rows, :, :, self.width - width : self.width] = new[self.which[rows] - first]
         return states.unflatten(0, (len(prompts), width))[:, -1]
@@ -67,13 +84,23 @@ class Decoder:
         self.position = self.position + 1
         return logits
 
+    def hear(self, ids: Tensor) -> None:
+        """The last token of each row, ids [B], which nothing follows: only what is kept of it is worked out."""
+        self._states(ids, self.column, self.mask[..., : self.column + 1], self.depth)
+
     def _token(self, ids: Tensor, column: int | Tensor, mask: Tensor) -> Tensor:
         """Logits [B, V] of ids [B] that stand in a column; columns that the mask [B, 1, 1, *] has are read."""
+        return _logits(self.folded, self._states(ids, column, mask))
+
+    def _states(self, ids: Tensor, column: int | Tensor, mask: Tensor, layers: int | None = None) -> Tensor:
+        """The same ids' states [B, h] behind the first layers, all of them if not said."""
         states = self.folded.embed[ids].to(self.folded.wide)
         rotations = self.rotations[self.position][:, None]
-        for layer, cache in zip(self.folded.layers, self.cache, strict=True):
+        for depth, (layer, cache) in enumerate(zip(self.folded.layers[:layers], self.cache, strict=False), 1):
             states = _layer(self.folded, layer, states, Columns(rotations, cache, column, mask))
-        return _logits(self.folded, states)
+            if depth == self.depth:
+                self.heard[self.rows, column] = states
+        return states
 
     def keep(self, kept: Sequence[int]) -> None:
         """Go on with some rows, in this order; only rows that change their place are copied."""
@@ -84,6 +111,7 @@ class Decoder:
             rows[place] = rows[moved]
         self.cache = [cache[: len(kept)] for cache in self.cache]
         self.mask, self.position = self.mask[: len(kept)], self.position[: len(kept)]
+        self.rows = self.rows[kept]
 
 
 def alike(lengths: Sequence[int]) -> list[tuple[int, int]]:

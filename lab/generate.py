@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -14,6 +15,7 @@ from lab.errors import NotFinite
 from lab.models import Roles
 from lab.shortage import with_smaller_microbatches
 from lab.speakers import Plain, Recorded, RecordedDecoder, recordable
+from lab.stem import Stem
 
 BLOCK = 64  # of the vocabulary: the sum to a drawn place is taken over blocks, then within one
 
@@ -26,17 +28,31 @@ def sample(
 
 
 def sample_within(
-    roles: Roles, role: str, prompts: Sequence[Sequence[int]], together: int, *, tokens: int, **chance: float
+    roles: Roles,
+    role: str,
+    prompts: Sequence[Sequence[int]],
+    together: int,
+    *,
+    tokens: int,
+    stem: Stem | None = None,
+    **chance: float,
 ) -> tuple[list[list[int]], int]:
-    """The same answers, at most so many prompts `together`, and how many went: half as many where memory runs out."""
+    """The same answers, at most so many prompts `together`, and how many went: half as many where memory runs out.
+
+    stem: an empty one of the role is filled where `stream` says that it can be.
+    """
 
     def said(size: int) -> list[list[int]]:
         responses: list[list[int]] = [[] for _ in prompts]
+        stems = []
         for first in range(0, len(prompts), size):
-            some = prompts[first : first + size]
-            for rows, drawn in stream(roles, role, some, tokens=tokens, first=first, **chance):
+            some, part = prompts[first : first + size], stem and replace(stem)
+            for rows, drawn in stream(roles, role, some, tokens=tokens, first=first, stem=part, **chance):
                 for row, token in zip(rows, drawn, strict=True):
                     responses[first + row].append(token)
+            stems.append(part)
+        if stem is not None:
+            stem.join(stems)
         return responses
 
     return with_smaller_microbatches(said, max(1, together))
@@ -52,16 +68,23 @@ def stream(
     temperature: float = 1.0,
     seed: int = 0,
     first: int = 0,
+    stem: Stem | None = None,
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yields, a token at a time, the rows that still speak and the id that each said; temperature 0 takes the top id.
 
     Finished rows leave the batch. Each row draws from a stream of its own, made from the seed and its number, counted
     from `first`, so an answer does not depend on what else is in the batch. The generation settings that ship with a
     model are not consulted: what is sampled is what is scored. Raises NotFinite when the model's output is not.
+
+    stem: where our own loop answers on a processor, it is filled with what its layers say of prompts and answers, both
+    in the columns in which text.batch_of puts them. For that a row leaves only when its last token has been read.
     """
     if not prompts:
         return
     speaker = _speaker(roles, role, prompts, tokens)
+    heard = stem is not None and type(speaker) is decode.Decoder and roles.lean(role)
+    if heard:
+        stem.keep(speaker.listen(stem.depth))
     chances = [Random(f"{seed} {first + row}") for row in range(len(prompts))]
     alive, stops = list(range(len(prompts))), frozenset(roles.text.eos_ids)
     logits = speaker.start()
@@ -71,11 +94,18 @@ def stream(
         yield alive, drawn
         kept = survivors([token not in stops for token in drawn])
         if not kept or said == tokens:
-            return
-        if len(kept) < len(alive):
-            alive, ids = [alive[place] for place in kept], ids[kept]
+            break
+        leaving = len(kept) < len(alive)
+        if leaving and not heard:
             speaker.keep(kept)
+            ids = ids[kept]
         logits = speaker.say(ids)
+        if leaving and heard:
+            speaker.keep(kept)
+            logits = logits[kept]
+        alive = [alive[place] for place in kept] if leaving else alive
+    if heard:
+        speaker.hear(ids)
 
 
 @torch.no_grad()

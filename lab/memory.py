@@ -22,6 +22,7 @@ GIB = 2**30
 CONTEXT = round(0.9 * GIB)  # of CUDA (docs/gpu.md)
 LIBRARIES = round(0.3 * GIB)  # of a process that has imported them and holds no model
 SHARED = "shared states"
+HEARD = "sampled states"
 SPARE = 1.08  # of what a GPU's allocator holds beyond what is asked for
 SCALED = 64  # answers that the reward stage samples together for its scale, whatever it learns from at a time
 COMPARED = 7  # of logits that are held whole: to score
@@ -81,7 +82,8 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     answered = replace(knobs, batch=SCALED) if stage == "reward" else knobs
     rows += _rollout(facts, answered, lean, width, device) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, lean, width, device) if stage == "ppo" else []
-    rows += _shared(facts, knobs, 4 if lean else _flow(facts, knobs, lean, device)) if stage == "ppo" else []
+    if stage == "ppo":
+        rows += _shared(facts, knobs, lean, 4 if lean else _flow(facts, knobs, lean, device))
     rows += _update(facts, stage, knobs, lean, width, device)
     rows += [Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries")] if device != "cpu" else []
     return rows
@@ -226,12 +228,15 @@ def _upper(facts: Facts, knobs: Knobs) -> int:
     return learning(facts.layers, knobs.unfrozen if facts.layered else 1.0)
 
 
-def _shared(facts: Facts, knobs: Knobs, width: int) -> list[Row]:
-    """States of a rollout behind the layers that do not learn, from when it is read until it has been learned from."""
+def _shared(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
+    """States of a rollout behind the layers that do not learn, from when it is read until it has been learned from; in
+    our own loop from when it is said, and then once more until every micro-batch has its part."""
     if _upper(facts, knobs) == facts.layers:
         return []
     size = width * knobs.batch * (knobs.prompt + knobs.tokens) * facts.hidden
-    return [Row(SHARED, size, phase, "behind layers that do not learn, of a rollout") for phase in ("score", "update")]
+    rows = [Row(SHARED, size, phase, "behind layers that do not learn, of a rollout") for phase in ("score", "update")]
+    heard = [Row(HEARD, size, phase, "the same, as the sampler says them") for phase in ("rollout", "score")]
+    return [*rows, *(heard if lean else [])]
 
 
 def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:

@@ -18,9 +18,10 @@ from lab.errors import NoRows, NotFound
 from lab.events import Changed, Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
-from lab.rollout import Part, Rollout, check_same_as_reference, cut, measure
+from lab.rollout import Part, Rollout, check_same_as_reference, cut, measure, stem_of
 from lab.samples import of_rollout
 from lab.state import State, new_state
+from lab.stem import Stem
 from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
 from lab.text import Asked
 
@@ -129,10 +130,12 @@ def _step(
 ) -> Generator[Event, None, dict[str, float]]:
     """One rollout and its updates; some of its responses, and the metrics."""
     began = monotonic()
-    asked, responses = roll_out(state, cast, prompts, config)
+    stem = stem_of(state.roles, cast, config)
+    asked, responses = roll_out(state, cast, prompts, config, stem)
     rolled = monotonic()
     yield Progress("rollout", 1, 2)
-    rollout = method.weigh(read(state, cast, [each.ids for each in asked], responses, config), config)
+    rollout = method.weigh(read(state, cast, [each.ids for each in asked], responses, config, stem), config)
+    stem = None  # of which each microbatch now has its part
     if state.step == 0:
         check_same_as_reference(rollout.kl_exact)
     shown = of_rollout(state, asked[:: config.group][:SHOWN], rollout, every=config.group)
@@ -150,24 +153,31 @@ def _step(
 
 
 def roll_out(
-    state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo | Group
+    state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo | Group, stem: Stem | None = None
 ) -> tuple[list[Asked], list[list[int]]]:
-    """The step's prompts, each as often as its group is large, and one sampled response to each."""
+    """The step's prompts, each as often as its group is large, and one sampled response to each.
+
+    stem: what the sampler says on the way is kept there where it can be, so that nobody computes it again.
+    """
     seed = step_seed(config.seed, state.step)
     chosen = Random(seed).choices(prompts, k=config.batch // config.group)
     asked = [each for each in chosen for _ in range(config.group)]
     ids = [each.ids for each in asked]
     with allocator.passing():
-        said = state.answers(cast.policy, ids, config, seed)
+        said = state.answers(cast.policy, ids, config, seed, stem)
     return asked, said
 
 
-def read(state: State, cast: Cast, prompts: Sequence, responses: Sequence, config: Ppo | Group) -> Rollout:
+def read(
+    state: State, cast: Cast, prompts: Sequence, responses: Sequence, config: Ppo | Group, stem: Stem | None = None
+) -> Rollout:
     """The measured rollout, in microbatches that memory suffices for: the updates go through the same ones."""
-    return state.fitting(
-        lambda size: measure(state.roles, cast, state.beta, prompts, responses, replace(config, microbatch=size)),
-        config.microbatch,
-    )
+
+    def measured(size: int) -> Rollout:
+        smaller = replace(config, microbatch=size)
+        return measure(state.roles, cast, state.beta, prompts, responses, smaller, stem)
+
+    return state.fitting(measured, config.microbatch)
 
 
 def _learn(

@@ -13,7 +13,7 @@ import torch
 
 from lab import logprobs
 from lab.generate import first_and_last, prepare
-from lab.memory import SHARED, Knobs, Row
+from lab.memory import HEARD, SHARED, Knobs, Row
 from lab.models import Roles
 from lab.shortage import ran_out
 from lab.text import batch_of
@@ -70,9 +70,10 @@ class _Sampler(threading.Thread):
 
 
 def foretold(rows: Sequence[Row], knobs: Knobs) -> dict[str, int]:
-    """Bytes that a rehearsal should measure in each phase: of the shared states it holds one micro-batch's alone."""
+    """Bytes that a rehearsal should measure in each phase: of the shared states it holds one micro-batch's alone, and
+    none that a sampler has said."""
     found = {"rollout": 0, "score": 0, "update": 0}
-    for row in (row for row in rows if row.phase in found):
+    for row in (row for row in rows if row.phase in found and row.role != HEARD):
         found[row.phase] += row.bytes * knobs.microbatch // knobs.batch if row.role == SHARED else row.bytes
     return found
 

@@ -90,17 +90,22 @@ class Rollout:
         return found
 
 
-def parts_of(batch: Batch, config: Ppo | Group, stem: Stem | None = None) -> tuple[tuple[Part, ...], ...]:
+def stem_of(roles: Roles, cast: Cast, config: Ppo | Group) -> Stem | None:
+    """An empty stem of the policy and of those that read its answers beside it."""
+    others = [cast.reference, cast.reward, *(["value"] if config.value_model == "adapter" else [])]
+    return roles.stem(config.unfrozen, cast.policy, *others)
+
+
+def parts_of(batch: Batch, config: Ppo | Group) -> tuple[tuple[Part, ...], ...]:
     """Minibatches of neighbouring rows, cut in microbatches of alike lengths so that little is padded.
 
-    stem: of the roles that will read them, empty; each part gets one of its own.
+    Each part has a stem of its own if the batch has one.
     """
     lengths = batch.attention.sum(1)
     found = []
     for rows in torch.arange(len(lengths), device=lengths.device).split(config.minibatch):
         ordered = rows[lengths[rows].argsort(stable=True)]
-        parts = [Part(some, batch.rows(some)) for some in ordered.split(config.microbatch)]
-        found.append(tuple(replace(part, batch=replace(part.batch, stem=stem and replace(stem))) for part in parts))
+        found.append(tuple(Part(some, batch.rows(some)) for some in ordered.split(config.microbatch)))
     return tuple(found)
 
 
@@ -124,11 +129,16 @@ def measure(
     prompts: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],
     config: Ppo | Group,
+    stem: Stem | None = None,
 ) -> Rollout:
-    """Read sampled responses as policy, reference and reward model, and as the value model where there is one."""
+    """Read sampled responses as policy, reference and reward model, and as the value model where there is one.
+
+    stem: as stem_of has it, with what the sampler has filled it with.
+    """
     batch = batch_of(prompts, responses, roles.text.pad_id).to(roles.device)
-    roles_read = [cast.reference, cast.reward, *(["value"] if config.value_model == "adapter" else [])]
-    minibatches = parts_of(batch, config, roles.stem(config.unfrozen, cast.policy, *roles_read))
+    stem = stem or stem_of(roles, cast, config)
+    columns = slice(0, batch.ids.shape[1])
+    minibatches = parts_of(replace(batch, stem=stem and stem.part(slice(None), columns)), config)
     read = [torch.zeros(batch.mask.shape, device=roles.device) for _ in range(5 if config.value_model else 4)]
     raw = torch.zeros(len(prompts), device=roles.device)
     for part in (part for minibatch in minibatches for part in minibatch):

@@ -15,6 +15,7 @@ from lab.generate import sample_within
 from lab.models import Roles, copy_weights
 from lab.quantised import needs_bitsandbytes
 from lab.shortage import with_smaller_microbatches
+from lab.stem import Stem
 
 T = TypeVar("T")
 MOMENTS = ("exp_avg", "exp_avg_sq", "state1", "state2")  # AdamW's and bitsandbytes', of their parameter's shape
@@ -60,11 +61,16 @@ class State:
         self.microbatch = fitted if fitted < size else self.microbatch
         return found
 
-    def answers(self, role: str, prompts: Sequence[Sequence[int]], config: Any, seed: int) -> list[list[int]]:
-        """What a role says to prompts: where memory runs out to half of them at a time, which is remembered too."""
+    def answers(
+        self, role: str, prompts: Sequence[Sequence[int]], config: Any, seed: int, stem: Stem | None = None
+    ) -> list[list[int]]:
+        """What a role says to prompts: where memory runs out to half of them at a time, which is remembered too.
+
+        stem: filled where it can be, as generate.stream has it.
+        """
         size = min(len(prompts), self.together or len(prompts))
         options = {"tokens": config.tokens, "temperature": config.temperature, "seed": seed}
-        found, fitted = sample_within(self.roles, role, prompts, size, **options)
+        found, fitted = sample_within(self.roles, role, prompts, size, stem=stem, **options)
         self.together = fitted if fitted < size else self.together
         return found
 

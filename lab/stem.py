@@ -2,6 +2,7 @@
 
 Where only upper layers learn, the policy, its reference and a reward model that began as the same adapter have the
 lower layers in common, in every pass over a rollout. trlX's `num_layers_unfrozen` does the same for its reference.
+On a processor our own loop (lab/decode.py) keeps what they say while it says the answers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -35,6 +38,15 @@ class Stem:
         """What the last of its layers has said, [B, S, h], alone or with other things."""
         alone = isinstance(said, Tensor)
         self.states, self.beside = (said if alone else said[0]).detach(), -1 if alone else len(said) - 1
+
+    def join(self, parts: Sequence[Stem]) -> None:
+        """Holds what stems of some rows each hold, one below the other; the last column is the same in all of them."""
+        found = [each.states for each in parts if each.states is not None]
+        if len(found) < len(parts):
+            return
+        longest = max(states.shape[1] for states in found)
+        found = [F.pad(states, (0, 0, longest - states.shape[1], 0)) for states in found]
+        self.states = torch.cat(found) if len(found) > 1 else found[0]
 
     def say(self) -> Any:
         """The same."""
