@@ -235,7 +235,7 @@ def _shared(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
         return []
     size = width * knobs.batch * (knobs.prompt + knobs.tokens) * facts.hidden
     rows = [Row(SHARED, size, phase, "behind layers that do not learn, of a rollout") for phase in ("score", "update")]
-    heard = [Row(HEARD, size, phase, "the same, as the sampler says them") for phase in ("rollout", "score")]
+    heard = [Row(HEARD, size, phase, "the same, as they were said with the answers") for phase in ("rollout", "score")]
     return [*rows, *(heard if lean else [])]
 
 

@@ -247,7 +247,8 @@ def _memory_of(options: Options) -> Result:
     found = foretell_request(asked)
     for row in found["rows"]:
         said = f"{row['bytes'] / 2**20:>10,.0f} MiB" if "bytes" in row else f"  {row['value']}"
-        print(f"{row['role']:<22}{said}  {row.get('why', '')}".rstrip())
+        when = "" if row.get("phase", "always") == "always" else f", during {row['phase']}"
+        print(f"{row['role']:<22}{said}  {row.get('why', '')}{when}".rstrip())
     print(found["sentence"])
     return found
 

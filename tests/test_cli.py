@@ -292,3 +292,9 @@ def test_the_doctor_finds_nothing_wrong_here_and_the_models_are_listed(tmp_path)
     assert found["ok"], [row for row in found["checks"] if not row["ok"]]
     names = [row["name"] for row in last(lab("models", "--json"))["bases"]]
     assert "tiny" in names and len(names) > 4
+
+
+def test_a_models_memory_is_listed_by_role_with_the_phase_in_which_it_is_taken():
+    lines = lab("models", "tiny").stdout.splitlines()
+    assert [line.split(", during ")[1] for line in lines if line.startswith("sampled states")] == ["rollout", "score"]
+    assert not any("during" in line for line in lines if line.startswith(("base", "adapters", "optimizer")))
