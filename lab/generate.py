@@ -168,8 +168,9 @@ def draw(logits: Tensor, temperature: float, chances: Sequence[float]) -> Tensor
         raise NotFinite("The model's output is not a number any more. Go back to an earlier checkpoint.")
     if temperature == 0:
         return likeliest.flatten()
-    weights = ((logits - largest) / temperature).exp()  # [B, V]
-    blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+    weights = (logits - largest).div_(temperature).exp_()  # [B, V]
+    missing = -weights.shape[-1] % BLOCK
+    blocks = (F.pad(weights, (0, missing)) if missing else weights).unflatten(-1, (-1, BLOCK))
     reached = _wide(blocks.sum(-1)).cumsum(-1)
     target = torch.tensor(chances, device=reached.device, dtype=torch.float64)[:, None] * reached[:, -1:]
     block = torch.searchsorted(reached, target, right=True).clamp(max=blocks.shape[1] - 1)

@@ -161,7 +161,7 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
         Row("folded copy", copy, "always" if halved else "rollout", f"weights for saying a token, in {words}"),
-        Row("reading", max(reading, 20 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
+        Row("reading", max(reading, 12 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
     ]
 
 
