@@ -30,7 +30,7 @@ class Stem:
     states: Tensor | None = None
     beside: int = -1
 
-    def part(self, rows: Tensor, columns: slice) -> Stem:
+    def part(self, rows: Tensor | slice, columns: slice) -> Stem:
         """Of some rows and columns of the batch."""
         return replace(self, states=None if self.states is None else self.states[rows, columns])
 
