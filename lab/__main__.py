@@ -204,6 +204,8 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     text = "also TRL 1.12's PPOTrainer, in an environment of its own; with --gpu that alone, on the card"
     parser.add_argument("--against-trl", action="store_true", help=text)
     parser.add_argument("--trl-env", type=Path, help="where that environment is or will be made")
+    text = "how often PPO of both is measured in turn, on a processor; of each the fastest counts"
+    parser.add_argument("--rounds", type=int, default=1, help=text)
     parser.add_argument("--gpu", action="store_true", help="the measurements of docs/gpu.md, which need CUDA")
     parser.add_argument("--out", type=Path, metavar="FILE", help="with --gpu: all figures as JSON, after every case")
     text = "instead: how long N browsers wait that rank at once"

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from lab.bench import whole
 from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
 from lab.bench.isolated import Unfinished, isolated, job, reason
 from lab.bench.report import table
@@ -45,6 +46,21 @@ def test_the_ideal_of_weights_in_fewer_bytes_waits_less_for_them_and_no_less_for
     weights = facts.linear + facts.vocabulary * facts.hidden
     assert wide - narrow == pytest.approx(32 * (4 * weights - 10**8) / 1e9)
     assert narrow - none == pytest.approx(32 * (10**8 / 1e9 - 2 * weights / MACHINE["flops_bfloat16"]))
+
+
+def test_ours_and_theirs_are_measured_in_turn_and_of_each_the_fastest_counts(monkeypatch, tmp_path):
+    done, ours, theirs = [], iter([3.0, 5.0, 4.0]), iter([1.0, 0.5, 2.0])
+    monkeypatch.setattr(
+        whole, "job", lambda *_, **__: done.append("ours") or {"samples_per_second": next(ours), "peak_bytes": 7}
+    )
+    monkeypatch.setattr(
+        whole, "of_trl", lambda *_: done.append("TRL") or {"trl_samples_per_second": next(theirs), "trl_peak_bytes": 9}
+    )
+    found = whole.ppo("3M", {"model": "m"}, MACHINE, 1, tmp_path, True, rounds=3)
+    assert done == ["ours", "TRL"] * 3
+    assert (found["samples_per_second"], found["trl_samples_per_second"], found["trl_peak_bytes"]) == (5.0, 2.0, 9)
+    ours = iter([3.0])
+    assert "trl_samples_per_second" not in whole.ppo("3M", {"model": "m"}, MACHINE, 1, None, True)
 
 
 def test_a_measurement_that_fails_is_told_with_its_last_words():
