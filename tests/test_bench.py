@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
 from lab.bench.isolated import Unfinished, isolated, job, reason
 from lab.bench.report import table
 from lab.bench.shapes import config_of, save
-from lab.errors import LabError
+from lab.errors import BadNumber, LabError
 from lab.facts import facts_from
 
 MACHINE = {"flops_float32": 1e11, "flops_bfloat16": 2e11, "bytes": 1e10}
@@ -61,6 +62,11 @@ def test_ours_and_theirs_are_measured_in_turn_and_of_each_the_fastest_counts(mon
     assert (found["samples_per_second"], found["trl_samples_per_second"], found["trl_peak_bytes"]) == (5.0, 2.0, 9)
     ours = iter([3.0])
     assert "trl_samples_per_second" not in whole.ppo("3M", {"model": "m"}, MACHINE, 1, None, True)
+
+
+def test_less_than_one_round_is_refused_before_anything_is_measured():
+    with pytest.raises(BadNumber, match="--rounds is 0.*Choose 1 or more"):
+        whole.run(Namespace(gpu=False, quick=True, rounds=0))
 
 
 def test_a_measurement_that_fails_is_told_with_its_last_words():

@@ -14,7 +14,7 @@ from lab.bench.isolated import ROOT, isolated, job
 from lab.bench.report import rows_of_ppo, table
 from lab.bench.shapes import config_of
 from lab.config import Ppo
-from lab.errors import LabError
+from lab.errors import BadNumber, LabError
 from lab.facts import facts_from
 from lab.stem import learning
 
@@ -23,7 +23,10 @@ MODELS = ("3M", "8M", "135M")
 
 
 def run(options: Any) -> dict[str, Any]:
-    """All figures, as a table on stdout and returned; options are the command line's."""
+    """All figures, as a table on stdout and returned; options are the command line's. BadNumber below one round."""
+    rounds = getattr(options, "rounds", 1)
+    if rounds < 1:
+        raise BadNumber(f"--rounds is {rounds}, and nothing is measured in less than one. Choose 1 or more.")
     if getattr(options, "page", 0):
         from lab.bench.page import run_page
 
@@ -49,7 +52,6 @@ def run(options: Any) -> dict[str, Any]:
             for stage in ("sft", "reward"):
                 arguments = {"model": model["model"], "batch": 8, "steps": 2 if options.quick else 5}
                 found.setdefault(stage, {})[name] = _say(f"{stage} {name}", job(stage, arguments, threads=threads))
-            rounds = max(1, getattr(options, "rounds", 1))
             measured = ppo(name, model, found["machine"], threads, environment, options.quick, rounds)
             found.setdefault("ppo", {})[name] = measured
     print(table(found))
