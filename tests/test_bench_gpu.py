@@ -32,7 +32,11 @@ def card(monkeypatch):
     """A CUDA machine as far as the bench asks, with the processor in its place and small shapes behind the names."""
 
     def on_cpu(make):
-        return lambda *args, **more: make(*args, **more | ({"device": "cpu"} if "device" in more else {}))
+        def made(*args, **more):
+            there = more.get("device")
+            return make(*args, **more | ({"device": "cpu"} if there and torch.device(there).type == "cuda" else {}))
+
+        return made
 
     told = {
         "is_available": lambda: True,
