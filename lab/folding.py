@@ -29,6 +29,7 @@ ROPES = ("default", "linear", "llama3")
 LARGEST = 50_000_000  # parameters, of which a sampling call makes a float32 copy
 ANY_SIZE = 10**12  # parameters: more than any base has
 PACKED = 500_000_000  # parameters, of which it makes a copy in the processor library's own order
+FEW = 24  # answers at once, up to which reading the weights is what takes the time
 LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 LINEARS += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
@@ -211,6 +212,20 @@ def borrow(model: Any, role: str, dtype: torch.dtype, pack: bool | None = None) 
     return Folded(layers, embed, head, norm, turns, config.rms_norm_eps, heads, groups, size, size**-0.5)
 
 
+def halves(model: Any) -> bool:
+    """Whether float16 holds what a base that is kept in float32 says tokens with; the copies are made here, once."""
+    causal = model.base_model.model
+    groups = [*(linears for layer in causal.model.layers for linears in _side_by_side(layer)), (causal.lm_head,)]
+    return all(_halved(linears) is not None for linears in groups)
+
+
+def _halved(linears: Sequence[nn.Module]) -> Float16 | None:
+    """The copy in float16 of layers side by side."""
+    weight, first = trunk.frozen_of(linears)[0], getattr(linears[0], "base_layer", linears[0])
+    in_float32 = weight.dtype == torch.float32 and weight.device.type == "cpu"
+    return float16.of(first, weight) if in_float32 and float16.available() else None
+
+
 def packs(dtype: torch.dtype, parameters: int) -> bool:
     """Whether this processor's library packs matrices of the dtype, and there are not too many of them to copy."""
     if parameters > PACKED or not torch.backends.mkldnn.is_available():
@@ -235,15 +250,19 @@ def product(x: Tensor, weight: Tensor | Float16 | Side, bias: Tensor | None = No
     return F.linear(x, weight, bias)
 
 
-def _borrow_layer(layer: nn.Module, role: str, dtype: torch.dtype, pack: bool) -> Borrowed:
+def _side_by_side(layer: nn.Module) -> tuple[tuple[nn.Module, ...], ...]:
+    """A layer's linear layers by what they read: those that read the same are one product."""
     attention, mlp = layer.self_attn, layer.mlp
-    groups = (
+    return (
         (attention.q_proj, attention.k_proj, attention.v_proj),
         (attention.o_proj,),
         (mlp.gate_proj, mlp.up_proj),
         (mlp.down_proj,),
     )
-    products = [_borrow(linears, role, dtype, pack) for linears in groups]
+
+
+def _borrow_layer(layer: nn.Module, role: str, dtype: torch.dtype, pack: bool) -> Borrowed:
+    attention, products = layer.self_attn, [_borrow(linears, role, dtype, pack) for linears in _side_by_side(layer)]
     norms = (norm.weight.to(_wide(dtype)) for norm in (layer.input_layernorm, layer.post_attention_layernorm))
     return Borrowed(*norms, _scales(attention, _wide(dtype)), *products)
 

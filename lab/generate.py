@@ -124,13 +124,13 @@ def first_and_last(roles: Roles, role: str, prompts: Sequence[Sequence[int]], to
 
 def prepare(roles: Roles, role: str) -> None:
     """Makes what a base's first answer makes, once for all: who measures answers measures no more than these."""
-    _folded(roles, role)
+    _folded(roles, role, 1)
 
 
 def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: int) -> decode.Decoder | Plain:
     """The fast loop where it computes what the model does, else its own forward; recorded on a GPU."""
     roles.check(role)
-    folded = _folded(roles, role)
+    folded = _folded(roles, role, len(prompts))
     if folded and roles.device.type == "cuda" and roles.recorded:
         return RecordedDecoder(roles, folded, prompts, tokens)
     if folded:
@@ -140,9 +140,15 @@ def _speaker(roles: Roles, role: str, prompts: Sequence[Sequence[int]], tokens: 
     return Plain(roles, role, prompts)
 
 
-def _folded(roles: Roles, role: str) -> folding.Folded | None:
-    """A role's weights for the fast loop: copied if they are few, else its own; None where it cannot serve."""
+def _folded(roles: Roles, role: str, answers: int) -> folding.Folded | None:
+    """A role's weights for the fast loop: copied if they are few, else its own; None where it cannot serve.
+
+    Of few weights, a copy for many answers at once is in float32 with the adapter in it; the one for a few is half as
+    much to read, but that of the base alone, and the adapter beside it costs operations of its own.
+    """
     if folding.suits(roles.model, role):
+        if answers <= folding.FEW and folding.halves(roles.model):
+            return folding.borrow(roles.model, role, torch.float32)
         return folding.fold(roles.model, role)
     kept = roles.model.get_input_embeddings().weight.dtype
     if roles.lean(role):
@@ -173,12 +179,19 @@ def draw(logits: Tensor, temperature: float, chances: Sequence[float]) -> Tensor
     blocks = (F.pad(weights, (0, missing)) if missing else weights).unflatten(-1, (-1, BLOCK))
     reached = _wide(blocks.sum(-1)).cumsum(-1)
     target = torch.tensor(chances, device=reached.device, dtype=torch.float64)[:, None] * reached[:, -1:]
-    block = torch.searchsorted(reached, target, right=True).clamp(max=blocks.shape[1] - 1)
+    block = _place(reached, target)
     before = torch.where(block > 0, reached.gather(1, (block - 1).clamp(min=0)), 0.0)
     rows = torch.arange(len(blocks), device=logits.device)
     within = _wide(blocks[rows, block.flatten().to(rows.device)]).cumsum(-1)
-    place = torch.searchsorted(within, target - before, right=True).clamp(max=BLOCK - 1)
+    place = _place(within, target - before)
     return (block * BLOCK + place).clamp(max=logits.shape[-1] - 1).flatten().to(logits.device)
+
+
+def _place(reached: Tensor, target: Tensor) -> Tensor:
+    """Where in rising sums [B, N] the targets [B, 1] lie: at the latest where the last of them is reached, for what
+    comes behind has no chance, and the sums of blocks are rounded."""
+    last = torch.searchsorted(reached, reached[:, -1:].contiguous())
+    return torch.searchsorted(reached, target, right=True).minimum(last)
 
 
 def _wide(sums: Tensor) -> Tensor:

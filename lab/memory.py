@@ -14,7 +14,7 @@ from lab import arithmetic, float16
 from lab.activations import Lean, Library, OnGpu
 from lab.decode import READ_AT_ONCE
 from lab.facts import Facts
-from lab.folding import LARGEST, packs
+from lab.folding import FEW, LARGEST, packs
 from lab.logprobs import at_once
 from lab.stem import learning
 
@@ -150,17 +150,20 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     kept = _flow(facts, knobs, lean, device) if not ours and facts.rotated else width  # keys are turned as states are
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * kept
     packed = lean and not fast and packs(torch.float32 if width == 4 else torch.bfloat16, facts.parameters)
-    halved = packed and width == 4 and knobs.precision == "auto" and float16.available()
-    words = "float16" if halved else "float32" if width == 4 else "bfloat16"
-    copy = (2 if halved else width if fast or packed else 0) * (facts.linear + facts.vocabulary * facts.hidden)
+    exact = lean and stored == "float32" and knobs.precision == "auto" and float16.available()
+    halved = exact and (fast or packed and width == 4)
+    whole = fast and not (halved and knobs.batch <= FEW) or packed and not halved
     reading = _read_by_loop(facts, knobs, width) if ours else _read_by_library(facts, knobs, lean, width, device)
     if device == "cpu":
         reading -= cache * knobs.tokens // columns
         growing = 0 if ours else _growing(facts, cache // facts.layers)
         reading = max(reading, growing)
+    said = facts.linear + facts.vocabulary * facts.hidden
+    words = "float32" if width == 4 else "bfloat16"
     return [
         Row("cache", cache, "rollout", f"keys and values of {knobs.batch} answers of {columns} tokens"),
-        Row("folded copy", copy, "always" if halved else "rollout", f"weights for saying a token, in {words}"),
+        Row("half copy", 2 * said * halved, "always", "weights for saying a token to a few, in float16"),
+        Row("folded copy", width * said * whole, "rollout", f"weights for saying a token, in {words}"),
         Row("reading", max(reading, 12 * knobs.batch * facts.vocabulary), "rollout", "the prompts' pass, then logits"),
     ]
 

@@ -13,6 +13,7 @@ from lab import decode, float16, folding
 from lab.bench.shapes import llama, save
 from lab.facts import facts_from, facts_of
 from lab.float16 import Float16
+from lab.generate import _speaker
 from lab.loading import load
 from lab.memory import Knobs, foretell
 from lab.peak import foretold, rehearse
@@ -64,6 +65,22 @@ def test_the_copies_are_made_once_and_go_with_the_base(base):
     assert gone() is None
 
 
+def test_a_small_base_says_a_few_answers_in_float16_and_many_from_its_folded_copy(tmp_path):
+    roles = load(str(save(llama(4096, 192, 512, 4, 4, 2), tmp_path / "base")), device="cpu")
+    roles.add("policy", like="sft")
+    for parameter in roles.weights("policy").values():
+        parameter.data = torch.randn(parameter.shape) / 50
+    few, many = (_speaker(roles, "policy", PROMPTS[:1] * count, 2) for count in (folding.FEW, folding.FEW + 1))
+    assert (type(few.folded.head), type(many.folded.head)) == (Float16, torch.Tensor)
+    for ours, theirs in ((few.start(), many.start()), (few.say(torch.full((24,), 3)), many.say(torch.full((25,), 3)))):
+        assert torch.allclose(ours[0].log_softmax(-1), theirs[0].log_softmax(-1), atol=1e-5)
+
+
+def test_a_base_that_float16_does_not_hold_says_a_few_from_its_folded_copy(tmp_path):
+    roles = load(str(save(llama(4096, 64, 96, 2, 4, 2), tmp_path / "base")), device="cpu", precision="float32")
+    assert type(_speaker(roles, "sft", PROMPTS, 2).folded.head) is torch.Tensor
+
+
 @pytest.mark.parametrize("number", [1e-3 + 1e-7, 1e5, float("nan")])
 def test_weights_that_float16_does_not_hold_are_packed_as_they_are(number):
     layer = nn.Linear(8, 16, bias=False).requires_grad_(False)
@@ -77,7 +94,8 @@ def test_weights_that_float16_does_not_hold_are_packed_as_they_are(number):
 def test_the_copy_is_foretold_as_what_stays(base):
     roles = load(base, device="cpu")
     for facts in (facts_of(base), facts_from(roles.model.config)):
-        row = next(each for each in foretell(facts, "ppo", Knobs()) if each.role == "folded copy")
-        assert (row.bytes, row.phase) == (2 * (facts.linear + facts.vocabulary * facts.hidden), "always")
+        half, folded = (row for row in foretell(facts, "ppo", Knobs()) if row.role.endswith("copy"))
+        assert (half.bytes, half.phase) == (2 * (facts.linear + facts.vocabulary * facts.hidden), "always")
+        assert folded.bytes == 0
     knobs = Knobs(batch=4, minibatch=4, microbatch=4, prompt=16, tokens=8)
     assert foretold(foretell(facts, "ppo", knobs), knobs).keys() == rehearse(roles, "sft", knobs).keys()

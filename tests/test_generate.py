@@ -41,6 +41,15 @@ def test_every_chance_in_its_range_gives_an_id_of_the_vocabulary():
         assert bool(((ids >= 0) & (ids < 67)).all())
 
 
+def test_no_token_without_a_chance_is_drawn_where_rounded_sums_leave_a_gap():
+    logits = torch.randn(500, 67, generator=torch.Generator().manual_seed(0))
+    logits[:, [20, 63, 66]] = -torch.inf
+    whole = logits.double().softmax(-1)[:, :64].sum(-1)
+    for chance in (whole, whole - 1e-9, whole + 1e-9, torch.full((500,), 1 - 2**-53, dtype=torch.float64)):
+        ids = draw(logits, 1.0, chance.tolist())
+        assert logits.gather(1, ids[:, None]).isfinite().all()
+
+
 def test_temperature_zero_takes_the_likeliest():
     logits = torch.randn(5, 4096, generator=torch.Generator().manual_seed(0))
     assert torch.equal(draw(logits, 0, [0.9] * 5), logits.argmax(-1))

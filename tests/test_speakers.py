@@ -107,10 +107,10 @@ def test_the_fast_loop_over_4_bits_says_what_the_model_says(tmp_path, monkeypatc
     for parameter in roles.weights(role).values():
         parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
     card = replace(roles, device=CUDA)
-    folded = _folded(card, role)
+    folded = _folded(card, role, len(PROMPTS))
     assert isinstance(folded.layers[0].qkv.weight, Side) and isinstance(folded.layers[1].gate_up.weight, Side)
     assert isinstance(folded.layers[0].out.weight, torch.Tensor if kept else Side)
-    assert _folded(roles, role) is None, "a processor speaks by the library"
+    assert _folded(roles, role, len(PROMPTS)) is None, "a processor speaks by the library"
     ours, theirs = decode.Decoder(folded, PROMPTS, 6), Plain(roles, role, PROMPTS)
     found, expected = ours.start(), theirs.start()
     for going in ([0, 1, 2, 3], [0, 3, 2], [0, 1, 2], [2, 0]):
