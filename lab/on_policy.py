@@ -217,7 +217,7 @@ def update(
         return totals
 
     totals = state.fitting(summed, config.microbatch)
-    totals["policy/grad_norm"] = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    totals["policy/grad_norm"] = state.clip_gradients(config.grad_clip)
     if totals["policy/ratio_mean"] > WILD:
         state.optimizer.zero_grad(set_to_none=True)
     else:

@@ -154,7 +154,7 @@ def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) ->
     order = Random(f"{config.seed} {epoch}").sample(range(len(train)), len(train))
     chosen = [train[i] for i in order[index * config.batch : (index + 1) * config.batch]]
     loss, accuracy = state.fitting(lambda size: _summed(state, chosen, config, size), len(chosen))
-    norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    norm = state.clip_gradients(config.grad_clip)
     state.apply(config.learning_rate * share_of_rate(state.step + 1, total))
     metrics = {"loss/train": finite(loss, "reward loss"), "gradient/norm": norm}
     return metrics | {"pairs/train_accuracy": accuracy, "pairs/accuracy": None, "time/step": monotonic() - began}
@@ -178,20 +178,26 @@ def _summed(state: State, chosen: Sequence[Ranked], config: Reward, size: int) -
 def _backward(state: State, chosen: Sequence[Ranked], config: Reward, share: float) -> tuple[float, float]:
     """Gradients of a share of the mean loss, and the pairs in order; each response is read once for all its pairs."""
     scores = score_rankings(state.roles, chosen, state.adapters[0])
-    losses, right = [], 0.0
+    found, right = [], 0.0
     for ranked, each in zip(chosen, scores, strict=True):
-        flat = [i for group in ranked.groups for i in group]
-        strict_order = len(flat) == len(ranked.groups)
-        if config.loss == "plackett_luce" and strict_order:
-            losses.append(plackett_luce_loss(each, flat))
-        else:
-            losses.append(ranking_loss(each, ranked.groups))
+        found.append(loss_of(each, ranked.groups, config.loss))
         better, worse = zip(*ranked.pairs, strict=True)
         delta = (each[list(better)] - each[list(worse)]).detach()
         right += float(bt_accuracy(delta)) * len(delta)
-    loss = torch.stack(losses).mean() * share
+    loss = torch.stack(found).mean() * share
     loss.backward()
     return loss.item(), right
+
+
+def loss_of(scores: torch.Tensor, groups: Groups, way: str) -> torch.Tensor:
+    """The loss of one ranking by its scores [K], where way is Reward.loss; by pairs in any case where some are tied.
+
+    Plackett-Luce is the mean over its K - 1 choices, so that long rankings weigh no more than short and tied ones.
+    """
+    flat = [i for group in groups for i in group]
+    if way == "plackett_luce" and len(flat) == len(groups):
+        return plackett_luce_loss(scores, flat) / max(1, len(flat) - 1)
+    return ranking_loss(scores, groups)
 
 
 def score_rankings(roles: Roles, chosen: Sequence[Ranked], role: str = "reward") -> list[torch.Tensor]:

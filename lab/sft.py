@@ -82,7 +82,7 @@ def _learn(state: State, encoded: Sequence[Encoded], config: Sft) -> dict[str, f
         return total
 
     total = state.fitting(summed, config.microbatch)
-    norm = finite(state.clip_gradients(config.grad_clip), "gradient norm")
+    norm = state.clip_gradients(config.grad_clip)
     state.apply(config.learning_rate * share_of_rate(state.step + 1, config.steps))
     seconds = monotonic() - began
     speed = sum(len(prompt) + len(response) for prompt, response in chosen) / seconds

@@ -16,6 +16,7 @@ from lab.models import Roles, copy_weights
 from lab.quantised import needs_bitsandbytes
 from lab.shortage import with_smaller_microbatches
 from lab.stem import Stem
+from lab.steps import finite
 
 T = TypeVar("T")
 MOMENTS = ("exp_avg", "exp_avg_sq", "state1", "state2")  # AdamW's and bitsandbytes', of their parameter's shape
@@ -43,8 +44,10 @@ class State:
     updates: int = 0  # of the weights, in this process
 
     def clip_gradients(self, largest: float) -> float:
-        """Hold each group's gradient norm to `largest`; returns the first group's norm before that."""
-        return [float(clip_grad_norm_(group["params"], largest)) for group in self.optimizer.param_groups][0]
+        """Hold each group's gradient norm to `largest`; returns the first group's norm before that, or NotFinite for
+        any of them."""
+        norms = [clip_grad_norm_(group["params"], largest) for group in self.optimizer.param_groups]
+        return [finite(norm, "gradient norm") for norm in norms][0]
 
     def apply(self, learning_rate: float) -> None:
         """One optimizer step with the gradients that are there; then there are none."""

@@ -110,6 +110,26 @@ def test_the_value_adapter_starts_as_the_reward_model_at_the_score(ready):
     assert torch.allclose(value[torch.arange(2), batch.mask.sum(1)], 2.0 * raw - 0.5, atol=1e-5)
 
 
+def test_gradients_of_a_value_adapter_that_are_no_numbers_move_nothing(ready):
+    state = ppo.begin(ready, CAST, replace(SHORT, value_model="adapter"))
+    learning = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    before = [parameter.detach().clone() for parameter in learning]
+    next(each for each in ready.weights("value").values() if each.requires_grad).register_hook(
+        lambda gradient: gradient * torch.inf
+    )
+    with pytest.raises(NotFinite, match="gradient norm"):
+        list(ppo.ppo(state, CAST, asked(ready), lambda: replace(SHORT, value_model="adapter")))
+    assert all(map(torch.equal, before, learning))
+
+
+@pytest.mark.parametrize("way", ["pairs", "plackett_luce"])
+def test_a_ranking_weighs_alike_however_long_it_is_and_whether_some_are_tied(way):
+    strict, tied, long = [[0], [1], [2], [3]], [[0], [1, 2], [3]], [[each] for each in range(8)]
+    found = [float(reward.loss_of(torch.zeros(8), groups, way)) for groups in (strict, tied, long)]
+    assert max(found) < 2.5 * min(found)
+    assert float(reward.loss_of(torch.zeros(2), [[1], [0]], way)) == pytest.approx(math.log(2))
+
+
 def test_the_same_seed_gives_the_same_adapter_bitwise_and_another_seed_does_not(ready):
     found = []
     for seed in (0, 0, 1):
