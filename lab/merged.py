@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def save_merged(roles: Roles, role: str, folder: Path, more: dict[str, Any] | No
     try:
         with whole(folder) as beside:
             model.save_pretrained(beside)
-            roles.text.tokenizer.save_pretrained(beside)
+            _tokenizer(roles, model.config.pad_token_id if head is not None else None).save_pretrained(beside)
             (beside / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
     except (OSError, SafetensorError) as problem:
         raise DiskFull(
@@ -92,9 +93,24 @@ def _whole(roles: Roles, role: str, head: nn.Linear | None) -> Any:
 
 
 def _pad_of(roles: Roles) -> int:
-    """What other tools pad with: the tokenizer's own where it ends no answer and has a row, else the lab's."""
-    own = roles.text.tokenizer.pad_token_id
-    return own if own is not None and own != roles.text.eos_ids[0] and own < roles.text.rows else roles.text.pad_id
+    """What other tools are to pad with: a token that ends no answer, has a row and stands in no text.
+
+    The tokenizer's own where it is such a one (Qwen's ends answers too), else another special token, else the lab's.
+    """
+    text, tokenizer = roles.text, roles.text.tokenizer
+    special = [place for place, token in tokenizer.added_tokens_decoder.items() if token.special]
+    taken = {*text.eos_ids, tokenizer.bos_token_id, *text.prompt_ids("a")}
+    found = (each for each in (tokenizer.pad_token_id, *special) if each is not None and each < text.rows)
+    return next((each for each in found if each not in taken), text.pad_id)
+
+
+def _tokenizer(roles: Roles, pad: int | None) -> Any:
+    """The tokenizer, which pads with this token if one is given."""
+    if pad is None:
+        return roles.text.tokenizer
+    found = deepcopy(roles.text.tokenizer)
+    found.pad_token = found.convert_ids_to_tokens(pad)
+    return found
 
 
 def _read_as(precision: str) -> torch.dtype:

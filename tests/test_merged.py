@@ -76,6 +76,21 @@ def test_a_merged_reward_model_scores_batches_as_their_tokenizer_pads_them(tmp_p
     assert together == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.parametrize("end", [2, 0])
+def test_a_merged_reward_model_judges_an_answer_at_its_last_token_whichever_of_them_ends_it(end, tmp_path, in_float32):
+    folder = make(tmp_path, "qwen2")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0], "pad_token_id": 0}))
+    roles = load(str(folder), device="cpu")
+    roles.head("sft")
+    merged.save_merged(roles, "sft", tmp_path / "out")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    prompt, answer = roles.text.prompt_ids("Hi"), [*roles.text.response_ids("No.", ended=False), end]
+    ours = raw_scores(roles, "sft", [prompt], [answer]).item()
+    with torch.no_grad():
+        theirs = model(torch.tensor([prompt + answer])).logits.item()
+    assert theirs == pytest.approx(ours - roles.heads["sft"].bias.item(), abs=1e-5)
+
+
 def raw_scores_of_base(roles, prompts, responses):
     roles.heads["base"] = roles.heads["reward"]
     found = raw_scores(roles, "base", prompts, responses)
