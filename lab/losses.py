@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LEAST_BETA = 0.001  # from which a beta of 0 rises
 Count = int | Tensor | None
 Groups = Sequence[Sequence[int]]
 
@@ -229,9 +230,12 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
 
 
 def adaptive_beta(beta: float, kl: float | Tensor, target: float, batch: int, horizon: float) -> float:
-    """The next beta (Ziegler 2019, section 2.2); kl in nats per response. A short run needs horizon near 6 * batch."""
+    """The next beta (Ziegler 2019, section 2.2); kl in nats per response. A short run needs horizon near 6 * batch.
+
+    Nothing makes 0 larger, so it goes on from LEAST_BETA.
+    """
     error = min(max(float(kl) / target - 1, -0.2), 0.2)
-    return beta * (1 + error * batch / horizon)
+    return (beta or LEAST_BETA) * (1 + error * batch / horizon)
 
 
 # Supervised tuning and learning from rankings

@@ -276,6 +276,13 @@ def test_the_remedy_of_a_high_kl_doubles_beta_from_what_is_in_force(office, runn
     assert running.control()["live"]["beta"] == 0.6
 
 
+def test_a_beta_of_nothing_is_doubled_to_something(office, running):
+    desk.move(office, PAGE, {"run": running.name, "key": "beta", "value": 0.0}, "ana")
+    track = desk.track_of(office, PAGE, {"run": running.name})
+    remedies.apply(office, track, {"code": "W_KL_HIGH", "index": 0}, "ana")
+    assert running.control()["live"]["beta"] == remedies.BETA_FROM_0 > 0
+
+
 def test_a_beta_that_adapts_is_shown_and_doubled_from_what_it_has_come_to_and_begins_anew_as_it_was_set(
     office, running
 ):

@@ -221,6 +221,13 @@ def test_explained_variance_is_one_when_perfect_zero_for_a_constant_and_negative
 # The price of a nat
 
 
+def test_an_adaptive_beta_leaves_0() -> None:
+    beta = 0.0
+    for _ in range(50):
+        beta = adaptive_beta(beta, 100.0, 6.0, 64, 6 * 64)
+    assert beta > 0.002
+
+
 def test_adaptive_beta_moves_by_the_clipped_error_by_hand() -> None:
     assert adaptive_beta(0.15, 6.0, 6.0, 64, 10_000) == 0.15
     assert adaptive_beta(0.15, 6.6, 6.0, 512, 10_000) == pytest.approx(0.15 * (1 + 0.1 * 0.0512))

@@ -37,6 +37,8 @@ class Remedy:
     tab: str = ""
 
 
+BETA_FROM_0 = 0.01
+
 _DEARER = Remedy("Double beta", {"beta": 2})
 _SLOWER = Remedy("Halve the learning rate", {"learning_rate": 0.5})
 _BACK = Remedy("Go back and double beta", {"beta": 2}, back=True)
@@ -149,8 +151,14 @@ def _turned(remedy: Remedy, stage: type, now: Mapping[str, Any]) -> dict[str, An
     highest = {each.name: each.metadata["high"] for each in fields(stage)}
     wanted = dict(remedy.put) | (lessened(now) if remedy.less else {})
     for key, factor in remedy.times.items():
-        wanted[key] = now[key] * factor if highest[key] is None else min(now[key] * factor, highest[key])
+        value = _times(now[key], factor)
+        wanted[key] = value if highest[key] is None else min(value, highest[key])
     return {key: value for key, value in wanted.items() if now.get(key) != value}
+
+
+def _times(value: float, factor: float) -> float:
+    """The value so many times; twice nothing would be nothing, so a beta of 0 becomes BETA_FROM_0."""
+    return BETA_FROM_0 if value == 0 and factor > 1 else value * factor
 
 
 def checkpoint_before(track: Track, step: int) -> int | None:
@@ -167,7 +175,7 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
         raise BadInput("This warning is no longer there. Reload the page.")
     remedy, said = known[index], []
     for key, factor in ({} if remedy.anew else remedy.times).items():
-        said.append(move_to(track, STAGES[track.run.stage], key, in_force(track)[key] * factor, rater))
+        said.append(move_to(track, STAGES[track.run.stage], key, _times(in_force(track)[key], factor), rater))
     if remedy.stop:
         track.run.set_control(order="stop", until=None, by=rater)
         said.append("It stops after this step and keeps what it learned.")
