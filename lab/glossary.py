@@ -145,7 +145,7 @@ _ALL = (
         "policy/grad_norm",
         "Gradient size",
         "How hard this step pulls on the weights, before the pull is limited. Sudden spikes come before trouble.",
-        source="Euclidean norm over policy and value parameters, before clipping",
+        source="Euclidean norm over the parameters of the policy, and of a value head on its states, before clipping",
     ),
     Metric(
         "policy/updates",
@@ -224,11 +224,12 @@ _ALL = (
         "loss/train",
         "Loss while learning",
         "How surprised the model is by what it is being taught: lower is better, and it is noisy from step to step. "
-        "On the Reward page 0.69 is a coin toss.",
+        "On the Reward page 0.69 is a coin toss, where pairs are learned.",
         unit="nats",
         stages=("sft", "reward", "dpo"),
         shown=True,
-        source="sft: mean -log p of a response token; reward: mean -log sigmoid(score difference) over pairs",
+        source="sft: mean -log p of a response token; reward: mean -log sigmoid(score difference) over a "
+        "ranking's pairs, then over rankings",
     ),
     Metric(
         "loss/held_out",
@@ -270,7 +271,7 @@ _ALL = (
         "the wrong one.",
         low=0.0,
         stages=("reward",),
-        source="mean raw score of the chosen minus that of the rejected, over held-out pairs",
+        source="mean score of the chosen minus that of the rejected, over held-out pairs",
     ),
     Metric(
         "pairs/calibration_error",
@@ -321,7 +322,7 @@ _ALL = (
     Metric(
         "memory/peak_bytes",
         "Memory at most",
-        "The most memory that the run has held so far.",
+        "The most memory that the process has held so far, in this run or one before it.",
         unit="bytes",
     ),
 )

@@ -110,7 +110,9 @@ def parts_of(batch: Batch, config: Ppo | Group) -> tuple[tuple[Part, ...], ...]:
 
 
 def cut(parts: Sequence[Part], microbatch: int) -> list[Part]:
-    """The same rows at the same width in parts of at most that many: what a smaller micro-batch goes through."""
+    """The same rows in parts of at most that many, each at its own width: what a smaller micro-batch goes through.
+
+    Memory that ran out changes shapes, and with them last bits: the next ratio is 1 but for those."""
     found = []
     for part in parts:
         if len(part.rows) <= microbatch:
