@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from lab import arithmetic
+from lab import arithmetic, container
 from lab.facts import facts_from
 from lab.fit import table
 from lab.loading import EMBEDDED, default_device
@@ -64,10 +64,10 @@ def _package(name: str) -> dict[str, Any]:
 
 def _memory() -> dict[str, Any]:
     memory = psutil.virtual_memory()
-    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free, {os.cpu_count()} cores"
-    return _row(
-        "memory", memory.available > LEAST_MEMORY, found, "Close other programs; the embedded model needs 2 GiB."
-    )
+    free = min(memory.available, container.left())
+    found = f"{free / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free, {os.cpu_count()} cores"
+    remedy = "Close other programs, or give this container more; the embedded model needs 2 GiB."
+    return _row("memory", free > LEAST_MEMORY, found, remedy)
 
 
 def _disk(workspace: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lab import arithmetic, float16
+from lab import arithmetic, container, float16
 from lab.activations import Lean, Library, OnGpu
 from lab.decode import READ_AT_ONCE
 from lab.facts import Facts
@@ -288,7 +288,7 @@ def room_of(device: str) -> int:
         return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     import psutil
 
-    return psutil.virtual_memory().available
+    return int(min(psutil.virtual_memory().available, container.left()))
 
 
 def held_here(device: str) -> int:

@@ -13,7 +13,7 @@ LAB = Path(__file__).parent.parent / "lab"
 # From below to above; a file imports from its own row and those before it.
 LAYERS = [
     # words and formulas
-    "errors events config glossary losses stem allocator shortage world",
+    "errors events config glossary losses stem allocator container shortage world",
     # the disk
     "folders journal store formats workspace exchange trust",
     # the model
