@@ -161,7 +161,10 @@ class Reward:
 
 @dataclass(frozen=True, slots=True)
 class Ppo:
-    """Proximal policy optimisation with a KL penalty to the reference."""
+    """Proximal policy optimisation with a KL penalty to the reference.
+
+    The learning rate follows no schedule: it is moved by hand while the run goes on, and what is seen is what it does.
+    """
 
     method, group = "ppo", 1  # no knobs: each answer stands alone
     steps: int = knob(60, "rollouts, each followed by its updates", low=1, high=100_000, shown=True)
