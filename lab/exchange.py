@@ -23,12 +23,22 @@ OWN = ("key", "comparison", "shown", "at")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of a file: how many rankings are new, how many were here already, and each row left out, with why."""
+    """What came of a file: how many rankings are new, how many were here already, and each row left out, with why.
+
+    `margins`: how many rows said how much better the one answer is, which nothing here learns from or keeps.
+    """
 
     format: str
     accepted: int
     rejected: list[tuple[int, str]]
     already: int = 0
+    margins: int = 0
+
+    @property
+    def beside(self) -> str:
+        """What else there is to tell, behind the number of rankings."""
+        here = f", {self.already} were here already" if self.already else ""
+        return here + (f"; {self.margins} margins were not kept, for order alone counts" if self.margins else "")
 
 
 def import_file(store: Store, path: str | Path, format: str = "auto", *, rater: str = "imported") -> Imported:
@@ -54,7 +64,8 @@ def import_file(store: Store, path: str | Path, format: str = "auto", *, rater: 
     copied = _copied(store, own, batch, rejected) if own else 0
     added = _added(store, rest, rater, path.name, batch, rejected) if rest else 0
     already = len(pairs) + len(found.rejected) - len(rejected) - copied - added
-    return Imported(found.format, copied + added, sorted(rejected), already)
+    margins = sum(record.margin is not None for record in found.records)
+    return Imported(found.format, copied + added, sorted(rejected), already, margins)
 
 
 def exported(store: Store, path: str | Path, format: str = LOSSLESS, raters: str = "") -> Written:

@@ -147,8 +147,7 @@ def import_file(options: Options) -> Result:
         recovered = store.recovered
     if recovered:
         print(recovered)
-    here = f", {found.already} were here already" if found.already else ""
-    print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out{here}")
+    print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out{found.beside}")
     for line, reason in found.rejected[:20]:
         print(f"  row {line}: {reason}")
     return {"format": found.format, "accepted": found.accepted, "rejected": len(found.rejected)}

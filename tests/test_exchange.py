@@ -82,6 +82,14 @@ def test_importing_the_own_export_twice_or_where_it_came_from_adds_nothing(lived
     assert lived_in.rankings(withdrawn=True) == before
 
 
+def test_margins_that_are_not_kept_are_told(other, tmp_path):
+    rows = [{"prompt": "Hi", "chosen": "Hello.", "rejected": "No.", "margin": 2.5}, {"chosen": "a", "rejected": "b"}]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "Yes?"} | row) + "\n" for row in rows))
+    assert import_file(other, path).beside == "; 1 margins were not kept, for order alone counts"
+    assert import_file(other, path).beside.startswith(", 2 were here already; 1 ")
+
+
 def test_two_workspaces_of_one_workshop_can_be_put_together(lived_in, other, tmp_path):
     shown = other.add_comparison(
         other.add_prompts(["Own here?"], "own")[0], [Candidate("a", "sft"), Candidate("b", "sft")]

@@ -37,9 +37,8 @@ def add(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     """Stores them. Those that the workspace has already are not stored again."""
     made = simulated(readable(body))
     found = import_file(office.store, uploaded(body.get("file")), rater=RATER)
-    here = f", {found.already} were here already" if found.already else ""
     added = "1 ranking was added" if found.accepted == 1 else f"{found.accepted} rankings were added"
-    return {"said": f"{added}{here}. {made}", "imports": imports(office)}
+    return {"said": f"{added}{found.beside}. {made}", "imports": imports(office)}
 
 
 def simulated(found: Imported) -> str:
