@@ -96,7 +96,8 @@ class Guard:
         if offers(query, "host", self.rules.host_key):
             found = {KEY: self.rules.key, HOST: self.rules.host_key}
         if scope.get("method") == "GET" and found:
-            answer = RedirectResponse(scope["path"] or "/", 303)
+            # What begins with two slashes is a place of another server, and a browser takes a backslash for one.
+            answer = RedirectResponse("/" + scope["path"].lstrip("/\\"), 303)
             for name, value in filter(lambda each: each[1], found.items()):
                 name = marked(name, self.rules.mark)
                 answer.set_cookie(name, value, httponly=True, samesite="lax", max_age=7 * 86400)

@@ -180,6 +180,24 @@ def test_with_a_key_nobody_passes_without_it_and_the_link_sets_the_cookie():
     assert client.get("/").text == "hello"
 
 
+@pytest.mark.parametrize("word", ["key=secret", "host=mine"])
+@pytest.mark.parametrize(
+    ("path", "leads"),
+    [
+        ("//evil.example/", "/evil.example/"),
+        ("///evil.example", "/evil.example"),
+        ("/%2Fevil.example/", "/evil.example/"),
+        ("/\\evil.example/", "/evil.example/"),
+        ("/%5C/%5Cevil.example/", "/evil.example/"),
+        ("/here/there", "/here/there"),
+        ("", "/"),
+    ],
+)
+def test_a_link_with_its_word_leads_to_no_other_server(word, path, leads):
+    answer = guarded(key="secret", host_key="mine").get(f"http://lab.example{path}?{word}", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, leads)
+
+
 @pytest.mark.parametrize(
     "cookie", ['prefs={"a":1}; lab_key=secret', "a b=c; =; x; lab_key=secret", "lab_key=secret; é"]
 )
