@@ -21,7 +21,7 @@ from lab.folders import sync_folder
 from lab.journal import Tail, read_json, replace_json, tail, tail_json
 from lab.store import Store
 
-RUN_NAME = re.compile(r"(\d{4,})-([a-z][a-z0-9]{0,31})")
+RUN_NAME = re.compile(r"(\d{4,9})-([a-z][a-z0-9]{0,31})")
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets"
 SHIPPED = "shipped"  # the SFT that came with the base, whatever SFT runs there are
 STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")

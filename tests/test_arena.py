@@ -7,17 +7,18 @@ import time
 
 import pytest
 
-from lab.errors import BadNumber, Busy, NotFound
+from lab.errors import BadInput, BadName, BadNumber, BadText, Busy, EmptyPrompt, NotFound, PromptTooLong
 from lab.events import Finished, Progress, Started, Step, to_json
 from lab.exchange import LOSSLESS, exported, import_file
 from lab.journal import append_json, replace_json
 from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
-from lab.ui import model, runs
+from lab.ui import model, reward, runs
 from lab.ui.compare.arena import JUDGES, Arena, path
 from lab.ui.compare.export import PREFERENCES, rankings_file
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.supervisor import Supervisor
+from lab.ui.talk import CHARACTERS
 from lab.ui.tracks import Track
 from lab.workspace import SHIPPED, taken
 
@@ -74,6 +75,52 @@ def test_of_an_endless_conversation_only_the_end_is_sent_to_the_worker(office):
         [*reply_within(office, said)]
     for _, _, kind, payload, _ in office.store.requests_after(0):
         assert kind == "chat" and payload["messages"] == said[-MOST_TURNS:]
+
+
+def user(content):
+    return [{"role": "user", "content": content}]
+
+
+TEXTS = [(" ", EmptyPrompt), ("\u200b", EmptyPrompt), ("a" * 20_001, PromptTooLong), ("\ud800", BadText)]
+TEXTS += [("a" + " " * 20_000 + "a", PromptTooLong)]
+
+
+@pytest.mark.parametrize(("text", "problem"), TEXTS)
+def test_no_text_of_a_browser_reaches_the_worker_that_no_prompt_may_be(office, text, problem):
+    arena = Arena(office)
+    with pytest.raises(problem):
+        arena.chat({"policy": "sft", "messages": user("Why?") + user(text)}, "ana")
+    with pytest.raises(problem):
+        [*reply_within(office, user(text))]
+    with pytest.raises(problem):
+        arena.side({"a": "base", "b": "sft", "prompt": text}, "ana")
+    assert office.store.last_request() == 0
+
+
+@pytest.mark.parametrize("messages", [None, "Why?", [], ["Why?"], [{"role": "system", "content": "Why?"}], user(5)])
+def test_what_is_no_conversation_does_not_reach_the_worker(office, messages):
+    with pytest.raises(BadInput):
+        Arena(office).chat({"policy": "sft", "messages": messages}, "ana")
+    assert office.store.last_request() == 0
+
+
+def test_of_long_messages_the_newest_are_kept_as_a_whole_and_nothing_that_comes_with_them(office):
+    turns = [*user("a" * 15_000), {"role": "assistant", "content": ""}] * 9 + user("Why?")
+    Arena(office).chat({"policy": "sft", "messages": [each | {"more": "b" * 90_000} for each in turns]}, "ana")
+    [(*_, payload, _)] = office.store.requests_after(0)
+    assert payload["messages"] == turns[-len(payload["messages"]) :] and len(payload["messages"]) > 10
+    assert CHARACTERS - 15_000 < sum(len(each["content"]) for each in payload["messages"]) <= CHARACTERS
+
+
+def test_a_name_without_end_is_kept_nowhere(office):
+    name = "0" * 1_900_000 + "1-ppo"
+    with pytest.raises(BadInput):
+        Arena(office).side({"a": name, "b": "sft", "prompt": "Why?"}, "ana")
+    with pytest.raises(BadInput):
+        Arena(office).chat({"policy": name, "messages": user("Why?")}, "ana")
+    with pytest.raises(BadName):
+        reward.score(office, {"prompt": "Why?", "response": "So.", "run": name})
+    assert office.store.last_request() == 0
 
 
 def reply_within(office, said):

@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from lab.config import PRECISIONS, Sft
-from lab.errors import BadInput, Busy, EmptyPrompt, LabError
+from lab.errors import BadInput, Busy, LabError
+from lab.store.records import PROMPT_CHARACTERS
 from lab.ui.naming import run_called
 from lab.ui.notes import lead, told
 from lab.ui.office import Office
@@ -134,7 +135,7 @@ def chat(office: Office) -> None:
             show_label=False,
             container=False,
             scale=5,
-            max_length=20_000,
+            max_length=PROMPT_CHARACTERS,
             elem_id="chat-words",
         )
         send = gr.Button("Send", variant="primary", scale=0, min_width=100)
@@ -168,8 +169,6 @@ def chat(office: Office) -> None:
 def reply(office: Office, turns: Turns, policy: str, temperature: float) -> Iterator[Turns]:
     """The conversation with the model's answer growing at its end."""
     said = [{"role": turn["role"], "content": plain(turn["content"])} for turn in turns]
-    if not said or not said[-1]["content"].strip():
-        raise EmptyPrompt("The message is empty. Write at least one word.")
     for found in office.follow(office.chat(policy, said, temperature=float(temperature), tokens=TOKENS)):
         yield [*turns, shown("assistant", found.get("text") or "…")]
 

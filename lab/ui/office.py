@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,11 +16,11 @@ from lab.ui.feed import Feed
 from lab.ui.refusal import refuse
 from lab.ui.roles import GUEST, NUMBER, RATER, SHARED_MODES, cookies_of, is_host
 from lab.ui.supervisor import Supervisor
+from lab.ui.talk import checked_talk
 from lab.workspace import Run, Served, Workspace
 
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
-TURNS = 64
 HOST_NAME, NAMELESS = "me", "guest"
 Action = Callable[[dict[str, Any], str], Any]
 Download = Callable[[dict[str, str], Path], Path]
@@ -74,9 +74,9 @@ class Office:
         """Ask the worker for something; the id under which its answer will be found."""
         return self.store.ask(kind, payload)
 
-    def chat(self, policy: str, messages: Sequence[dict[str, str]], **more: Any) -> str:
+    def chat(self, policy: str, messages: Any, **more: Any) -> str:
         """Ask a policy to go on with a conversation, as far back as the worker reads; the id of the request."""
-        return self.ask("chat", {"policy": policy, "messages": messages[-TURNS:], **more})
+        return self.ask("chat", {"policy": policy, "messages": checked_talk(messages), **more})
 
     def answer(self, request: str) -> dict[str, Any] | None:
         """The newest line that the worker wrote for a request, runs by their names; None while there is none."""

@@ -13,7 +13,7 @@ from lab.errors import BadInput, NotFound
 from lab.ui.prompts import CHOICES
 
 MIX = "mix"
-POLICY = re.compile(r"base|sft|shipped|policy|mix|\d{4,}-[a-z][a-z0-9]{0,31}(@\d+)?")
+POLICY = re.compile(r"base|sft|shipped|policy|mix|\d{4,9}-[a-z][a-z0-9]{0,31}(@\d{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,8 @@ def score(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     The page looks for the answer: a thread that waited for it here would be missing where rankings are saved.
     """
     prompt, response = _text(body.get("prompt"), "prompt"), _text(body.get("response"), "answer")
-    payload = {"prompt": prompt, "responses": [response], "reward": str(body.get("run") or "")}
+    run = body.get("run") and office.workspace.run(body["run"]).name
+    payload = {"prompt": prompt, "responses": [response], "reward": run or ""}
     return {"request": office.ask("score", payload), "done": False}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from lab.config import TUNING, Compare
 from lab.errors import BadInput, Busy, NotFound
 from lab.events import Finished, Progress
+from lab.store.records import checked_prompt
 from lab.ui.compare.export import adapter_file, formats, rankings_file
 from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import speaker, tally
@@ -25,7 +26,7 @@ from lab.ui.tracks import Track
 from lab.workspace import SHIPPED, Run, Workspace
 
 JUDGES = ("simulated:helpful",)
-SHOWN, POINTS, TOKENS, LONGEST = 12, 100, 120, 20_000
+SHOWN, POINTS, TOKENS = 12, 100, 120
 
 
 class Arena:
@@ -104,9 +105,8 @@ class Arena:
     def side(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Both policies answer one prompt, each under its name."""
         a, b = pair(body)
-        prompt = str(body.get("prompt", "")).strip()
         asked = {
-            "prompt": prompt,
+            "prompt": checked_prompt(str(body.get("prompt", "")).strip()),
             "policies": [a, b],
             "temperature": 0.7,
             "tokens": TOKENS,
@@ -131,12 +131,10 @@ class Arena:
 
     def chat(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """One more turn with a policy or a checkpoint of a run."""
-        policy, messages = body.get("policy"), body.get("messages")
+        policy = body.get("policy")
         if not isinstance(policy, str) or not POLICY.fullmatch(policy):
             raise BadInput("Choose a checkpoint to talk to.")
-        if not isinstance(messages, list) or not messages or not all(map(is_turn, messages)):
-            raise BadInput("Write something first.")
-        return {"request": self.office.chat(policy, messages, tokens=TOKENS)}
+        return {"request": self.office.chat(policy, body.get("messages"), tokens=TOKENS)}
 
     def chat_look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         found = self.office.answer(str(body.get("request", ""))) or {}
@@ -178,12 +176,6 @@ def path(track: Track) -> dict[str, Any]:
     ]
     followed = (facts_of(track.run).get("inputs") or {}).get("reward")
     return {"run": track.run.name, "title": called(track.run), "reward": followed, "points": points}
-
-
-def is_turn(message: Any) -> bool:
-    """One message of a conversation, as a page may send it."""
-    known = isinstance(message, dict) and message.get("role") in ("user", "assistant")
-    return known and isinstance(message.get("content"), str) and 0 < len(message["content"].strip()) <= LONGEST
 
 
 def pair(body: dict[str, Any]) -> tuple[str, str]:
