@@ -20,6 +20,7 @@ from lab.ui.office import checked_name, rater_name
 from lab.ui.pool import deal, read_pool
 from lab.ui.prompts import MOST, from_file
 from lab.ui.rank.guess import agreement
+from lab.ui.roles import number
 from lab.ui.theme import STATIC
 from lab.workspace import Run, Workspace, taken
 from lab.world.questions import recognise
@@ -223,22 +224,25 @@ def test_nobody_is_called_nothing_or_like_a_simulated_rater(name):
         checked_name(name)
 
 
+OWN = "a" * 22
+
+
 def test_a_guest_is_not_called_as_the_host_is():
     assert checked_name("me") == "me" and checked_name("Me2", host=False) == "Me2"
     with pytest.raises(BadName, match="The host is called me"):
         checked_name("Me", host=False)
-    assert rater_name({"lab_guest": "482913", "lab_rater": "me"}, guest=True) == "guest 482913"
+    assert rater_name({"lab_guest": OWN, "lab_rater": "me"}, guest=True) == f"guest {number({'lab_guest': OWN})}"
 
 
 def test_a_name_comes_from_the_cookie_and_a_forged_one_counts_as_none():
     assert rater_name({"lab_rater": "Ana%20Mar%C3%ADa"}) == "Ana María"
     assert rater_name({"lab_rater": "simulated%3Ahelpful"}) == "me"
     assert rater_name({}) == "me"
-    assert rater_name({"lab_guest": "482913"}) == "me"
-    assert rater_name({"lab_guest": "482913"}, guest=True) == "guest 482913"
+    assert rater_name({"lab_guest": OWN}) == "me"
+    assert rater_name({"lab_guest": OWN}, guest=True) == f"guest {number({'lab_guest': OWN})}"
     assert rater_name({"lab_guest": "<b>", "lab_rater": " "}, guest=True) == "guest"
     assert rater_name({}, guest=True) == rater_name({"lab_rater": "me"}, guest=True) == "guest"
-    assert rater_name({"lab_guest": "482913", "lab_rater": "Ana"}, guest=True) == "Ana"
+    assert rater_name({"lab_guest": OWN, "lab_rater": "Ana"}, guest=True) == "Ana"
 
 
 def test_prompts_are_read_from_text_and_tables_each_once(tmp_path):

@@ -18,7 +18,19 @@ from lab.journal import replace_json
 from lab.store import Candidate
 from lab.ui.launch import Options, mark, only_one, words
 from lab.ui.office import Office
-from lab.ui.roles import COOKIE, EVERYBODY, GUEST, RATER, check, cookies_of, is_host, marked
+from lab.ui.roles import (
+    COOKIE,
+    EVERYBODY,
+    GUEST,
+    RATER,
+    check,
+    cookies_of,
+    is_host,
+    marked,
+    new_guest,
+    number,
+    seal,
+)
 from lab.ui.routes import routes
 from lab.ui.shell import build
 from lab.ui.supervisor import Supervisor
@@ -139,20 +151,69 @@ def test_a_request_without_cookies_is_a_guests(office):
     assert office.is_host(SimpleNamespace(cookies={COOKIE: "secret"}))
 
 
-@pytest.mark.parametrize("cookies", [{COOKIE: "secret"}, {GUEST: "482913"}, {RATER: "Ana"}, {}])
-def test_who_brings_no_cookie_takes_nobodys_ranking_back(office, cookies):
-    """Neither the host's, nor that of a guest, be it one who brought no cookie either."""
+OWN = ["a" * 22, "b" * 22]
+
+
+def ranked(office, client) -> dict:
+    """Two answers that a browser has ranked: what it was told, and the request that takes it back."""
     store = office.store
     prompt = store.add_prompts(["Why?"], "own")[0]
     compared = store.add_comparison(prompt, [Candidate("a", "sft"), Candidate("b", "sft")])
-    body = {"tab": "tabone000", "key": "k" * 20 + str(len(store.rankings())), "order": [[0], [1]]}
+    body = {"tab": "tabone000", "key": f"save {len(store.rankings(withdrawn=True))}", "order": [[0], [1]]}
+    saved = client.post("/lab/board-submit", json=body | {"comparison": compared}).json()
+    assert client.post("/lab/board-submit", json=body | {"comparison": compared}).json()["already"]
+    return {"tab": "tabtwo000", "key": f"undo {saved['seq']}", "seq": saved["seq"]}
+
+
+@pytest.mark.parametrize("action", ["board-undo", "board-again"])
+def test_what_one_browser_saved_no_other_takes_back_by_its_name(office, action):
     app = Starlette(routes=routes(office))
-    saved = TestClient(app, cookies=cookies).post("/lab/board-submit", json=body | {"comparison": compared}).json()
+    name = {RATER: "ana"}
+    ana, other = (TestClient(app, cookies=name | {GUEST: own}) for own in OWN)
+    asked = ranked(office, ana)
+    for cookies in ({GUEST: OWN[1]}, {}, {GUEST: "482913"}, {GUEST: seal({GUEST: OWN[0]})}):
+        answer = TestClient(app, cookies=name | cookies).post(f"/lab/{action}", json=asked | {"host": True})
+        assert answer.status_code == 422 and "another browser" in answer.json()["error"]["message"]
+    lie = asked | {"browser": seal({GUEST: OWN[0]})}
+    assert other.post(f"/lab/{action}", json=lie).status_code == 422
+    assert office.store.ranking(asked["seq"]) is not None
+    assert TestClient(app, cookies=ana.cookies).post(f"/lab/{action}", json=asked).status_code == 200
+    assert office.store.ranking(asked["seq"]) is None
+
+
+def test_the_host_takes_a_ranking_of_their_own_back_in_any_browser_and_also_one_of_an_older_lab(office):
+    app = Starlette(routes=routes(office))
+    host = TestClient(app, cookies={COOKIE: "secret", GUEST: OWN[0]})
+    for saved in (host, TestClient(app, cookies={COOKIE: "secret"})):
+        asked = ranked(office, saved)
+        assert TestClient(app, cookies={COOKIE: "secret"}).post("/lab/board-undo", json=asked).status_code == 200
+
+
+def test_each_browser_has_a_secret_of_its_own_and_what_is_told_of_it_leads_nobody_to_it():
+    first, second = ({GUEST: new_guest()} for _ in range(2))
+    assert seal(first) and seal(first) != seal(second) and seal(first) == seal(dict(first))
+    assert first[GUEST] not in seal(first) and number(first) not in first[GUEST]
+    for forged in ("", "482913", "<b>", first[GUEST] + "a", f"{first[GUEST]}\n"):
+        assert seal({GUEST: forged}) == number({GUEST: forged}) == ""
+
+
+def test_a_save_without_a_key_is_refused_in_a_browser_with_a_cookie_too(office):
+    client = TestClient(Starlette(routes=routes(office)), cookies={GUEST: OWN[0]})
+    seq = ranked(office, client)["seq"]
+    compared = office.store.ranking(seq).comparison.id
+    body = {"tab": "tabone000", "comparison": compared, "order": [[0], [1]]}
+    assert "without a key" in client.post("/lab/board-submit", json=body).json()["error"]["message"]
+
+
+@pytest.mark.parametrize("cookies", [{COOKIE: "secret"}, {GUEST: OWN[0]}, {RATER: "Ana"}, {}])
+def test_who_brings_no_cookie_takes_nobodys_ranking_back(office, cookies):
+    """Neither the host's, nor that of a guest, be it one who brought no cookie either."""
+    app = Starlette(routes=routes(office))
+    asked = ranked(office, TestClient(app, cookies=cookies))
     for action in ("board-undo", "board-again"):
-        asked = {"tab": "tabtwo000", "key": f"{action} {body['key']}", "seq": saved["seq"]}
         refused = action == "board-undo" or not cookies
         assert TestClient(app).post(f"/lab/{action}", json=asked).status_code == (422 if refused else 200)
-        assert store.ranking(saved["seq"]) is not None
+        assert office.store.ranking(asked["seq"]) is not None
 
 
 def test_a_save_waits_behind_nobodys_question_to_the_model(office):

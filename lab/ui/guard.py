@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.ui.roles import COOKIE as HOST
-from lab.ui.roles import GUEST, KEY, NUMBER, UPLOADS, cookies_of, marked
+from lab.ui.roles import GUEST, KEY, UPLOADS, cookies_of, marked, new_guest, seal
 
 BODY, UPLOAD = 2_000_000, 52_000_000
 CLOSED = (
@@ -122,12 +121,12 @@ class Guard:
 
         async def noted(message: Message) -> None:
             nonlocal begun
-            if new_guest and not begun:
-                MutableHeaders(scope=message).append("set-cookie", new_guest)
+            if given and not begun:
+                MutableHeaders(scope=message).append("set-cookie", given)
             begun = True
             await send(message)
 
-        new_guest = self._new_guest(scope, headers)
+        given = self._new_guest(scope, headers)
         try:
             await self.app(scope, counted, noted)
         except TooLarge:
@@ -135,13 +134,13 @@ class Guard:
                 await problem(413, "E_BODY_TOO_LARGE", "The request is too large.")(scope, receive, send)
 
     def _new_guest(self, scope: Scope, headers: Headers) -> str:
-        """A number for a browser that opens a shared page for the first time: until they type a name, it tells the
-        guests apart."""
+        """A cookie of its own for a browser that opens a shared page for the first time: it tells the guests apart
+        until they type a name, and whose rankings are whose."""
         known = cookies_of(self.rules.mark, cookies(headers))
-        if not self.rules.host_key or scope["path"] != "/" or NUMBER.fullmatch(known.get(GUEST, "")):
+        if not self.rules.host_key or scope["path"] != "/" or seal(known):
             return ""
         name = marked(GUEST, self.rules.mark)
-        return f"{name}={secrets.randbelow(900_000) + 100_000}; Path=/; Max-Age=31536000; HttpOnly; SameSite=lax"
+        return f"{name}={new_guest()}; Path=/; Max-Age=31536000; HttpOnly; SameSite=lax"
 
 
 class Strict:

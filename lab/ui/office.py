@@ -14,7 +14,7 @@ from lab.store import Store
 from lab.store.raters import ALL, PERSON
 from lab.ui.feed import Feed
 from lab.ui.refusal import refuse
-from lab.ui.roles import GUEST, NUMBER, RATER, SHARED_MODES, cookies_of, is_host
+from lab.ui.roles import RATER, SHARED_MODES, cookies_of, is_host, number, seal
 from lab.ui.supervisor import Supervisor
 from lab.ui.talk import checked_talk
 from lab.workspace import Run, Served, Workspace
@@ -124,18 +124,22 @@ class Office:
         guest = self.mode in SHARED_MODES and not self.is_host(request)
         return rater_name(self._cookies(request), guest)
 
+    def browser(self, request: Any) -> str:
+        """What stands beside the rankings that this browser saves; '' for one that brings no cookie of its own."""
+        return seal(self._cookies(request))
+
     def _cookies(self, request: Any) -> dict[str, str]:
         return cookies_of(self.mark, dict(getattr(request, "cookies", None) or {}))
 
 
 def rater_name(cookies: Mapping[str, str], guest: bool = False) -> str:
     """Never the host's for a guest. NAMELESS is whoever brings no cookie: such guests cannot be told apart."""
-    name, number = unquote(cookies.get(RATER, "")).strip(), cookies.get(GUEST, "")
+    name, digits = unquote(cookies.get(RATER, "")).strip(), number(cookies)
     if is_name(name) and not (guest and name.lower() == HOST_NAME):
         return name
     if not guest:
         return HOST_NAME
-    return f"guest {number}" if NUMBER.fullmatch(number) else NAMELESS
+    return f"guest {digits}" if digits else NAMELESS
 
 
 def is_name(name: str) -> bool:

@@ -63,7 +63,7 @@ def routes(office: Office) -> list[Route]:
             host = office.is_host(request)
             check(host, name)
             # Over whatever the page claims to be.
-            given = await body(request) | {"host": host}
+            given = await body(request) | {"host": host, "browser": office.browser(request)}
             result = await run_in_threadpool(do, given, office.rater(request))
         except LabError as error:
             return refusal(error.code, await run_in_threadpool(in_titles, office.workspace, str(error)))

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from lab.ui.guard import Guard, Rules, allowed_host
+from lab.ui.roles import new_guest
 
 MARKS = ("aaaaaaaa", "bbbbbbbb")
 
@@ -233,17 +234,18 @@ def test_the_link_of_one_lab_locks_nobody_out_of_another_on_the_same_machine():
 
 def test_a_browser_that_was_let_in_by_an_older_lab_is_still_let_in():
     client = guarded(key="secret", host_key="mine", mark=MARKS[0])
-    old = {"cookie": "lab_key=secret; lab_host=mine; lab_guest=123456"}
+    old = {"cookie": f"lab_key=secret; lab_host=mine; lab_guest={new_guest()}"}
     answer = client.get("/", headers=old)
     assert answer.text == "hello" and "set-cookie" not in answer.headers
     assert client.post("/gradio_api/upload", headers=old).status_code == 405
 
 
-def test_a_guests_number_that_is_none_gives_way_to_one():
+def test_a_guests_cookie_that_can_be_guessed_gives_way_to_one_that_cannot():
     client = guarded(host_key="mine")
-    for number, given in (("123456", False), ("1", True), ("guest", True)):
-        answer = client.get("/", headers={"cookie": f"lab_guest={number}"})
-        assert ("set-cookie" in answer.headers) is given
+    for own, given in ((new_guest(), False), ("123456", True), ("guest", True)):
+        answer = client.get("/", headers={"cookie": f"lab_guest={own}"})
+        found = re.match("lab_guest=([^;]*);.*HttpOnly", answer.headers.get("set-cookie", ""))
+        assert bool(found) is given and (not given or len(found.group(1)) == 22)
 
 
 @pytest.mark.parametrize(

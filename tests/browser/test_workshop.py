@@ -19,7 +19,7 @@ from lab.ui.launch import mark
 
 from .conftest import ROOT, start, stop, watch
 from .made import made
-from .test_rank import rank
+from .test_rank import rank, rank_an_older_one_again, ready
 from .test_reward import RESULT
 
 
@@ -142,6 +142,34 @@ def test_guests_without_a_name_are_told_apart_and_keep_their_number(workshop, ch
         browser.close()
     assert all(re.fullmatch("guest [0-9]{6}", name) for name in names[:4]) and names[4:] == ["me", "me"]
     assert names[0] == names[1] != names[2] == names[3]
+
+
+def test_a_guest_takes_a_ranking_back_where_it_was_saved_and_nowhere_else_under_the_same_name(workshop, chromium):
+    app, _ = workshop
+    own, other = chromium.new_context(), chromium.new_context()
+    pages = [each.new_page() for each in (own, other)]
+    for page in pages:
+        page.goto(app.url)
+        page.fill(".lab-name input", "dora")
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.cookie.includes('=dora')")
+    rank(pages[0])
+    saved = app.rankings()[-1]
+    assert saved.rater == "dora"
+    for page in pages[::-1]:
+        page.reload()
+        ready(page)
+        rank_an_older_one_again(page, saved.seq)
+        if page is pages[1]:
+            page.locator("#board").get_by_text("another browser saved it").wait_for()
+            assert saved.seq in [each.seq for each in app.rankings()]
+    arg = saved.comparison.prompt
+    pages[0].wait_for_function(
+        "prompt => document.querySelector('#board .board-prompt').textContent === prompt", arg=arg
+    )
+    assert saved.seq not in [each.seq for each in app.rankings()]
+    own.close()
+    other.close()
 
 
 def test_one_browser_is_the_host_of_two_labs_on_one_machine_with_a_name_in_each(workshop, tmp_path, chromium):

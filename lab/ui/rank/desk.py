@@ -75,6 +75,12 @@ class Desk:
             )
         if found.rater != rater:
             raise BadInput("That ranking is not yours, so it stays.")
+        # Anybody may type anybody's name. The host may do it all the same.
+        if not body.get("host") and not saved_by(body, found):
+            raise BadInput(
+                "That ranking bears your name, but another browser saved it, or an older lab, so it stays. Take it "
+                "back where it was saved, or ask the host to leave it out."
+            )
         self.office.store.withdraw(str(body.get("key")), found.seq)
         self.agreement.drop(rater, found.seq)
         self.repeats.drop(rater, found.seq)
@@ -117,7 +123,7 @@ class Desk:
         scores = guess_of(comparison)
         order = read_order(body.get("order"))
         seq, already = self.office.store.rank(
-            str(body.get("key", "")),
+            save_key(body),
             comparison.id,
             order,
             rater=rater,
@@ -156,6 +162,18 @@ class Desk:
         progress = {"mine": counts["raters"].get(rater, 0), "all": counts["by_person"], "enough": ENOUGH}
         progress["same"], progress["again"] = self.repeats.total(rater)
         return self.feed.view(item) | {"progress": progress}
+
+
+def save_key(body: dict[str, Any]) -> str:
+    """The page's random key of one save, behind what tells the browser where it has a cookie of its own."""
+    key, browser = str(body.get("key", "")), body.get("browser")
+    return f"{browser}:{key}" if browser and key else key
+
+
+def saved_by(body: dict[str, Any], ranking: Ranking) -> bool:
+    """Whether the browser that asks saved this ranking."""
+    browser = body.get("browser")
+    return bool(browser) and ranking.key.startswith(f"{browser}:")
 
 
 def guess_of(comparison: Comparison) -> tuple[float, ...] | None:
