@@ -8,6 +8,7 @@ import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -25,7 +26,9 @@ from lab.errors import (
     NotFound,
 )
 from lab.store import Candidate, Store
+from lab.store.reading import Followed
 from lab.store.records import pairs_in
+from lab.store.schema import connect
 
 ROOT = Path(__file__).parent.parent
 FOUR = [
@@ -312,6 +315,46 @@ def test_rankings_can_be_asked_for_by_pool_and_behind_a_seq(store):
     bare = store.rankings(ids=False)
     assert [each.text for each in bare[0].comparison.candidates] == [each.text for each in FOUR]
     assert {each.ids for each in bare[0].comparison.candidates} == {()}
+
+
+def test_the_duels_are_those_that_are_in_force_whenever_they_are_asked_for(store):
+    def same() -> list[int]:
+        found = store.duels()
+        assert found == store.rankings(pools=("duel",), ids=False)
+        return [each.seq for each in found]
+
+    assert same() == []
+    for n, pool in enumerate(["rank", "duel", "import", "duel", "duel"]):
+        store.rank(f"k{n}", show(store, f"Q{n}", pool), [[0], [1], [2], [3]], rater="ana")
+        same()
+    assert same() == [2, 4, 5]
+    store.exclude(4)
+    store.withdraw("w1", 1)
+    store.withdraw("w2", 5)
+    assert same() == [2, 4] and store.duels()[1].excluded
+    store.exclude(4, False)
+    store.rank("again", show(store, "Q4", "duel"), [], rater="ana")
+    assert same() == [2, 4, 6] and not store.duels()[1].excluded
+
+
+def test_to_ask_for_the_duels_again_costs_the_same_however_many_other_rankings_there_are(store):
+    """In steps of SQLite's machine, of which even the cheapest look at each row would be one more."""
+    duels, steps = Followed("duel"), []
+
+    def asked() -> int:
+        with closing(connect(store.path, write=False)) as link:
+            link.set_progress_handler(lambda: steps.append(1), 1)
+            steps.clear()
+            duels.refresh(link)
+        return len(steps)
+
+    store.rank("first", show(store, "Q", "duel"), [], rater="ana")
+    asked()
+    few = asked()
+    for n in range(40):
+        store.rank(f"k{n}", show(store, f"Q{n}"), [], rater="ana")
+    assert asked() > few + 40, "what is new is looked at"
+    assert asked() == few
 
 
 def test_rankings_of_one_pool_leave_the_texts_of_all_others_on_the_disk(store):

@@ -13,7 +13,7 @@ from typing import Any
 from lab.errors import BadInput, BadNumber, LabError, NotFound
 from lab.folders import sweep
 from lab.store import backups, batches, imports, writing
-from lab.store.reading import Counter, comparison, ranking_at, rankings_from, times_ranked
+from lab.store.reading import Counter, Followed, comparison, ranking_at, rankings_from, times_ranked
 from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
 from lab.store.recovery import Recovered, prepare
 from lab.store.schema import check_version, connect, refusal
@@ -33,6 +33,7 @@ class Store:
         self._writer: Writer | None = None
         self._keeper = backups.Keeper(self.path, self.backups)
         self._counter, self._guard = Counter(), threading.Lock()
+        self._duels = Followed("duel")
         if read_only:
             self._look()
             return
@@ -146,6 +147,10 @@ class Store:
         """
         found = self._with(lambda link: rankings_from(link, after, tuple(pools), ids))
         return [each for each in found if (withdrawn or each.withdrawn_at is None) and (excluded or not each.excluded)]
+
+    def duels(self) -> list[Ranking]:
+        """The duels in force, excluded ones too, without token ids. Reads only what is new since the last call."""
+        return self._with(self._duels.refresh)
 
     def times_ranked(self, texts: Sequence[str]) -> dict[str, int]:
         """How many rankings there are of each of these prompts, without withdrawn ones; those of none are left out."""

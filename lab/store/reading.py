@@ -5,27 +5,41 @@ from __future__ import annotations
 import gc
 import json
 import sqlite3
+import threading
 from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from lab.store.records import SIMULATED, Comparison, Ranking, Turns, unpack
 
 RANKING = 'SELECT seq, key, comparison_id, "order", shown, tags, guess, rater, seconds, note, at FROM ranking'
 # :pools is a JSON list, empty for all of them; :ids whether with token ids.
 POOLED = "(:pools = '[]' OR pool IN (SELECT value FROM json_each(:pools)))"
-RANKINGS = f"""{RANKING} WHERE seq > :after
-              AND (:pools = '[]' OR comparison_id IN (SELECT id FROM comparison WHERE {POOLED})) ORDER BY seq"""
-COMPARISONS = f"""SELECT id, prompt_id, at, pool, candidates, CASE WHEN :ids THEN ids END FROM comparison
-                 WHERE (:after = 0 OR id IN (SELECT comparison_id FROM ranking WHERE seq > :after)) AND {POOLED}"""
+BEHIND = "id IN (SELECT comparison_id FROM ranking WHERE seq > :after)"
 ONE = "SELECT id, prompt_id, at, pool, candidates, ids FROM comparison WHERE id = ?"
+NEWEST = "SELECT (SELECT coalesce(max(seq), 0) FROM ranking), (SELECT coalesce(max(seq), 0) FROM change)"
 CHANGES = "SELECT ranking_seq, kind, at FROM change"
-PROMPTS = f"SELECT id, text, turns FROM prompt WHERE id IN (SELECT prompt_id FROM comparison WHERE {POOLED})"
 # The comparisons are walked through, and only for those of a wanted prompt is anything else looked up.
 RANKED = """SELECT p.text, count(*) FROM comparison c
             CROSS JOIN prompt p ON p.id = c.prompt_id CROSS JOIN ranking r ON r.comparison_id = c.id
             WHERE c.prompt_id IN (SELECT id FROM prompt WHERE text IN (SELECT value FROM json_each(?)))
             AND NOT EXISTS (SELECT 1 FROM change WHERE ranking_seq = r.seq AND kind = 'withdraw') GROUP BY p.text"""
+
+
+def _questions(of_pool: str, compared: str) -> tuple[str, str, str]:
+    """For rankings, their comparisons and their prompts."""
+    return (
+        f"{RANKING} WHERE seq > :after AND (:pools = '[]' OR {of_pool}) ORDER BY seq",
+        f"SELECT id, prompt_id, at, pool, candidates, CASE WHEN :ids THEN ids END FROM comparison WHERE {compared}",
+        f"SELECT id, text, turns FROM prompt WHERE id IN (SELECT prompt_id FROM comparison WHERE {compared})",
+    )
+
+
+# For all of them the comparisons are walked through, which takes half as long as to look each up; for the few behind a
+# seq, those alone are looked up.
+ALL = _questions(f"comparison_id IN (SELECT id FROM comparison WHERE {POOLED})", POOLED)
+NEW = _questions(f"EXISTS (SELECT 1 FROM comparison WHERE id = comparison_id AND {POOLED})", f"{BEHIND} AND {POOLED}")
 
 
 def comparison(link: sqlite3.Connection, id: str) -> Comparison | None:
@@ -38,7 +52,7 @@ def rankings_from(link: sqlite3.Connection, after: int, pools: Sequence[str], id
     """All rankings behind `after`, marks included; the lock is only held while rows are fetched."""
     wanted = {"after": after, "pools": json.dumps(pools), "ids": ids}
     link.execute("BEGIN")
-    rows, compared, prompts = (link.execute(each, wanted).fetchall() for each in (RANKINGS, COMPARISONS, PROMPTS))
+    rows, compared, prompts = (link.execute(each, wanted).fetchall() for each in (NEW if after else ALL))
     changes = link.execute(f"{CHANGES} ORDER BY seq").fetchall()
     link.execute("ROLLBACK")
     with _no_collector():
@@ -120,6 +134,38 @@ def _rankings(
             Ranking(seq, key, compared, order, shown, rater, seconds, note, tags, guess, at, gone, seq in excluded)
         )
     return found
+
+
+class Followed:
+    """The rankings of one pool that are in force; thread-safe. Rows never change, so each refresh reads only those
+    behind the last, of its pool alone."""
+
+    def __init__(self, pool: str):
+        self._pool, self._guard = pool, threading.Lock()
+        self._seen, self._seen_change = 0, 0
+        self._found: dict[int, Ranking] = {}
+
+    def refresh(self, link: sqlite3.Connection) -> list[Ranking]:
+        """By seq, with excluded ones, without token ids."""
+        with self._guard:
+            wanted = {"after": self._seen, "pools": json.dumps([self._pool]), "ids": False}
+            link.execute("BEGIN")
+            rows, compared, prompts = (link.execute(each, wanted).fetchall() for each in (NEW if self._seen else ALL))
+            changes = link.execute(f"{CHANGES} WHERE seq > ? ORDER BY seq", (self._seen_change,)).fetchall()
+            newest = link.execute(NEWEST).fetchone()
+            link.execute("ROLLBACK")
+            found = _rankings(rows, _comparisons(compared, prompts), {}, set())
+            self._found |= {each.seq: each for each in found}
+            self._seen, self._seen_change = newest
+            for seq, kind, _ in changes:
+                self._mark(seq, kind)
+            return list(self._found.values())
+
+    def _mark(self, seq: int, kind: str) -> None:
+        if kind == "withdraw":
+            self._found.pop(seq, None)
+        elif seq in self._found:
+            self._found[seq] = replace(self._found[seq], excluded=kind == "exclude")
 
 
 class Counter:

@@ -8,6 +8,7 @@ from lab.events import Finished
 from lab.workspace import Workspace
 
 from .made import made
+from .test_rank import rank
 
 DUEL = "#duel-board"
 
@@ -52,6 +53,19 @@ def test_arrow_keys_decide_blind_duels_and_the_win_rate_follows_with_its_interva
     page.wait_for_function("() => !document.querySelector('#duel-board .board-reveal:not([hidden])')")
     page.wait_for_function("() => document.querySelector('.duel-tally').innerText.includes('2 duels')")
     assert len([each for each in app.rankings() if each.comparison.pool == "duel"]) == 2
+
+
+def test_a_ranking_that_is_no_duel_asks_for_no_tally(app, visit):
+    page = visit("compare")
+    ready(page)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.click("#tab-rank-button")
+    rank(page)
+    assert "board-submit" in asked and "compare-tally" not in asked
+    page.click("#tab-compare-button")
+    with page.expect_request("**/lab/compare-tally"):
+        decide(page, "ArrowLeft")
 
 
 def test_two_policies_answer_one_prompt_side_by_side(visit):

@@ -62,7 +62,7 @@ class Arena:
     def tally(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         a, b = pair(body)
         two = (speaker(self.office.workspace, each, self.office.base()) for each in (a, b))
-        return tally(self.office.store.rankings(pools=("duel",)), *two)
+        return tally(self.office.store.duels(), *two)
 
     def judge(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Ask for a comparison by a judge; its result appears in `results`."""

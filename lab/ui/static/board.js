@@ -257,7 +257,7 @@ async function attempt() {
     asked++;
     reveal(answer.reveal);
     show(answer.next);
-    element.dispatchEvent(new CustomEvent("board-saved", { bubbles: true }));
+    element.dispatchEvent(new CustomEvent("board-saved", { bubbles: true, detail: props.kind }));
     return true;
   } catch (error) {
     refused(error);

@@ -60,7 +60,9 @@ async function count() {
 
 first.addEventListener("change", change);
 second.addEventListener("change", change);
-for (const turn of ["board-saved", "board-taken-back"]) document.addEventListener(turn, count);
+// What the Rank page saves is no duel; what is taken back there, to be ranked again, may be one.
+document.addEventListener("board-saved", ({ detail }) => detail === "duel" && count());
+document.addEventListener("board-taken-back", count);
 // A checkpoint that was clicked in the plot below takes the first place.
 window.addEventListener("lab-meet", ({ detail }) => {
   if (!element.isConnected) return;
