@@ -21,12 +21,18 @@ from lab.ui.roles import SHARED_MODES
 PORT, TRIES, SHORTEST = 7860, 20, 16
 MARK = re.compile("[0-9a-f]{8}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# All addresses of this machine, and one that is reserved for documents, so that nobody has it.
+ANYWHERE = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
+NAME = re.compile("[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 MODES = ("solo", "workshop", "demo")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `python app.py` and `lab.launch()` may be told; `port` None takes the next free one from 7860."""
+    """What `python app.py` and `lab.launch()` may be told; `port` None takes the next free one from 7860.
+
+    `names`: more names under which people ask for the app, such as a proxy's.
+    """
 
     workspace: Path = Path("workspace")
     port: int | None = None
@@ -35,6 +41,7 @@ class Options:
     share: bool = False
     inline: bool = False
     new_links: bool = False
+    names: tuple[str, ...] = ()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,7 +74,26 @@ def parse(arguments: list[str] | None) -> Options:
         action="store_true",
         help="change the words in the guests' and the host's link, which locks out all",
     )
-    return Options(**vars(parser.parse_args(arguments)))
+    parser.add_argument(
+        "--name",
+        dest="names",
+        action="append",
+        type=host_name,
+        default=[],
+        metavar="NAME",
+        help="a further name under which people reach it, such as a proxy's; may be given several times",
+    )
+    given = vars(parser.parse_args(arguments))
+    return Options(**given | {"names": tuple(given["names"])})
+
+
+def host_name(text: str) -> str:
+    """The name of a machine in small letters; ArgumentTypeError for an address with more in it."""
+    if not NAME.fullmatch(text.lower()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name. Give it without https://, port and path, such as lab.example.org."
+        )
+    return text.lower()
 
 
 def serve(options: Options, *, block: bool) -> Any:
@@ -139,8 +165,19 @@ def _open(office: Any, options: Options, port: int, key: str) -> Any:
 
 
 def address(options: Options, port: int) -> str:
-    name = options.host if options.host not in ("0.0.0.0", "::") else socket.gethostname()
-    return f"http://{name}:{port}/"
+    name = outward(options.host) if options.host in ANYWHERE else options.host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+
+
+def outward(host: str) -> str:
+    """This machine's address where its way to others begins, which a telephone finds better than its name; the name
+    where there is no such way. A connection of UDP sends nothing."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((ANYWHERE[host], 9))
+            return probe.getsockname()[0]
+    except OSError:
+        return socket.gethostname()
 
 
 def only_one(root: Path, url: str) -> Any:
@@ -162,7 +199,8 @@ def only_one(root: Path, url: str) -> Any:
 
 def needs_key(options: Options) -> bool:
     """Where others can reach the port, the link carries a key; a hosted demo is open to all by intention."""
-    return (options.host not in LOOPBACK or options.share) and options.mode != "demo"
+    reached = options.host not in LOOPBACK or options.share or options.names
+    return bool(reached) and options.mode != "demo"
 
 
 def find_port(host: str, wanted: int | None) -> int:

@@ -73,9 +73,10 @@ def outermost(rules: Rules) -> Callable[[FastAPI], AbstractAsyncContextManager[N
 
 def hosts(options: Options) -> frozenset[str]:
     """The names under which this app may be asked for."""
-    found = set(LOOPBACK) | {options.host.lower()}
+    found = {*LOOPBACK, options.host.lower(), *options.names}
     if options.host not in LOOPBACK:
-        found |= {socket.gethostname().lower()}
+        name = socket.gethostname().lower()
+        found |= {name, f"{name.partition('.')[0]}.local"}
         found |= {each.address.split("%")[0].lower() for card in psutil.net_if_addrs().values() for each in card}
     if options.share:
         found.add("*.gradio.live")

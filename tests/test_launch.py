@@ -1,0 +1,92 @@
+"""What the app is told and what it prints: a link that others can follow, and the names that it answers to."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+
+import psutil
+import pytest
+
+from lab.ui import launch
+from lab.ui.guard import allowed_host
+from lab.ui.launch import ANYWHERE, Options, address, needs_key, parse
+from lab.ui.server import hosts
+
+
+def machine(monkeypatch, own: str = "", name: str = "Desk.example.org") -> list:
+    """As if this machine had that address on its way to others, none where it is empty; what was connected to."""
+    asked = []
+
+    class Probe(closing):
+        def __init__(self, family, kind):
+            super().__init__(self)
+            assert kind == socket.SOCK_DGRAM
+
+        def connect(self, there):
+            asked.append(there[0])
+            if not own:
+                raise OSError("Network is unreachable")
+
+        def getsockname(self):
+            return own, 1
+
+        def close(self):
+            asked.append("closed")
+
+    monkeypatch.setattr(launch.socket, "socket", Probe)
+    monkeypatch.setattr(launch.socket, "gethostname", lambda: name)
+    return asked
+
+
+@pytest.mark.parametrize(("host", "own"), [("0.0.0.0", "192.168.7.5"), ("::", "2001:db8::7")])
+def test_the_link_for_others_names_this_machines_address_on_its_way_to_them(monkeypatch, host, own):
+    asked = machine(monkeypatch, own)
+    assert address(Options(host=host), 7860) == f"http://{own if host == '0.0.0.0' else f'[{own}]'}:7860/"
+    assert asked == [ANYWHERE[host], "closed"]
+
+
+def test_without_a_way_to_others_it_names_the_machine_and_what_was_asked_for_by_name_keeps_it(monkeypatch):
+    asked = machine(monkeypatch)
+    assert address(Options(host="0.0.0.0"), 7860) == "http://Desk.example.org:7860/"
+    assert asked == [ANYWHERE["0.0.0.0"], "closed"]
+    assert address(Options(host="10.0.0.3"), 7861) == "http://10.0.0.3:7861/"
+    assert address(Options(), 7860) == "http://127.0.0.1:7860/" and len(asked) == 2
+
+
+def test_an_app_for_others_answers_to_every_address_and_name_of_this_machine_and_to_a_proxys(monkeypatch):
+    monkeypatch.setattr(launch.socket, "gethostname", lambda: "Desk.example.org")
+    names = hosts(Options(host="0.0.0.0", names=("lab.example.org",)))
+    own = [each.address for card in psutil.net_if_addrs().values() for each in card if each.family == socket.AF_INET]
+    for name in ("desk.example.org", "desk.local", "Desk.local:7860", "lab.example.org", *own):
+        assert allowed_host(name, names)
+    for name in ("example.org", "other.local", "local", "x.lab.example.org"):
+        assert not allowed_host(name, names)
+
+
+def test_an_app_for_this_machine_alone_answers_to_no_name_that_nobody_gave(monkeypatch):
+    monkeypatch.setattr(launch.socket, "gethostname", lambda: "desk")
+    assert not {"desk", "desk.local"} & hosts(Options())
+    assert "lab.example.org" in hosts(Options(names=("lab.example.org",)))
+
+
+def test_whoever_comes_through_a_proxy_needs_the_links_word_too():
+    assert not needs_key(Options()) and needs_key(Options(names=("lab.example.org",)))
+    assert not needs_key(Options(names=("lab.example.org",), mode="demo"))
+
+
+def test_names_are_given_one_by_one_and_nothing_else_than_names(capsys):
+    assert parse([]).names == ()
+    assert parse(["--name", "Lab.example.org", "--name", "rlhf"]).names == ("lab.example.org", "rlhf")
+    for wrong in (
+        "https://lab.example.org",
+        "lab.example.org:443",
+        "lab.example.org/",
+        "*.example.org",
+        "*",
+        "",
+        "a b",
+    ):
+        with pytest.raises(SystemExit):
+            parse(["--name", wrong])
+        assert "is no name. Give it without https://, port and path" in capsys.readouterr().err
