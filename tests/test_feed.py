@@ -292,3 +292,11 @@ def finished(office, stage, base="tiny"):
     (run.folder / "events.jsonl").write_text(to_json(Finished(1, "done", {}), 1.0) + "\n")
     run.adapter.mkdir()
     return run
+
+
+def test_what_was_refused_is_shown_without_answers_and_with_the_reason(office):
+    item = office.feed.advance("tabone000", read_pool({}))
+    assert office.feed.view(item)["count"] == 4
+    refuse(office, item.request)
+    view = office.feed.view(item)
+    assert (view["count"], view["candidates"], view["error"]) == (0, [], {"code": "E_OOM", "message": "Not now."})

@@ -175,7 +175,8 @@ class Feed:
         return item
 
     def view(self, item: Item) -> dict[str, Any]:
-        """What a browser may know before it has ranked: texts, and never who wrote them."""
+        """What a browser may know before it has ranked: texts, and never who wrote them. Where the answers were refused
+        there are none, and `error` says why."""
         base = {
             "item": item.id,
             "prompt": item.prompt,
@@ -186,7 +187,8 @@ class Feed:
             texts, finished = self._texts(item)
         except LabError as error:
             words = in_titles(self.office.workspace, str(error))
-            return base | {"error": {"code": error.code, "message": words}, "candidates": [], "comparison": ""}
+            refused = {"code": error.code, "message": words}
+            return base | {"error": refused, "count": 0, "candidates": [], "comparison": ""}
         shown = [{"text": text, "finished": end} for text, end in zip(texts, finished, strict=True)]
         return base | {"candidates": shown, "comparison": item.comparison}
 

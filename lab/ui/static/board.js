@@ -34,7 +34,7 @@ function show(view) {
   item = view;
   if (view.progress) showProgress(view.progress);
   problem(view.error ? view.error.message : "", "Next prompt", () => load(true));
-  if (fresh) build();
+  if (fresh || view.error) build();
   view.candidates.forEach(fill);
   paint();
   if (writing() && !view.error) setTimeout(look, 100);
@@ -51,7 +51,7 @@ function build() {
   answers = Array.from({ length: item.count }, (_, index) => card(index));
   cards.replaceChildren(...answers.map((each) => each.card));
   if (focused) find(".board-prompt").focus({ preventScroll: true });
-  say(`New prompt: ${item.prompt.slice(0, 200)}`);
+  if (item.count) say(`New prompt: ${item.prompt.slice(0, 200)}`); // else an alert tells why it has no answers
 }
 
 // The text is a plain element beside the button, never inside it: a button's label would hide it from screen readers.
@@ -172,7 +172,7 @@ function paintStrip() {
   if (ranking.joining) nodes.push(lab.make("li", "board-sign", "="));
   const keys = matchMedia("(min-width: 641px)").matches; // a phone has none
   const hint = duel ? `Click the better answer${keys ? ", or press ← or →; = for a tie" : ""}` : `Click the best answer first${keys ? ", or press its number" : ""}`;
-  if (!ranking.started) nodes.push(lab.make("li", "board-hint", hint));
+  if (!ranking.started && item.count) nodes.push(lab.make("li", "board-hint", hint));
   strip.replaceChildren(...nodes);
 }
 
@@ -194,7 +194,7 @@ function choose(index) {
 }
 
 function tie() {
-  if (saving) return;
+  if (saving || !item?.count) return;
   ranking.tie();
   paint();
   say(ranking.joining ? "The next answer ties with the last one" : ranking.complete() ? "Tied. Enter submits." : "No tie");
@@ -222,7 +222,7 @@ makeDragging(element, strip, (answer, { kind, other }) => {
 // ---- saving -----------------------------------------------------------------------------------------------------
 
 async function save(order) {
-  if (saving || !item) return;
+  if (saving) return;
   if (order.length === 0 && writing()) return load(true);
   if (writing() || (order.length && !ranking.complete())) return;
   saving = body({

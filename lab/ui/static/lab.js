@@ -12,8 +12,8 @@ window.lab = (() => {
     }
   }
 
-  // The answer as an object. Throws Refused with the server's code and sentence; with E_OFFLINE where nothing answers,
-  // with E_HTTP where what answers does not speak as the app does.
+  // The answer as an object. Throws Refused with the server's code and sentence where its status is one of refusal;
+  // with E_OFFLINE where nothing answers, with E_HTTP where what answers does not speak as the app does.
   async function post(action, body = {}, seconds = 20) {
     let answer, text;
     try {
@@ -28,7 +28,7 @@ window.lab = (() => {
       throw new Refused("E_OFFLINE", "The app does not answer. Is it still running?");
     }
     const found = parsed(text);
-    if (found?.error) throw new Refused(found.error.code, found.error.message);
+    if (!answer.ok && found?.error) throw new Refused(found.error.code, found.error.message);
     if (!answer.ok || found === undefined) {
       throw new Refused("E_HTTP", `The app answered with status ${answer.status} and without a reason. Try again.`);
     }

@@ -6,7 +6,7 @@ function makeRanking(count) {
   let given = -1; // the answer that took the last place by itself, until it is picked or anything else changes
 
   const placed = () => groups.flat();
-  const complete = () => placed().length === count;
+  const complete = () => count > 0 && placed().length === count;
   const copy = () => groups.map((group) => [...group]);
 
   function change(next, join = false) {
