@@ -140,6 +140,8 @@ def chat(office: Office) -> None:
         )
         send = gr.Button("Send", variant="primary", scale=0, min_width=100)
 
+    refused = gr.State("")
+
     def ask(said: str, turns: Turns) -> tuple[str, Turns]:
         return "", [*turns, shown("user", said.strip())]
 
@@ -147,20 +149,25 @@ def chat(office: Office) -> None:
         return [*turns, shown("user", picked.value["text"])]
 
     @told(office)
-    def answer(turns: Turns, name: str, temperature: float) -> Iterator[Turns]:
+    def answer(turns: Turns, name: str, temperature: float) -> Iterator[tuple[Turns, str]]:
         try:
-            yield from reply(office, turns, name, temperature)
+            for grown in reply(office, turns, name, temperature):
+                yield grown, ""
         except LabError:
-            yield turns[:-1]  # else what was refused would be said again with every later message
+            # Else what was refused would be said again with every later message.
+            yield turns[:-1], plain(turns[-1]["content"])
             raise
+
+    def give_back(before: str, now: str) -> tuple[str, str]:
+        """What was refused goes back into the field, unless the next message is being written there."""
+        return now or before, ""
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     streamed = {**private, "concurrency_id": "chat", "concurrency_limit": 4}
-    for begin in (words.submit, send.click):
-        begin(ask, [words, talk], [words, talk], queue=False, **private).then(
-            answer, [talk, policy, heat], talk, **streamed
-        )
-    talk.example_select(take, talk, talk, queue=False, **private).then(answer, [talk, policy, heat], talk, **streamed)
+    begun = [begin(ask, [words, talk], [words, talk], queue=False, **private) for begin in (words.submit, send.click)]
+    for each in (*begun, talk.example_select(take, talk, talk, queue=False, **private)):
+        answered = each.then(answer, [talk, policy, heat], [talk, refused], **streamed)
+        answered.then(give_back, [refused, words], [words, refused], queue=False, **private)
     policy.focus(lambda: gr.update(choices=choices(office)), None, policy, queue=False, **private)
     # When the page opens, with the value: the field else shows the name that this had when the app started.
     gr.on(None, lambda: gr.update(choices=choices(office), value="sft"), None, policy, queue=False, **private)

@@ -28,6 +28,7 @@ def test_a_prompt_that_is_too_long_is_told_also_after_a_reload_and_the_next_one_
     page.on("request", lambda request: asked.append(request.url) if "/lab/board-look" in request.url else None)
     assert page.inner_text(f"{BOARD} .board-problem button") == "Next prompt"
     assert page.locator(f"{BOARD} .board-card").count() == 0
+    assert page.input_value(f"{BOARD} .board-own input") == LONG.strip(), "to be shortened"
     page.reload()
     told_too_long(page)
     assert page.inner_text(f"{BOARD} .board-prompt") == LONG.strip()
@@ -48,3 +49,16 @@ def test_skip_asks_for_a_prompt_where_none_has_come_yet(visit):
     page.keyboard.press("s")
     ready(page)
     assert page.is_hidden(f"{BOARD} .board-problem")
+
+
+def test_a_message_that_is_too_long_goes_back_into_its_field_and_a_shorter_one_is_answered(visit):
+    page = visit("model")
+    page.fill("#chat-words textarea", LONG)
+    page.keyboard.press("Enter")
+    page.get_by_text("Shorten the prompt").wait_for()
+    page.wait_for_function("text => document.querySelector('#chat-words textarea').value === text", arg=LONG.strip())
+    assert page.locator("#chat [data-testid=user]").count() == 0
+    page.fill("#chat-words textarea", "Which word is the longest?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#chat [data-testid=bot]")
+    page.wait_for_function("() => document.querySelector('#chat-words textarea').value === ''")

@@ -6,6 +6,7 @@ const actions = { tie: () => (duel ? decide(null) : tie()), undo, skip: () => sa
 const cards = find(".board-cards");
 const strip = find(".board-strip");
 const note = find(".board-note input");
+const own = find(".board-own input");
 const settings = { kind: props.kind, source: "sft", against: "" };
 props.knobs.forEach((knob) => (settings[knob.name] = knob.value));
 
@@ -16,6 +17,7 @@ let began = 0;
 let saving = null; // the request that is being saved, kept for a retry with the same key
 let sending = null; // the attempt at it that is under way
 let saved = null; // the newest saved ranking, which U takes back
+let typed = ""; // the item of the newest prompt that was typed here
 let asked = 0; // counts what was asked for, so that an answer that comes too late is not shown
 
 const { say, reveal, showProgress, problem } = makeTelling(find, LETTERS);
@@ -35,6 +37,7 @@ function show(view) {
   if (view.progress) showProgress(view.progress);
   problem(view.error ? view.error.message : "", "Next prompt", () => load(true));
   if (fresh || view.error) build();
+  if (view.error && view.item === typed) own.value ||= view.prompt; // to be shortened, not written again
   view.candidates.forEach(fill);
   paint();
   if (writing() && !view.error) setTimeout(look, 100);
@@ -300,33 +303,17 @@ async function bringBack(action, seq) {
 
 // ---- sources and own prompts ------------------------------------------------------------------------------------
 
-const source = find(".board-source select");
-source.addEventListener("change", () => {
-  settings.source = source.value;
-  load(false);
-});
+const fillSources = makeSources(find(".board-source select"), settings, () => load(false));
 
-async function fillSources() {
-  const { sources } = await lab.post("board-sources").catch(() => ({ sources: [] }));
-  const known = [...source.options].map((each) => each.value + each.textContent).join();
-  if (!sources.length || known === sources.map((each) => each.value + each.label).join()) return;
-  source.replaceChildren(...sources.map((each) => new Option(each.label, each.value)));
-  if (!sources.some((each) => each.value === settings.source)) {
-    settings.source = "sft"; // a run that is gone, or of another base
-    load(false);
-  }
-  source.value = settings.source;
-}
-
-find(".board-own").addEventListener("submit", async (event) => {
+own.form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const input = find(".board-own input");
   try {
-    const view = await turn("board-own", { prompt: input.value });
+    const view = await turn("board-own", { prompt: own.value });
     if (!view) return;
+    typed = view.item;
+    own.value = "";
+    own.blur();
     show(view);
-    input.value = "";
-    input.blur();
   } catch (error) {
     problem(error.message);
   }
@@ -382,7 +369,7 @@ function onKey(event) {
 document.addEventListener("keydown", onKey);
 element.querySelectorAll("[data-do]").forEach((button) => button.addEventListener("click", () => actions[button.dataset.do]()));
 if (duel) {
-  find(".board-own").hidden = find(".board-source").hidden = find(".board-progress").hidden = true;
+  own.form.hidden = find(".board-source").hidden = find(".board-progress").hidden = true;
   find(".board-extra").hidden = find("[data-do=submit]").hidden = true;
   const meet = (two) => {
     Object.assign(settings, two);
