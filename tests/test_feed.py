@@ -9,6 +9,7 @@ import tracemalloc
 import pytest
 from brought import bring
 
+from lab.errors import BadFile, PromptTooLong
 from lab.events import Finished, to_json
 from lab.journal import append_json
 from lab.ui import ppo
@@ -17,7 +18,7 @@ from lab.ui.compare.tally import speaker
 from lab.ui.feed import LOST, known_policies
 from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.pool import read_pool
-from lab.ui.prompts import HOW_MANY, SEED, TRIES
+from lab.ui.prompts import HOW_MANY, SEED, TRIES, from_file
 from lab.ui.rank.desk import Desk
 from lab.ui.state import AGE
 from lab.ui.supervisor import Supervisor
@@ -300,3 +301,24 @@ def test_what_was_refused_is_shown_without_answers_and_with_the_reason(office):
     refuse(office, item.request)
     view = office.feed.view(item)
     assert (view["count"], view["candidates"], view["error"]) == (0, [], {"code": "E_OOM", "message": "Not now."})
+
+
+def test_a_prompt_of_a_file_that_is_too_long_is_counted_until_another_base_is_loaded(office):
+    feed, pool, desk = office.feed, read_pool({"prompts": "own"}), Desk(office)
+    office.store.add_prompts(["Mine, one?", "Mine, two?", "Mine, three?"], "own:mine.txt")
+    feed.advance("tabone000", pool)
+    refuse(office, made_ahead(feed, pool, 2)[0].request, PromptTooLong.code)
+    assert feed.left_out() == 0
+    view = desk.next({"tab": "tabone000", "pool": {"prompts": "own"}, "another": True}, "me")
+    assert (view["prompt"], view["progress"]["left_out"]) == ("Mine, three?", 1)
+    office.workspace.set_base({"base": "small", "precision": "float32", "fit": False})
+    assert feed.left_out() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("a.json", "{broken"), ("a.jsonl", "{broken\n{also"), ("a.csv", "prompt\n1,2")]
+)
+def test_a_file_of_prompts_that_cannot_be_read_is_told_as_one_and_not_as_empty(tmp_path, name, words):
+    (tmp_path / name).write_text(words)
+    with pytest.raises(BadFile, match="holds no row that can be read; row [12]: (not JSON .Expecting|2 cells where)"):
+        from_file(tmp_path / name)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.config import TUNING
-from lab.errors import BadInput, Busy, LabError, NotFound, OutOfMemory
+from lab.errors import BadInput, Busy, LabError, NotFound, OutOfMemory, PromptTooLong
 from lab.store import Candidate
 from lab.ui.naming import in_titles
 from lab.ui.pool import Pool, deal
-from lab.ui.prompts import BUILT_IN, Prompts, is_own
+from lab.ui.prompts import BUILT_IN, Prompts, is_own, of_a_file
 from lab.ui.refusal import refuse
 from lab.workspace import SHIPPED
 
@@ -66,6 +66,7 @@ class Feed:
         self._hands: OrderedDict[str, Item] = OrderedDict()
         self._aside: OrderedDict[str, list[Item]] = OrderedDict()
         self._items: OrderedDict[str, Item] = OrderedDict()
+        self._left_out: dict[str, str] = {}  # prompts of files that were too long: for which base
 
     def hold(self, tab: str, pool: Pool) -> Item:
         """What this tab has in hand, if it is of the same kind, so that a reload shows the same prompt.
@@ -239,6 +240,7 @@ class Feed:
             if item.comparison:
                 return
             store = self.office.store
+            self._left_out.pop(item.prompt, None)  # with a shorter answer it did fit
             prompt_id = store.add_prompts([item.prompt], item.source)[0]
             item.comparison = store.add_comparison(prompt_id, candidates(item, answer), pool=item.pool.kind)
 
@@ -274,9 +276,21 @@ class Feed:
         return str(answer["error"].get("code") or LabError.code) if answer and answer.get("error") else ""
 
     def _let_go(self, item: Item) -> None:
-        """Nobody has been shown answers to it where it was refused, so one's own prompt is asked again."""
-        if is_own(item.source) and self._refused(item) in PASSING:
+        """Nobody has been shown answers to it where it was refused, so one's own prompt is asked again; one of a file
+        that can never be answered is counted, for whoever gave it was not there to be told."""
+        refused = self._refused(item) if is_own(item.source) else ""
+        if refused in PASSING:
             self.prompts.retry(item.prompt, item.source)
+        elif refused == PromptTooLong.code and of_a_file(item.source):
+            self._left_out[item.prompt] = self._base()
+
+    def left_out(self) -> int:
+        """How many prompts of files the base in use could not read to their end."""
+        with self._lock:
+            return list(self._left_out.values()).count(self._base())
+
+    def _base(self) -> str:
+        return str(self.office.base().get("base"))
 
     def _all_the_same(self, item: Item) -> bool:
         """Equal answers teach nothing, so nobody is asked about them."""

@@ -91,7 +91,11 @@ class Prompts:
 def is_own(source: str) -> bool:
     """Whether a person typed a prompt of this source, or gave it in a file of prompts; an imported file of rankings
     may be called own.jsonl as well."""
-    return source == OWN or source.startswith(f"{OWN}:")
+    return source == OWN or of_a_file(source)
+
+
+def of_a_file(source: str) -> bool:
+    return source.startswith(f"{OWN}:")
 
 
 def from_file(path: str | Path) -> list[str]:
@@ -100,7 +104,7 @@ def from_file(path: str | Path) -> list[str]:
     if path.suffix.lower() in (".txt", ".md"):
         found = [line.strip() for line in text_of(path.read_bytes(), path.name).splitlines()]
     else:
-        found = [_prompt_of(row) for row in rows(path)]
+        found = [_prompt_of(row) for row in _readable(path)]
     texts = list(dict.fromkeys(text for text in found if text))
     if len(texts) > MOST:
         raise BadFile(f"{path.name} holds {len(texts):,} prompts, and {MOST:,} at most are taken. Give a part of them.")
@@ -110,6 +114,18 @@ def from_file(path: str | Path) -> list[str]:
             f"{FIELDS[0]}."
         )
     return texts
+
+
+def _readable(path: Path) -> list[FileRow]:
+    """The rows of a table that can be read; BadFile with the first one's fault where none can."""
+    found = rows(path)
+    if found and all(row.fault for row in found):
+        first = found[0]
+        raise BadFile(
+            f"{path.name} holds no row that can be read; row {first.line}: {first.fault}. Mend the file and choose it "
+            "again."
+        )
+    return [row for row in found if not row.fault]
 
 
 def _prompt_of(row: FileRow) -> str:

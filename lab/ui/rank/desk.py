@@ -161,6 +161,7 @@ class Desk:
         counts = self.office.store.counts()
         progress = {"mine": counts["raters"].get(rater, 0), "all": counts["by_person"], "enough": ENOUGH}
         progress["same"], progress["again"] = self.repeats.total(rater)
+        progress["left_out"] = self.feed.left_out()
         return self.feed.view(item) | {"progress": progress}
 
 

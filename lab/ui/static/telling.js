@@ -26,13 +26,16 @@ function makeTelling(find, letters) {
     if (found.total) add(`So far ${Math.round((100 * found.total_agreed) / found.total)} % of ${found.total} pairs.`, true);
   }
 
-  function showProgress({ mine, all, enough, same, again }) {
+  function showProgress({ mine, all, enough, same, again, left_out: left }) {
     const others = all > mine ? `, ${all} with others` : "";
     const goal = mine < enough ? ` of about ${enough}` : "";
     const self = again ? `, ${Math.round((100 * same) / again)} % of ${again} pairs like yourself` : "";
     find(".board-progress span").textContent = `${mine}${goal} rankings${others}${self}`;
     find(".board-progress progress").max = enough;
     find(".board-progress progress").value = Math.min(mine, enough);
+    const which = left === 1 ? "1 prompt of a file was left out: it is" : `${left} prompts of a file were left out: they are`;
+    const words = left ? `${which} too long for this model. Shorten what is too long, or load a model that reads more.` : "";
+    if (find(".board-left").textContent !== words) find(".board-left").textContent = words;
   }
 
   function problem(words, label = "", act = null) {
