@@ -67,6 +67,10 @@ function card(index) {
   box.dataset.answer = index;
   pick.dataset.handle = `Answer ${LETTERS[index]}`;
   pick.setAttribute("aria-describedby", text.id);
+  if (!duel) {
+    pick.title = "Drag it into the order below, or onto another answer for a tie";
+    pick.append(lab.make("i", "board-grip"));
+  }
   pick.append(lab.make("b", "", LETTERS[index]), lab.make("kbd", "", duel ? "←→"[index] : String(index + 1)), lab.make("span", "board-place"));
   box.append(pick, text);
   box.addEventListener("click", (event) => {

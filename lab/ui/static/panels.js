@@ -8,7 +8,7 @@ function makePanels(area, { kind, knobs, tags }, change) {
         ["1 to 8", "the best answer first, then the next; again: take it out"],
         ["=", "the next answer ties with the last; when all are placed, the last two tie"],
         ["Enter", "submit"], ["U", "undo, also after submit"], ["S", "skip this prompt"], ["N", "write a note"],
-        ["drag", "a letter between two others, or onto one for a tie"], ["Shift click", "tie with the last one"],
+        ["drag", "an answer by its head, or a letter of the order, to its place; onto another one for a tie"], ["Shift click", "tie with the last one"],
       ];
 
   function knobField(knob) {
