@@ -21,7 +21,7 @@ LABELS = MappingProxyType(
     }
 )
 TAGS = ("wrong", "rude", "off topic", "too long", "all bad")
-SCRIPTS = ("ranking.js", "dragging.js", "telling.js", "panels.js", "sources.js", "board.js")
+SCRIPTS = ("ranking.js", "dragging.js", "telling.js", "panels.js", "sources.js", "draft.js", "board.js")
 
 
 class Board(gr.HTML):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .test_rank import BOARD, drag, ready, strip
+from .test_rank import BOARD, drag, rank, ready, strip
 
 
 def test_a_card_is_dragged_by_its_head_which_says_so_and_its_text_stays_to_be_selected(visit):
@@ -20,3 +20,21 @@ def test_a_card_is_dragged_by_its_head_which_says_so_and_its_text_stays_to_be_se
     page.locator(f"{BOARD} .board-pick").nth(3).focus()
     page.keyboard.press("Enter")
     assert strip(page) == "C > A > D > B"
+
+
+def test_a_reload_keeps_the_order_and_the_note_in_the_making_and_a_save_forgets_them(app, visit):
+    page, note = visit(), f"{BOARD} .board-note input"
+    prompt = ready(page)
+    for key in "3=1":
+        page.keyboard.press(key)
+    page.keyboard.press("n")
+    page.keyboard.type("both are fine")
+    page.reload()
+    assert ready(page) == prompt
+    assert (strip(page), page.input_value(note)) == ("C = A", "both are fine")
+    rank(page, "4")
+    assert app.rankings()[-1].order == ((2, 0), (3,), (1,)) and app.rankings()[-1].note == "both are fine"
+    ready(page)
+    page.reload()
+    ready(page)
+    assert "Click the best answer first" in strip(page) and page.input_value(note) == ""

@@ -116,6 +116,8 @@ def test_the_next_prompt_is_there_in_the_answer_to_the_save(visit):
 def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app, visit):
     page = visit()
     prompt = ready(page)
+    page.fill(f"{BOARD} .board-note input", "as they came")
+    page.keyboard.press("Enter")
     rank(page)
     assert app.rankings()[-1].comparison.prompt == prompt
     seq = app.rankings()[-1].seq
@@ -124,6 +126,8 @@ def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app
         "prompt => document.querySelector('#board .board-prompt').textContent === prompt", arg=prompt
     )
     assert seq not in [each.seq for each in app.rankings()]
+    assert strip(page) == "A > B > C > D" and page.input_value(f"{BOARD} .board-note input") == "as they came"
+    page.keyboard.press("u")
     rank(page, "432")
     assert app.rankings()[-1].comparison.prompt == prompt
     assert app.rankings()[-1].order == ORDER

@@ -16,11 +16,12 @@ let answers = []; // the nodes of each card
 let began = 0;
 let saving = null; // the request that is being saved, kept for a retry with the same key
 let sending = null; // the attempt at it that is under way
-let saved = null; // the newest saved ranking, which U takes back
+let saved = null; // the number, order and note of the newest saved ranking, which U takes back
 let typed = ""; // the item of the newest prompt that was typed here
 let asked = 0; // counts what was asked for, so that an answer that comes too late is not shown
 
 const { say, reveal, showProgress, problem } = makeTelling(find, LETTERS);
+const draft = makeDraft(`lab-draft-${props.kind}`);
 const panels = makePanels(element, props, (name, value) => {
   settings[name] = value;
   load(false);
@@ -45,10 +46,12 @@ function show(view) {
 
 function build() {
   const focused = element.contains(document.activeElement) && !document.activeElement.matches("input, select");
+  const before = duel ? null : draft.of(item.item);
   ranking = makeRanking(item.count);
+  if (before && item.count) ranking.restore(before.groups);
   began = performance.now();
   find(".board-prompt").textContent = item.prompt;
-  note.value = "";
+  note.value = before?.note ?? "";
   panels.clearTags();
   cards.style.setProperty("--card", item.tokens > 100 ? "360px" : item.count > 2 ? "264px" : "196px");
   answers = Array.from({ length: item.count }, (_, index) => card(index));
@@ -147,7 +150,12 @@ function placeName(index) {
   return `place ${place + 1}${tied}`;
 }
 
+function keepDraft() {
+  if (item?.count) draft.keep(item.item, ranking.groups, note.value);
+}
+
 function paint() {
+  keepDraft();
   const end = ranking.complete();
   answers.forEach(({ card, pick, place }, index) => {
     const at = ranking.placeOf(index);
@@ -259,8 +267,8 @@ async function attempt() {
   problem("");
   try {
     const answer = await lab.post("board-submit", saving);
+    saved = { seq: answer.seq, order: saving.order, note: saving.note };
     saving = null;
-    saved = answer.seq;
     asked++;
     reveal(answer.reveal);
     show(answer.next);
@@ -287,7 +295,7 @@ async function undo() {
     paint();
     return say("Undone");
   }
-  if (saved !== null) await bringBack("board-undo", saved);
+  if (saved) await bringBack("board-undo", saved.seq);
 }
 
 // The answers of a saved ranking, to be ordered anew: after an undo, or because the Reward page doubts them.
@@ -295,10 +303,11 @@ async function bringBack(action, seq) {
   try {
     const view = await turn(action, { key: lab.key(), seq });
     if (!view) return;
-    if (seq === saved) saved = null;
+    if (action === "board-undo") draft.keep(view.item, saved.order, saved.note);
+    if (seq === saved?.seq) saved = null;
     find(".board-reveal").hidden = true;
     show(view);
-    say("The ranking is taken back; order these answers again");
+    say(`The ranking is taken back; ${ranking.started ? "change its order" : "order these answers again"}`);
     element.dispatchEvent(new CustomEvent("board-taken-back", { bubbles: true }));
   } catch (error) {
     problem(error.message);
@@ -370,6 +379,7 @@ function onKey(event) {
   if (handle(event)) event.preventDefault();
 }
 
+note.addEventListener("input", keepDraft);
 document.addEventListener("keydown", onKey);
 element.querySelectorAll("[data-do]").forEach((button) => button.addEventListener("click", () => actions[button.dataset.do]()));
 if (duel) {

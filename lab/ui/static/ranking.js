@@ -79,6 +79,11 @@ function makeRanking(count) {
     change(next);
   }
 
+  // An order that was made before, as one step.
+  function restore(before) {
+    if (before.length) change(before);
+  }
+
   function drop(index) {
     if (placed().includes(index)) change(without(index));
   }
@@ -91,7 +96,7 @@ function makeRanking(count) {
   }
 
   return {
-    pick, tie, beside, tieWith, last, shift, drop, undo, complete,
+    pick, tie, beside, tieWith, last, shift, drop, restore, undo, complete,
     get groups() { return copy(); },
     get joining() { return joining; },
     get undoable() { return past.length > 0; },
