@@ -79,6 +79,18 @@ def test_two_policies_answer_one_prompt_side_by_side(visit):
     assert page.locator(".arena-sides h4").all_inner_texts() == called(page)
 
 
+def test_an_empty_prompt_is_refused_beside_the_field_and_under_nobodys_name(visit):
+    page = visit("compare")
+    ready(page)
+    page.press(".arena-ask input", "Enter")
+    page.locator(".arena-problem", has_text="The prompt is empty").wait_for()
+    assert page.is_hidden(".arena-sides")
+    page.fill(".arena-ask input", "Why is the sky blue?")
+    page.press(".arena-ask input", "Enter")
+    page.locator(".arena-sides").wait_for()
+    assert page.inner_text(".arena-problem") == ""
+
+
 def test_a_checkpoint_is_talked_to_under_the_plot_and_what_is_said_stays_text(visit_tuned):
     page = visit_tuned("compare")
     part = page.locator("#frontier")

@@ -20,6 +20,7 @@ find(".arena-ask").addEventListener("submit", async (event) => {
   event.preventDefault();
   const sides = [...element.querySelectorAll(".arena-sides > div")];
   const names = [pair.source, pair.against];
+  find(".arena-problem").textContent = "";
   find(".arena-sides").hidden = false;
   sides.forEach((side, index) => {
     side.querySelector("h4").textContent = lab.met?.[index] ?? names[index];
@@ -30,7 +31,8 @@ find(".arena-ask").addEventListener("submit", async (event) => {
     const asked = await lab.post("compare-side", { a: names[0], b: names[1], prompt: find(".arena-ask input").value });
     await grow(asked.request, sides);
   } catch (error) {
-    sides.forEach((side, index) => { side.querySelector("p").textContent = index ? "" : error.message; });
+    find(".arena-sides").hidden = true; // nobody has said what is wrong, so it stands under no name
+    find(".arena-problem").textContent = error.message;
   }
 });
 
