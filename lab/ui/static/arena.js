@@ -41,7 +41,7 @@ async function grow(name, sides) {
     const found = await lab.post("compare-side-look", { request: name });
     done = found.done;
     sides.forEach((side, index) => {
-      side.querySelector("p").textContent = found.texts?.[index] || (done ? "(empty answer)" : "…");
+      side.querySelector("p").textContent = lab.visible(found.texts?.[index]) || (done ? "(empty answer)" : "…");
       const score = found.scores?.[index];
       side.querySelector("small").textContent = typeof score === "number" ? `Score ${short(score)}` : "";
     });

@@ -50,7 +50,7 @@ function build() {
   ranking = makeRanking(item.count);
   if (before && item.count) ranking.restore(before.groups);
   began = performance.now();
-  find(".board-prompt").textContent = item.prompt;
+  find(".board-prompt").textContent = lab.visible(item.prompt);
   note.value = before?.note ?? "";
   panels.clearTags();
   cards.style.setProperty("--card", item.tokens > 100 ? "360px" : item.count > 2 ? "264px" : "196px");
@@ -90,7 +90,7 @@ function card(index) {
 function fill(candidate, index) {
   const { card, text } = answers[index];
   const now = text.textContent;
-  const told = candidate.text || (candidate.finished ? "(empty answer)" : "");
+  const told = lab.visible(candidate.text) || (candidate.finished ? "(empty answer)" : "");
   if (told.startsWith(now)) {
     if (told.length > now.length) text.append(told.slice(now.length));
   } else {

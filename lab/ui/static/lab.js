@@ -1,4 +1,4 @@
-// Helpers for every script of the page: JSON requests to the app, and moving between its tabs.
+// Helpers for every script of the page: JSON requests to the app, texts as they are shown, moving between its tabs.
 window.lab = (() => {
   const root = () => {
     const path = new URL(window.gradio_config?.root || location.href, location.href).pathname;
@@ -48,10 +48,15 @@ window.lab = (() => {
     document.querySelector(`#tab-${name}-button`)?.click();
   }
 
+  // A text as it is shown: characters that turn the reading direction or cannot be seen stand there by their numbers.
+  const UNSEEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+  const number = (letter) => letter.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
+  const visible = (text) => String(text ?? "").replace(UNSEEN, (letter) => `⟦U+${number(letter)}⟧`);
+
   function make(tag, classes = "", text = null) {
     const node = document.createElement(tag);
     if (classes) node.className = classes;
-    if (text !== null) node.textContent = text;
+    if (text !== null) node.textContent = visible(text);
     return node;
   }
 
@@ -67,5 +72,5 @@ window.lab = (() => {
     return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   }
 
-  return { post, tab, make, tabId, key, root, Refused };
+  return { post, tab, make, visible, tabId, key, root, Refused };
 })();

@@ -1,5 +1,5 @@
 // What all live parts share. Text reaches the page through make() and textContent only, never as markup.
-const { make, post } = window.lab;
+const { make, post, visible } = window.lab;
 const root = element.querySelector(".live");
 
 // Calls look() again and again while the part can be seen; look() returns how many milliseconds to wait.
@@ -68,10 +68,12 @@ function fillRaters(select, counts) {
 
 // Writes only what differs, so that nothing flickers and screen readers are not told the same twice.
 function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const shown = visible(text);
+  if (node.textContent !== shown) node.textContent = shown;
 }
 function fill(node, ...children) {
-  node.replaceChildren(...children.flat().filter(Boolean));
+  const nodes = children.flat().filter(Boolean);
+  node.replaceChildren(...nodes.map((each) => (typeof each === "string" ? visible(each) : each)));
   return node;
 }
 
