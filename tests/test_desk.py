@@ -116,7 +116,7 @@ def test_rolling_back_stops_a_run_and_asks_for_its_checkpoint(office, running):
 
 def test_a_run_that_went_back_says_that_it_is_held_at_its_checkpoint(running):
     def stands():
-        return desk.standing(Track(running).refresh())
+        return desk.standing(Track(running).refresh(), None)
 
     write(running, Started("ppo", 60, asdict(Ppo()), 2))
     assert not stands()["held"]
@@ -250,9 +250,20 @@ def test_the_desk_says_how_a_run_stands(office, running):
     assert found["checkpoints"] == [2] and found["live"]["beta"] == Ppo().beta
 
 
-def test_a_run_whose_folder_is_made_but_that_has_not_begun_is_waiting(office):
-    office.workspace.new_run("ppo", asdict(Ppo()))
-    assert desk.look(office, PAGE, {})["run"]["status"] == "queued"
+def test_a_run_that_has_not_begun_waits_for_the_worker_that_made_it_and_for_no_later_one(office):
+    run = office.workspace.new_run("ppo", asdict(Ppo()))
+
+    def status():
+        return desk.look(office, PAGE, {"run": run.name})["run"]["status"]
+
+    assert status() == "interrupted", "no worker lives"
+    made, lock = run.facts()["created"], taken(office.workspace.lock(), "The workspace")
+    office.workspace.say({"started": made - 1.0})
+    assert status() == "queued"
+    office.workspace.say({"started": made + 1.0})
+    assert status() == "interrupted"
+    lock.release()
+    assert "Asked for" in order(office, run, "resume")["said"]
 
 
 def test_an_earlier_run_that_goes_on_is_shown_before_a_later_one_that_has_ended(office, running):

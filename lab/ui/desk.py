@@ -76,7 +76,7 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
     found = {
         "elsewhere": elsewhere(len(all_runs) - len(fitting)),
         "runs": [{"name": each.name, "title": called(each)} for each in reversed(listed)],
-        "run": standing(track) if track else None,
+        "run": standing(track, office.workspace.worker()) if track else None,
         "asked": asked,
         "hindrance": {kind: stage.hindrance(kind) for kind in kinds},
         **stage.more(track),
@@ -94,10 +94,10 @@ def elsewhere(count: int) -> str:
     return f"{runs} made with another base and cannot be used with this one: see the Runs page."
 
 
-def standing(track: Track) -> dict[str, Any]:
-    """One run as its desk shows it."""
+def standing(track: Track, worker: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One run as its desk shows it; `worker` is what the living one says of itself."""
     control, status = track.run.control(), track.status()
-    waiting = track.started is None and status == "interrupted"
+    waiting = status == "interrupted" and _is_to_begin(track, worker)
     progress = track.progress
     return {
         "name": track.run.name,
@@ -118,6 +118,12 @@ def standing(track: Track) -> dict[str, Any]:
         "live": in_force(track),
         "generation": track.generation,
     }
+
+
+def _is_to_begin(track: Track, worker: Mapping[str, Any] | None) -> bool:
+    """Whether the worker that made its folder still lives, and so will begin it; no other one does that by itself."""
+    made = facts_of(track.run).get("created") or 0.0
+    return track.started is None and worker is not None and worker["started"] <= made
 
 
 def _goes_on_from(track: Track) -> int | None:
