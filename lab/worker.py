@@ -121,7 +121,7 @@ class Worker:
             if done:
                 continue
             if kind not in ORDERS:
-                if age < STALE_SECONDS:
+                if kind == "forget" or age < STALE_SECONDS:
                     self._take(request_id, kind, payload, at)
             elif begun or age > STALE_ORDER_SECONDS:
                 self.server.refuse(request_id, _left_behind(begun, age))

@@ -46,6 +46,7 @@ HOST_ONLY = {
         "runs-delete",
         "runs-restore",
         "restart",
+        "take-back",
     ),
     *(
         "model-load",

@@ -228,6 +228,17 @@ def test_an_order_that_waits_is_taken_back_and_no_other(tmp_path):
     assert "taken back" in workspace.answer(first)["error"]["message"] and workspace.answer(asked)["done"]
 
 
+def test_an_order_that_was_taken_back_while_no_worker_lived_is_not_begun_however_late_one_comes(tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    with workspace.store() as store:
+        order = store.ask("run", {})
+        store.ask("forget", {"request": order})
+    worker = Worker(workspace, no_model(workspace), lambda: True, time.time() + 3600)
+    worker.take_over()
+    worker.store.close()
+    assert not worker.waiting and "taken back" in workspace.answer(order)["error"]["message"]
+
+
 def test_an_order_waits_for_hours_and_is_refused_in_words_after_a_day_while_a_chat_is_passed_over(tmp_path):
     found, in_line = left_over(tmp_path / "hours", 5.0)
     assert in_line == ["new"] and not found["chat"]

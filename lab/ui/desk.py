@@ -11,6 +11,7 @@ from typing import Any
 from lab.config import STAGES
 from lab.errors import BadInput, Busy, NotFound, WrongBase
 from lab.events import Failed
+from lab.ui import waiting
 from lab.ui.fields import in_digits, label, live_schema, read, read_one, schema
 from lab.ui.naming import base_called, called, in_titles, run_called
 from lab.ui.office import Office
@@ -55,6 +56,7 @@ def forms(page: str) -> dict[str, dict[str, Any]]:
 
 def serve(office: Office, stage: Stage) -> None:
     """The actions of one page's desk."""
+    waiting.serve(office)
     office.action(f"{stage.name}-desk", lambda body, _: look(office, stage, body))
     office.action(f"{stage.name}-start", lambda body, rater: start(office, stage, body, rater))
     office.action(f"{stage.name}-order", lambda body, rater: order(office, stage, body, rater))
@@ -78,6 +80,7 @@ def look(office: Office, stage: Stage, body: dict[str, Any]) -> dict[str, Any]:
         "runs": [{"name": each.name, "title": called(each)} for each in reversed(listed)],
         "run": standing(track, office.workspace.worker()) if track else None,
         "asked": asked,
+        "waiting": waiting.waiting_of(office).lines(stage.name),
         "hindrance": {kind: stage.hindrance(kind) for kind in kinds},
         **stage.more(track),
     }
@@ -97,13 +100,13 @@ def elsewhere(count: int) -> str:
 def standing(track: Track, worker: Mapping[str, Any] | None) -> dict[str, Any]:
     """One run as its desk shows it; `worker` is what the living one says of itself."""
     control, status = track.run.control(), track.status()
-    waiting = status == "interrupted" and _is_to_begin(track, worker)
+    queued = status == "interrupted" and _is_to_begin(track, worker)
     progress = track.progress
     return {
         "name": track.run.name,
         "stage": track.run.stage,
         "title": called(track.run),
-        "status": "queued" if waiting else status,
+        "status": "queued" if queued else status,
         "step": track.step,
         "total": track.total,
         "pace": track.seconds_a_step(),

@@ -11,7 +11,7 @@ from lab.config import STAGES, TUNING
 from lab.errors import BadInput
 from lab.events import Finished, Step, standing
 from lab.journal import tail
-from lab.ui import desk
+from lab.ui import desk, waiting
 from lab.ui.curves import EXACT, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.fields import label
@@ -38,6 +38,7 @@ def page(office: Office) -> None:
     """Called inside the page's tab."""
     glances: dict[str, tuple[tuple[int, int], Glance]] = {}
     serve_curves(office, desk.tracks_of(office))
+    waiting.serve(office)
     office.action("runs-list", lambda body, _: listing(office, glances))
     office.action("runs-compare", lambda body, _: compare(office, asked_runs(body)))
     office.action("runs-rename", lambda body, _: rename(office, body))
@@ -49,12 +50,13 @@ def page(office: Office) -> None:
 
 
 def listing(office: Office, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
-    """Every run, newest first, and those in the trash."""
+    """Every run, newest first, those in the trash, and those that were asked for and have not begun."""
     runs, base = office.workspace.runs()[-MOST_LISTED:], office.base()
     deleted = [{"name": run.name, "title": called(run)} for run in office.workspace.deleted()[-50:]]
     return {
         "runs": [_row(office, run, glances) | {"foreign": foreign(run, base)} for run in reversed(runs)],
         "deleted": list(reversed(deleted)),
+        "waiting": waiting.waiting_of(office).lines(),
     }
 
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lab.events import Step, Warned
+from lab.journal import append_json
 from lab.workspace import Workspace
 
 from .made import made, ppo_metrics
@@ -120,3 +121,24 @@ def test_an_interrupted_run_offers_to_go_on_and_its_title_opens_its_page(two, vi
     line.locator(".runs-title").click()
     page.wait_for_function("name => document.querySelector('#ppo-desk .desk-picker')?.value === name", arg=two[0].name)
     assert page.locator("#tab-ppo-button").get_attribute("aria-selected") == "true"
+
+
+def test_a_run_that_waits_for_its_turn_is_seen_after_a_reload_and_taken_back_from_its_page_or_the_list(here, cached):
+    office, url = here
+    asked = [office.ask("run", {"stage": "sft"}) for _ in range(2)]
+    page = cached.new_page()
+    page.goto(url)
+    for tab, part in (("sft", "#sft-desk"), ("runs", TABLE)):
+        page.click(f"#tab-{tab}-button")
+        waits = page.locator(f"{part} .lab-waiting li", has_text="A new run of SFT waits for the model.")
+        waits.first.get_by_role("button", name="Take back").click()
+        page.locator(part).get_by_text("It is taken back, unless it has just begun").wait_for()
+        request = asked.pop(0)
+        assert list(office.store.requests_after(0))[-1][2:4] == ("forget", {"request": request})
+        error = {"code": "E_BUSY", "message": "It was taken back before it began."}
+        append_json(office.workspace.served, {"id": request, "done": True, "error": error})
+        page.wait_for_function(
+            "count => document.querySelectorAll(count[0]).length === count[1]",
+            arg=[f"{part} .lab-waiting:not([hidden]) li", len(asked)],
+        )
+    page.close()

@@ -13,7 +13,6 @@ from lab.store.records import checked_prompt
 from lab.ui.compare.export import adapter_file, formats, rankings_file
 from lab.ui.compare.second import opinion
 from lab.ui.compare.tally import speaker, tally
-from lab.ui.compare.waiting import Waiting
 from lab.ui.desk import LIVE, tracks_of
 from lab.ui.fields import read
 from lab.ui.naming import called, judge_called, policy_called, recorded_called
@@ -23,6 +22,7 @@ from lab.ui.policies import offered
 from lab.ui.pool import POLICY
 from lab.ui.refusal import refuse
 from lab.ui.tracks import Track
+from lab.ui.waiting import Waiting
 from lab.workspace import SHIPPED, Run, Workspace
 
 JUDGES = ("simulated:helpful",)

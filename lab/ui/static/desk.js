@@ -26,7 +26,8 @@ function desk(options) {
   fill(box, top, failure, waysOut, orders, knobs, told);
   warnings.setAttribute("aria-live", "polite");
   warnings.setAttribute("aria-label", "Warnings");
-  fill(root, box, none, begin, others, warnings);
+  const waiting = waitingLines();
+  fill(root, waiting, box, none, begin, others, warnings);
   box.hidden = none.hidden = others.hidden = true;
   const round = poll(look);
   const tools = { told, box, begin, start, startRow, startButton, use, round: () => round(), follow, select: (name) => { chosen = name; look(); } };
@@ -46,6 +47,7 @@ function desk(options) {
     const wanted = chosen, found = await post(`${stage}-desk`, { run: wanted, request });
     if (wanted !== chosen) return 0;
     settle(found.asked);
+    waiting.show(found.waiting);
     run = found.run;
     box.hidden = !run;
     none.hidden = Boolean(run);

@@ -182,6 +182,23 @@ function twice(words, sure, question, told, does) {
   return node;
 }
 
+// Runs that were asked for and have not begun; whoever may start runs can take them back. `show(lines)` is called after every look.
+function waitingLines() {
+  const box = make("section", "lab-waiting"), list = make("ul", ""), told = teller();
+  let seen = "";
+  box.setAttribute("aria-label", "Asked for and not begun");
+  box.hidden = true;
+  box.show = (lines) => {
+    box.hidden = !lines.length;
+    const key = JSON.stringify(lines);
+    if (key === seen) return;
+    seen = key;
+    told.tell("");
+    fill(list, lines.map(({ request, words }) => fill(make("li", "lab-line"), make("span", "", words), button("Take back", (node) => told.run(node, "take-back", { request }), "lab-quiet host-only"))));
+  };
+  return fill(box, list, told);
+}
+
 // Which run a page looks at: chosen by one part, heard by the others of the same page. A part that is mounted later, when its tab
 // is opened for the first time, learns of the last choice.
 function choose(page, runs) {

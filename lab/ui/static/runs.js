@@ -2,6 +2,7 @@
 const STAGES = { sft: "SFT", reward: "Reward", ppo: "PPO", rloo: "RLOO", grpo: "GRPO", dpo: "DPO", compare: "Compare" };
 const box = make("section", ""), scroll = make("div", "lab-scroll"), table = make("table", "lab-rows runs"), body = make("tbody", ""), told = teller(), undo = button("Undo", takeBack, "lab-link");
 const empty = make("section", "lab-empty"), trash = make("details", "runs-trash"), gone = make("ul", "runs-gone"), difference = make("section", "part"), line = make("div", "lab-line");
+const waiting = waitingLines();
 const heads = ["Compare", "Run", "Stage", "State", "Steps", "Settings", "Came to", ""];
 fill(table, fill(make("thead", ""), fill(make("tr", ""), heads.map((words) => Object.assign(make("th", "", words), { scope: "col" })))), body);
 fill(empty, make("span", "", "No run yet. Rank a few answers: that is all the first reward model needs."), button("Rank answers", () => lab.tab("rank"), "lab-main"));
@@ -9,7 +10,7 @@ trash.append(make("summary", "", "Deleted runs"), gone);
 fill(line, told, undo);
 fill(scroll, table);
 fill(box, scroll, line, trash);
-fill(root, empty, box, difference);
+fill(root, waiting, empty, box, difference);
 empty.hidden = box.hidden = trash.hidden = difference.hidden = undo.hidden = true;
 
 let chosen = [], deleted = "", seen = "";
@@ -20,6 +21,7 @@ const rows = new Map(), round = poll(look);
 
 async function look() {
   const found = await post("runs-list");
+  waiting.show(found.waiting);
   empty.hidden = found.runs.length > 0 || found.deleted.length > 0;
   box.hidden = !empty.hidden;
   const names = new Set(found.runs.map((run) => run.name));
