@@ -34,6 +34,7 @@ def build(office: Office) -> gr.Blocks:
             for name, title in TABS.items():
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     page(name, office)
+        demo.load(None, js="() => lab.reopen()", api_visibility="private")
     return demo
 
 

@@ -118,10 +118,9 @@ def test_a_guest_reads_the_verdict_and_is_led_to_ranking_and_not_to_ppo(workshop
     page, other = guest.new_page(), owner.new_page()
     with made(app.workspace, "reward", 1) as run:
         run.write(Step(1, {"loss/train": 0.5}), Finished(1, "done", RESULT))
-        page.goto(app.url)
-        other.goto(f"{app.url}/?host={host}")
+        page.goto(f"{app.url}/#reward")
+        other.goto(f"{app.url}/?host={host}#reward")
         for each in (page, other):
-            each.click("#tab-reward-button")
             each.locator(".verdict").get_by_role("button", name="Rank more").wait_for()
         lead = "#reward-desk .verdict button:text-is('Run PPO with it')"
         assert other.locator(lead).is_visible() and not page.locator(lead).is_visible()

@@ -44,14 +44,29 @@ window.lab = (() => {
     }
   }
 
+  const tabButton = (name) => document.getElementById(`tab-${name}-button`);
+
   function tab(name) {
-    document.querySelector(`#tab-${name}-button`)?.click();
+    tabButton(name)?.click();
   }
 
   // A text as it is shown: characters that turn the reading direction or cannot be seen stand there by their numbers.
   const UNSEEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
   const number = (letter) => letter.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
   const visible = (text) => String(text ?? "").replace(UNSEEN, (letter) => `⟦U+${number(letter)}⟧`);
+
+  // The address names the open tab, so that a reload and the browser's Back lead to it; without a name it is the first one shown.
+  const named = () => location.hash.slice(1) || "rank";
+
+  function reopen() {
+    if (tabButton(named())?.getAttribute("aria-selected") !== "true") tab(named());
+  }
+
+  window.addEventListener("hashchange", reopen);
+  document.addEventListener("click", (event) => {
+    const name = event.target.closest("[role=tab]")?.id.match(/^tab-(\w+)-button$/)?.[1];
+    if (name && name !== named()) location.hash = name;
+  });
 
   function make(tag, classes = "", text = null) {
     const node = document.createElement(tag);
@@ -72,5 +87,5 @@ window.lab = (() => {
     return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   }
 
-  return { post, tab, make, visible, tabId, key, root, Refused };
+  return { post, tab, reopen, make, visible, tabId, key, root, Refused };
 })();
