@@ -239,9 +239,16 @@ def test_a_start_that_cannot_be_is_refused_before_the_worker_hears_of_it(office)
         desk.start(office, hindered, {}, "ana")
     with pytest.raises(BadInput):
         ppo.inputs(None, {"prompts": "own", "own": " \n "})
-    with pytest.raises(BadInput):
-        ppo.inputs(None, {"pinned": "\n".join("abcdef")})
     assert asked(office) == []
+
+
+def test_a_prompt_too_many_or_too_long_is_told_by_the_label_of_its_field(office):
+    with pytest.raises(BadInput, match="^Prompts to watch: 6 prompts, one a line; at most 5"):
+        ppo.inputs(None, {"pinned": "\n".join("abcdef")})
+    with pytest.raises(BadInput, match="^Prompts to watch: one of them has more than 2,000"):
+        ppo.inputs(None, {"pinned": "a" * 2001})
+    with pytest.raises(BadInput, match="^Own prompts: one of them has more than 2,000"):
+        ppo.inputs(None, {"prompts": "own", "own": "a" * 2001})
 
 
 def test_the_desk_says_how_a_run_stands(office, running):

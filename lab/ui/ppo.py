@@ -77,7 +77,7 @@ def hindrance(office: Office, kind: str) -> str:
 
 def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     """What a run works on: up to five prompts to watch; for DPO whose rankings, else which reward model and prompts."""
-    pinned = lines(body.get("pinned"), MOST_PINNED, "pinned prompts")
+    pinned = lines(body.get("pinned"), MOST_PINNED, "Prompts to watch")
     watched = {"pinned": pinned} if pinned else {}
     if body.get("stage") == "dpo":
         raters = asked_raters(office, body)
@@ -85,7 +85,7 @@ def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     prompts = body.get("prompts") or "built-in"
     if prompts not in PROMPTS:
         raise BadInput(f"Prompts are {', '.join(PROMPTS)}; {str(prompts)[:40]!r} is none of them.")
-    own = lines(body.get("own"), MOST_PROMPTS, "prompts")
+    own = lines(body.get("own"), MOST_PROMPTS, "Own prompts")
     if prompts == "own" and not own:
         raise BadInput("You chose prompts of your own, but wrote none. Write one a line, or choose the built-in ones.")
     found: dict[str, Any] = {key: str(body.get(key) or "") for key in ("reward", "reference")}
@@ -93,13 +93,13 @@ def inputs(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     return found | watched | ({"anyway": True} if body.get("anyway") is True else {})
 
 
-def lines(text: Any, most: int, what: str) -> list[str]:
-    """The lines of a text field that say something, each once."""
+def lines(text: Any, most: int, field: str) -> list[str]:
+    """The lines of a text field that say something, each once; what is wrong with them is said by the field's label."""
     found = list(dict.fromkeys(line.strip() for line in str(text or "").splitlines() if line.strip()))
     if len(found) > most:
-        raise BadInput(f"{len(found)} {what}, one a line; at most {most:,} are taken. Remove some.")
+        raise BadInput(f"{field}: {len(found):,} prompts, one a line; at most {most:,} are taken. Remove some.")
     if any(len(line) > LONGEST for line in found):
-        raise BadInput(f"One of the {what} has more than {LONGEST:,} characters. Shorten it.")
+        raise BadInput(f"{field}: one of them has more than {LONGEST:,} characters. Shorten it.")
     return found
 
 

@@ -123,3 +123,20 @@ def test_what_a_run_has_taken_from_the_form_is_not_taken_by_a_remedy_after_it(ap
         assert remedy() == {}
         set_and_start("0.03", "Not now.")
         assert remedy() == {"learning_rate": 0.03}, "refused when its turn came"
+
+
+def test_a_smaller_batch_takes_the_folded_minibatch_down_with_it_until_that_is_set_by_hand(here, cached):
+    office, url = here
+    page = cached.new_page()
+    page.goto(f"{url}/#ppo")
+    start = page.locator(f"{DESK} .desk-new")
+    start.wait_for()
+    start.evaluate("node => node.querySelectorAll('details').forEach(each => (each.open = true))")
+    batch, minibatch = (start.get_by_label(name, exact=True) for name in ("Batch", "Minibatch"))
+    for given, follows in (("16", "16"), ("8", "8"), ("128", "32"), ("", "32")):
+        batch.fill(given)
+        assert minibatch.input_value() == follows
+    minibatch.fill("24")
+    batch.fill("16")
+    assert minibatch.input_value() == "24", "set by hand, it is left for the lab to refuse"
+    page.close()

@@ -5,7 +5,7 @@ function form(records) {
   folded.append(make("summary", "", "More settings"), rest);
   for (const record of records) (record.shown ? open : rest).append(field(record, inputs));
   fill(node, open, rest.children.length && folded);
-  node.addEventListener("input", (event) => (event.target.touched = true));
+  node.addEventListener("input", ({ target }) => { target.touched = target.byHand = true; keepWithin(records, inputs, target); });
   const values = (some = () => true) => Object.fromEntries([...inputs].filter(([, input]) => some(input)).map(([name, input]) => [name, read(input)]));
   // What it returns takes that back, where no run has come of it.
   const taken = () => {
@@ -14,6 +14,16 @@ function form(records) {
     return () => { for (const input of those) input.touched = true; };
   };
   return { node, values, changed: () => values((input) => input.touched), taken, inputs };
+}
+
+// A field that can be no larger than the one that somebody writes in follows it down, until it is set by hand: it may be folded away.
+function keepWithin(records, inputs, changed) {
+  for (const { name, within, default: usual } of records) {
+    const input = inputs.get(name), most = changed.valueAsNumber;
+    if (!within || inputs.get(within) !== changed || input.byHand || !(most > 0)) continue;
+    input.value = Math.min(usual, most);
+    input.touched = true;
+  }
 }
 
 function field(record, inputs) {
