@@ -121,6 +121,18 @@ def test_after_a_roll_back_the_steps_behind_it_are_gone_and_pages_start_anew(wri
     assert [mark["kind"] for mark in found["marks"]] == ["rolled back"] and found["marks"][0]["step"] == 10
 
 
+def test_a_knob_that_was_moved_where_a_run_goes_back_to_is_marked_once_and_one_that_is_moved_then_once_more(writer):
+    writer.steps(1, 5)
+    writer.write(Changed(5, "beta", 0.05, 0.1, "ana"))
+    writer.steps(6, 6)
+    track = fresh(writer)
+    writer.write(Started("ppo", 100, {}, 5), Changed(5, "beta", 0.05, 0.1, "bo"))
+    moved = [(mark["kind"], mark["step"], mark["by"]) for mark in again(track).marks]
+    assert moved == [("changed", 5, "ana"), ("rolled back", 5, "")]
+    writer.write(Started("ppo", 100, {}, 5), Changed(5, "beta", 0.05, 0.2, "bo"))
+    assert [mark["by"] for mark in again(track).marks if mark["kind"] == "changed"] == ["ana", "bo"]
+
+
 def test_moved_knobs_and_warnings_are_marks_with_who_and_what(writer):
     writer.steps(1, 2)
     writer.write(Changed(2, "beta", 0.1, 0.2, "ana"), Warned(2, "W_CLIP", "Too much.", "Less."))

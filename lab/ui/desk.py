@@ -274,12 +274,13 @@ def _resume(office: Office, track: Track, body: dict[str, Any], rater: str) -> d
 
 
 def _back(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
-    """It stands there, so that its knobs can be moved: with the same ones it would do the same steps again."""
+    """It stands there, so that its knobs can be moved: with the same ones it would do the same steps again. What was
+    moved before stays moved."""
     found, step = go_back(office, track, body.get("step"), rater, hold=True), body["step"]
     if "run" not in found:
         return found
     said = f"{called(track.run)} has gone back to step {step} and is paused there."
-    return found | {"said": f"{said} Move its knobs, then Go on trains on."}
+    return found | {"said": f"{said} Its knobs stay as they are set now: move them, then Go on trains on."}
 
 
 def go_back(office: Office, track: Track, step: Any, rater: str, *, hold: bool = False) -> dict[str, Any]:

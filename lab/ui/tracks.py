@@ -126,7 +126,7 @@ class Track:
             case Changed():
                 self.knobs[event.key] = event.after
                 words = f"{event.key.replace('_', ' ')} from {event.before} to {event.after}"
-                self.marks.append(_mark("changed", event.step, words, event.by, event.key))
+                self._mark_once(_mark("changed", event.step, words, event.by, event.key))
             case Warned():
                 self.warned.append((event, at))
                 self.marks.append(_mark("warned", event.step, event.message, "", event.code))
@@ -149,6 +149,11 @@ class Track:
         for key, series in self.series.items():
             value = event.metrics.get(key)
             series.add(math.nan if value is None else float(value))
+
+    def _mark_once(self, moved: dict[str, Any]) -> None:
+        """A run that went back to the step at which a knob was moved reads it there anew; nobody moved it twice."""
+        if all(each | {"by": moved["by"]} != moved for each in self.marks):
+            self.marks.append(moved)
 
     def _go_back(self, step: int) -> None:
         """A run that was rolled back says a step again: what came after it is no longer part of the run."""

@@ -68,7 +68,9 @@ def test_a_run_does_one_step_at_a_time_and_goes_back_to_a_checkpoint(tuned, ask)
     turn = until(lambda: [event for event, _ in run.events().events if isinstance(event, Started) and event.step])
     assert turn[0].step == goal
     state(page, "paused")
-    page.get_by_text("then Go on trains on from here").wait_for()
+    page.get_by_text(
+        "as it was then, but its knobs are as set now. Move them, then Go on trains on from here"
+    ).wait_for()
     assert page.locator(f"{DESK} .desk-knobs").is_visible() and steps(run)[-1] > goal and run.status() == "paused"
     press(page, "Go on")
     until(lambda: steps(run).count(goal + 1) == 2)

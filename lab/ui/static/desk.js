@@ -126,7 +126,7 @@ function desk(options) {
     if (status === "queued") return "";
     const doing = progress && status === "running" ? `, ${progress.what}${progress.total > 1 ? ` ${progress.done} of ${progress.total}` : ""}` : "";
     const time = status === "running" && pace ? `, ${number(pace, "seconds")} a step${left > 5 ? `, about ${duration(left)} left` : ""}` : "";
-    return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.held && !run.stepping ? ", as it was then. Move its knobs, then Go on trains on from here" : run.stepping ? ", one step more" : run.pausing ? ", once this step is done" : ""}`;
+    return `step ${step} of ${total || "?"}${doing}${time}${run.stopping ? ", stopping after this step" : ""}${run.held && !run.stepping ? ", as it was then, but its knobs are as set now. Move them, then Go on trains on from here" : run.stepping ? ", one step more" : run.pausing ? ", once this step is done" : ""}`;
   }
 
   // Only what can be ordered now; the buttons keep their place and focus while they stay, and go on asking what they have asked.
