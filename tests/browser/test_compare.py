@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from lab.events import Finished
+from lab.events import Finished, Step
 from lab.workspace import Workspace
 
-from .made import made
+from .made import made, ppo_metrics
 from .test_rank import rank
 
 DUEL = "#duel-board"
@@ -140,6 +140,22 @@ def test_a_title_that_is_given_meanwhile_stands_in_the_choices_the_plot_and_the_
         page.locator("#ppo-desk .desk-picker option", has_text="Gentle (0003-ppo)").wait_for(state="attached")
     finally:
         run.rename("")
+
+
+def test_the_plot_says_what_its_dots_are_and_shows_all_runs_alike_in_the_legend(here, cached):
+    office, url = here
+    with made(office.workspace.root) as first, made(office.workspace.root) as second:
+        for run in (first, second):
+            run.write(*(Step(i, ppo_metrics(i)) for i in range(1, 9)))
+        second.checkpoint(4)
+        page = cached.new_page()
+        page.goto(f"{url}/#compare")
+        page.get_by_text("a large one a checkpoint; the line is their mean").wait_for()
+        legend = page.locator("#frontier .legend")
+        legend.locator(".legendtext").nth(1).wait_for()
+        assert legend.locator(".legendtext").all_text_contents() == [first.run.name, second.run.name]
+        assert legend.locator(".legendlines path").count() == 2 and not legend.locator(".legendpoints path").count()
+        page.close()
 
 
 def test_a_second_reward_model_gives_its_opinion_of_a_run_that_followed_another(visit_tuned):

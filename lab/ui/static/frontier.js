@@ -1,6 +1,6 @@
 // Reward against KL: where each run went; a checkpoint that is clicked can be talked to, put into a duel, or judged by another model.
-const part = make("section", "lab-card frontier"), plot = make("div", "frontier-plot"), hint = make("p", "", "Up is a better score, right is farther from where the model began. Click a checkpoint, or choose one below.");
-const head = fill(make("div", "part-head"), make("h3", "", "What the score cost"), help("this plot", "Each dot is what the answers of one step measured, a large one is a checkpoint. The line is their mean over the last steps. A run that goes right without going up drifts for nothing; one whose score climbs while people stop preferring it has learned to cheat the reward model.", "A dashed line is a second reward model's opinion of the same run. Where the two part, the score no longer means quality. Its word counts most when it learned from the other half of the rankings."));
+const part = make("section", "lab-card frontier"), plot = make("div", "frontier-plot"), hint = make("p", "", "Up is a better score, right is farther from where the model began. A small dot is what the answers of one step measured, a large one a checkpoint; the line is their mean over the last steps, so dots lie beside it. Click a checkpoint, or choose one below.");
+const head = fill(make("div", "part-head"), make("h3", "", "What the score cost"), help("this plot", "A run that goes right without going up drifts for nothing; one whose score climbs while people stop preferring it has learned to cheat the reward model.", "A dashed line is a second reward model's opinion of the same run. Where the two part, the score no longer means quality. Its word counts most when it learned from the other half of the rankings."));
 const pick = make("select", ""), second = make("select", ""), told = teller();
 const talk = button("Chat with it", () => openChat()), meet = button("Let it duel", () => window.dispatchEvent(new CustomEvent("lab-meet", { detail: { policy: pick.value, words: checkpoint() } }))), judge = button("Ask it", ask);
 const chat = make("section", "frontier-chat"), turns = make("div", "frontier-turns"), writing = make("form", "frontier-ask"), words = make("input", ""), send = make("button", "lab-main", "Send");
@@ -128,17 +128,18 @@ writing.addEventListener("submit", async (event) => {
 const NARROW = 600, LINE = 20;  // pixels
 const label = (text) => plain(text).replaceAll("%", "&#37;");
 
+// It stands for its run in the legend: dots there would be as large as the run has checkpoints.
 function trend(run, index) {
   return {
     x: run.points.map((point) => point.trend[0]), y: run.points.map((point) => point.trend[1]), mode: "lines",
-    line: { color: colour(index), width: 1.6 }, hoverinfo: "skip", showlegend: false, legendgroup: run.run,
+    name: plain(run.title), line: { color: colour(index), width: 1.6 }, hoverinfo: "skip", legendgroup: run.run,
   };
 }
 
 function dots(run, index) {
   return {
     x: run.points.map((point) => point.kl), y: run.points.map((point) => point.score), customdata: run.points.map((point) => point.step),
-    mode: "markers", name: plain(run.title), marker: { size: run.points.map((point) => (point.kept ? 10 : 4)), color: colour(index), opacity: run.points.map((point) => (point.kept ? 1 : 0.5)) },
+    mode: "markers", showlegend: false, marker: { size: run.points.map((point) => (point.kept ? 10 : 4)), color: colour(index), opacity: run.points.map((point) => (point.kept ? 1 : 0.5)) },
     legendgroup: run.run, hovertemplate: `${label(run.title)}, step %{customdata}<br>score %{y:.3~g}, %{x:.3~g} nats<extra></extra>`,
   };
 }
