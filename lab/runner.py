@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -77,19 +78,20 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
     at the next Step, and before the first that a run takes or goes on with; a reading before the first or after the
     last, and a comparison, stop at the next Progress.
     """
-    lock = taken(job.run.lock(), f"Run {job.run.name}")
-    for folder in (job.run.folder, _folder(job.run)):
-        mend(folder)
-    writer = Writer(job.run)
+    ends = ExitStack()
+    ends.callback(job.over)
     try:
+        ends.callback(taken(job.run.lock(), f"Run {job.run.name}").release)
+        for folder in (job.run.folder, _folder(job.run)):
+            mend(folder)
+        writer = Writer(job.run)
+        ends.callback(writer.close)
         for event in _or_failed(job, writer):
             if event is not None:
                 yield event
             between()  # here, where a fault of what goes on meanwhile is not taken for the run's own
     finally:
-        writer.close()
-        job.over()
-        lock.release()
+        ends.close()
 
 
 def _or_failed(job: Job, writer: Writer) -> Iterator[Event | None]:

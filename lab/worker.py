@@ -7,6 +7,7 @@ import os
 import uuid
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep, time
 from typing import Any
@@ -177,13 +178,12 @@ class Worker:
         return None
 
     def _fail(self, job: Job, code: str, message: str) -> None:
-        writer = Writer(job.run)
+        """Where that cannot be written, the run counts as interrupted."""
         try:
-            writer.write(Failed(self.policies.step, code, message))
-        except DiskFull as problem:  # the run then counts as interrupted
+            with closing(Writer(job.run)) as writer:
+                writer.write(Failed(self.policies.step, code, message))
+        except (DiskFull, OSError) as problem:
             log.error("%s: %s", job.run.name, problem)
-        finally:
-            writer.close()
 
     def report(self, busy: str | None = None, message: str = "") -> None:
         """worker.json, as it was where the disk is full."""

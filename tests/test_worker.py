@@ -335,6 +335,26 @@ def test_a_disk_without_any_room_refuses_a_run_and_ends_no_worker(hand):
     assert hand.workspace.run(hand.workspace.answer(order)["run"]).status() == "done"
 
 
+def test_a_run_whose_files_cannot_be_opened_leaves_nothing_behind_and_ends_no_worker(hand, caplog):
+    order = asked_of(hand, "run", {"stage": "sft", "config": LITTLE, "inputs": {"pairs": [["Why?", "So."]]}})
+    hand.look()
+    begin, before = hand.studio.start, set(hand.studio.roles.model.peft_config)
+
+    def begun(*asked):
+        job = begin(*asked)
+        (job.run.folder / "samples.jsonl").mkdir()
+        return job
+
+    hand.studio.start = begun
+    hand._run(*hand.waiting.popleft())
+    [run] = hand.workspace.runs()
+    assert "ref" in hand.workspace.answer(order)["error"]["message"] and f"{run.name}: " in caplog.text
+    assert set(hand.studio.roles.model.peft_config) == before and run.status() == "interrupted"
+    (run.folder / "samples.jsonl").rmdir()
+    hand._drive(hand.studio.resume(run.name))
+    assert run.status() == "done"
+
+
 def test_a_conversation_that_has_grown_too_long_loses_its_oldest_turns():
     text = load("tiny", device="cpu").text
     turns = [
