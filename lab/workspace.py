@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -18,7 +17,8 @@ from lab.config import TUNING
 from lab.errors import BadFile, BadName, Busy, Damaged, NotFound
 from lab.events import Event, Failed, Finished, Started, from_json
 from lab.folders import sync_folder
-from lab.journal import Tail, read_json, replace_json, tail, tail_json
+from lab.journal import Tail, read_json, replace_json, tail
+from lab.served import Served
 from lab.store import Store
 
 RUN_NAME = re.compile(r"(\d{4,9})-([a-z][a-z0-9]{0,31})")
@@ -31,7 +31,6 @@ STEP_FOLDER = re.compile(r"step-(\d+)")
 DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "moved": {}, "by": ""})
 NO_FILES: Mapping[str, dict] = MappingProxyType({})
 TITLE_CHARACTERS = 120
-MOST_ANSWERS, MOST_BYTES = 2_000, 1 << 24
 PATIENCE = 0.5
 # Enough of the end of an event file to hold its last lines.
 _END = 1 << 16
@@ -282,37 +281,6 @@ def steps_in(root: Path) -> list[int]:
     """Steps of the checkpoints there that are whole, ascending: their manifest is written last."""
     found = (STEP_FOLDER.fullmatch(path.parent.name) for path in root.glob("step-*/manifest.json"))
     return sorted(int(each[1]) for each in found if each)
-
-
-class Served:
-    """Follows served.jsonl by byte offset and keeps the newest record of each request; any thread may call it."""
-
-    def __init__(self, path: Path, keep: int = MOST_ANSWERS):
-        self._path, self._keep = Path(path), keep
-        self._offset, self._newest, self._guard = 0, {}, threading.Lock()
-
-    def refresh(self) -> None:
-        """Reads what is new; the first time only the last 16 MiB, for a page that waits is younger than that."""
-        with self._guard:
-            if not self._offset and self._path.exists():
-                self._offset = max(0, self._path.stat().st_size - MOST_BYTES)
-            before = -1
-            while before != self._offset:
-                before = self._offset
-                records, self._offset, _ = tail_json(self._path, before)
-                for record in records:
-                    self._take(record)
-
-    def get(self, request_id: str) -> dict | None:
-        with self._guard:
-            return self._newest.get(request_id)
-
-    def _take(self, record: Mapping) -> None:
-        # The oldest go first: a page that has not fetched its answer among the last thousands is gone.
-        self._newest.pop(record.get("id"), None)
-        self._newest[record.get("id")] = record
-        while len(self._newest) > self._keep:
-            del self._newest[next(iter(self._newest))]
 
 
 class Lock(filelock.FileLock):

@@ -12,6 +12,7 @@ from brought import bring
 from lab.errors import BadFile, PromptTooLong
 from lab.events import Finished, to_json
 from lab.journal import append_json
+from lab.served import MOST_ANSWERS
 from lab.ui import ppo
 from lab.ui.compare.arena import Arena
 from lab.ui.compare.tally import speaker
@@ -22,7 +23,6 @@ from lab.ui.prompts import HOW_MANY, SEED, TRIES, from_file
 from lab.ui.rank.desk import Desk
 from lab.ui.state import AGE
 from lab.ui.supervisor import Supervisor
-from lab.workspace import MOST_ANSWERS
 from lab.world import corpus
 
 

@@ -15,7 +15,7 @@ LAYERS = [
     # words and formulas
     "errors events config glossary losses stem allocator container shortage world",
     # the disk
-    "folders journal store formats workspace exchange trust",
+    "folders journal served store formats workspace exchange trust",
     # the model
     "arithmetic quantised float16 hub trunk folding decode text tokens models speakers generate parity loading "
     "logprobs adapters merged facts activations memory peak fit",
@@ -35,9 +35,10 @@ WORDS = {"lab.events", "lab.config", "lab.glossary", "lab.errors"}
 DISK = {
     "folders.py": set(),
     "journal.py": WORDS | {"lab.folders"},
+    "served.py": WORDS | {"lab.folders", "lab.journal"},
     "store/": WORDS | {"lab.folders", "lab.journal", "lab.store"},
     "formats/": WORDS | {"lab.folders", "lab.formats"},
-    "workspace.py": WORDS | {"lab.folders", "lab.journal", "lab.store", "filelock"},
+    "workspace.py": WORDS | {"lab.folders", "lab.journal", "lab.served", "lab.store", "filelock"},
     "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
 }
 FILES = sorted(LAB.rglob("*.py"))

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from lab.errors import BadName, Busy
+from lab.served import Served
 from lab.store import Store
 from lab.store.raters import ALL, PERSON
 from lab.ui.feed import Feed
@@ -17,7 +18,7 @@ from lab.ui.refusal import refuse
 from lab.ui.roles import RATER, SHARED_MODES, cookies_of, is_host, number, seal
 from lab.ui.supervisor import Supervisor
 from lab.ui.talk import checked_talk
-from lab.workspace import Run, Served, Workspace
+from lab.workspace import Run, Workspace
 
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
