@@ -146,7 +146,7 @@ class Worker:
         """None where the run has gone on since it was asked to: a button pressed twice must not undo its new steps."""
         if kind == "resume":
             run, step = self.workspace.run(str(payload.get("run"))), payload.get("from")
-            if _begun_since(run, at):
+            if _gone_on(run, payload.get("begun"), at):
                 self.server.say(request_id, {"done": True, "run": run.name})
                 return None
             return self.studio.resume(run.name, None if step is None else int(step), hold=payload.get("hold") is True)
@@ -277,7 +277,13 @@ def _last_answers(path: Path) -> dict[str, tuple[bool, bool]]:
     return found
 
 
-def _begun_since(run: Run, at: float) -> bool:
+def _gone_on(run: Run, begun: Any, at: float) -> bool:
+    """Whether a run has begun once more than the `begun` times of when it was asked to.
+
+    Requests of old do not say how often that was; the clock, which may have been set since, must do for them.
+    """
+    if isinstance(begun, int):
+        return run.begun() > begun
     offset, before = 0, -1
     while before != offset:
         before = offset

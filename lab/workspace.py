@@ -36,6 +36,7 @@ PATIENCE = 0.5
 _END = 1 << 16
 _EVENT = b'{"event":"'
 _TURNS = tuple(b'{"event":"%b"' % kind.__name__.encode() for kind in (Started, Finished, Failed))
+_STARTED = _TURNS[0]
 
 
 class Workspace:
@@ -240,6 +241,14 @@ class Run:
 
     def events(self, offset: int = 0, limit: int = 20_000) -> Tail:
         return tail(self.folder / "events.jsonl", offset, limit)
+
+    def begun(self) -> int:
+        """How often it has begun or gone on: the Started events that it has."""
+        try:
+            with (self.folder / "events.jsonl").open("rb") as file:
+                return sum(line.startswith(_STARTED) and line.endswith(b"\n") for line in file)
+        except FileNotFoundError:
+            return 0
 
     def samples(self, offset: int = 0, limit: int = 20_000) -> Tail:
         return tail(self.folder / "samples.jsonl", offset, limit)

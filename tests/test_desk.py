@@ -105,13 +105,13 @@ def test_a_run_that_is_not_going_on_cannot_be_steered_but_resumed(office):
         with pytest.raises(Busy):
             order(office, run, what)
     assert "Asked for" in order(office, run, "resume")["said"]
-    assert asked(office) == [("resume", {"run": run.name, "from": None})]
+    assert asked(office) == [("resume", {"run": run.name, "begun": 1, "from": None})]
 
 
 def test_rolling_back_stops_a_run_and_asks_for_its_checkpoint(office, running):
     order(office, running, "back", step=2)
     assert running.control()["order"] == "stop"
-    assert asked(office) == [("resume", {"run": running.name, "from": 2, "hold": True})]
+    assert asked(office) == [("resume", {"run": running.name, "begun": 1, "from": 2, "hold": True})]
 
 
 def test_a_run_that_went_back_says_that_it_is_held_at_its_checkpoint(running):

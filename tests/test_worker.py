@@ -19,7 +19,7 @@ from folders import make
 from lab import checkpoint
 from lab.errors import Busy, Damaged, LabError, PromptTooLong
 from lab.events import Started, Step
-from lab.journal import append_json
+from lab.journal import Journal, append_json
 from lab.loading import load
 from lab.runner import drive
 from lab.serve import MOST_TURNS, _newest, twins
@@ -180,6 +180,27 @@ def test_a_run_that_was_asked_twice_to_go_back_while_another_was_trained_does_so
     assert starts(run) == [0, 10]
     assert lab.ask("resume", {"run": run.name, "from": 10})["run"] == run.name
     lab.until(lambda: starts(run) == [0, 10, 10] and run.status() == "done")
+
+
+@pytest.mark.parametrize("hours", [0.0, 5.0, -5.0], ids=["now", "clock set back", "clock set forward"])
+def test_a_run_goes_on_once_for_each_time_that_it_was_asked_to_whatever_the_clock_says(tmp_path, hours):
+    workspace, resumed = Workspace(tmp_path / "w"), []
+    run = workspace.new_run("ppo", {})
+    worker = Worker(workspace, no_model(workspace), lambda: True, time.time())
+    worker.studio.resume = lambda name, *_, **__: resumed.append(name) or begin()
+
+    def begin():
+        with Journal(run.folder / "events.jsonl") as events:
+            events.write(Started("ppo", 60, {}), at=time.time() + 3600 * hours)
+
+    begin()
+    asked = {"run": run.name, "from": None, "begun": run.begun()}
+    for request in ("first", "again"):
+        worker._job(request, "resume", asked, time.time())
+    assert resumed == [run.name] and workspace.answer("again")["done"] and not workspace.answer("first")
+    worker._job("later", "resume", asked | {"begun": run.begun()}, time.time())
+    assert len(resumed) == 2
+    worker.store.close()
 
 
 def no_model(workspace):

@@ -333,6 +333,17 @@ def test_events_and_samples_are_followed_apart(run):
     assert [event for event, _ in first.events] == [sample] and run.samples(first.offset).events == []
 
 
+def test_a_run_counts_how_often_it_has_begun_and_no_line_that_is_not_whole(run):
+    assert run.begun() == 0
+    write(run, STARTED, Step(1, {}), Failed(1, "E_OOM", "Too much."), STARTED)
+    assert run.begun() == 2
+    with (run.folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"event":"Started","at":')
+    assert run.begun() == 2
+    write(run, STARTED)
+    assert run.begun() == 3
+
+
 def test_the_newest_answer_to_each_request_is_kept(workspace):
     assert workspace.answer("a") is None
     for n in range(3):

@@ -270,7 +270,7 @@ def _resume(office: Office, track: Track, body: dict[str, Any], rater: str) -> d
         raise Busy(f"{called(track.run)} is running already.")
     need_base(office, track.run)
     track.run.set_control(order="run", until=None, by=rater)
-    return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": None}))
+    return _ask_to_go_on(office, track.run, {"from": None})
 
 
 def _back(office: Office, track: Track, body: dict[str, Any], rater: str) -> dict[str, Any]:
@@ -293,7 +293,12 @@ def go_back(office: Office, track: Track, step: Any, rater: str, *, hold: bool =
     need_base(office, track.run)
     if track.run.status() in LIVE:
         track.run.set_control(order="stop", until=None, by=rater)
-    return wait_a_little(office, office.ask("resume", {"run": track.run.name, "from": step, "hold": hold}))
+    return _ask_to_go_on(office, track.run, {"from": step, "hold": hold})
+
+
+def _ask_to_go_on(office: Office, run: Run, where: dict[str, Any]) -> dict[str, Any]:
+    """With how often it has begun by now, so that an order that comes twice is carried out once."""
+    return wait_a_little(office, office.ask("resume", {"run": run.name, "begun": run.begun(), **where}))
 
 
 Order = Callable[[Office, Track, dict[str, Any], str], Any]
