@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +67,16 @@ def tail(path: Path, offset: int = 0, limit: int = 20_000) -> Tail:
     return Tail(events, offset, bad)
 
 
-def tail_json(path: Path, offset: int = 0, limit: int = 20_000) -> tuple[list[dict], int, int]:
-    """The same for lines that hold any JSON objects: the objects, where to go on, and how many lines were none."""
-    lines, offset = _lines(path, offset, limit)
-    records = [_object(line) for line in lines]
-    found = [record for record in records if record is not None]
-    return found, offset, len(records) - len(found)
+def objects(file: BinaryIO) -> Iterator[dict]:
+    """The JSON objects in the lines from where an open file stands, which at the end stands behind the last whole line;
+    lines that hold none are passed over."""
+    end = file.tell()
+    while (line := file.readline()).endswith(b"\n"):
+        end += len(line)
+        record = _object(line)
+        if record is not None:
+            yield record
+    file.seek(end)
 
 
 def append_json(path: Path, record: dict) -> None:

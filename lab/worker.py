@@ -16,9 +16,10 @@ import psutil
 
 from lab.errors import Busy, Damaged, DiskFull, LabError, OutOfMemory
 from lab.events import Failed, Started
-from lab.journal import tail_json
+from lab.journal import objects
 from lab.runner import Job, Writer, drive
 from lab.serve import Server
+from lab.served import MOST_BYTES, begin_anew
 from lab.shortage import ASKED, ran_out
 from lab.studio import Studio
 from lab.workspace import Run, Workspace, taken
@@ -30,6 +31,7 @@ SETTLED = 3.0  # seconds: longer than the tick of any disk's clock
 # grow gives up after two minutes; an order to train is remembered for a day by whoever gave it.
 STALE_SECONDS, STALE_ORDER_SECONDS = 120.0, 86_400.0
 ORDERS = ("run", "resume")
+LATEST = 500  # requests: those that are older have been answered or given up, but for orders, which wait in line
 log = logging.getLogger("lab.worker")
 
 
@@ -68,6 +70,7 @@ class Worker:
             for seq, *request in list(self.store.requests_after(self.seen)):
                 self.seen = seq
                 self._take(*request)
+            self._keep_short()
             self.fault = ""
         except LabError as problem:  # such as Busy, during an import: what was asked is still there later
             self.written = NEVER
@@ -109,13 +112,25 @@ class Worker:
             self.server.refuse(each[0], Busy("It was taken back before it began."))
         self.server.say(request_id, {"done": True})
 
+    def _keep_short(self, least: int = MOST_BYTES) -> None:
+        """Begin served.jsonl anew once it has grown beyond what a page reads; where the disk is full, it goes on."""
+        served = self.workspace.served
+        if served.exists() and served.stat().st_size > least:
+            try:
+                begin_anew(served, {request_id for _, request_id, *_ in self.store.requests_of(*ORDERS)})
+            except (DiskFull, OSError) as problem:
+                log.error("%s: %s", served.name, problem)
+
     def take_over(self) -> None:
         """Do what the last worker left undone, each request judged by itself.
 
         An order that had begun is refused instead: it may be what ended that worker, and would end this one too.
         """
+        self._keep_short(least=0)
         answers = _last_answers(self.workspace.served)
-        for seq, request_id, kind, payload, at in self.store.requests_after(0):
+        newest = self.store.requests_after(self.store.last_request() - LATEST)
+        unique = {request[0]: request for request in (*self.store.requests_of(*ORDERS), *newest)}
+        for seq, request_id, kind, payload, at in (unique[seq] for seq in sorted(unique)):
             self.seen = seq
             done, begun = answers.get(request_id, (False, False))
             age = self.began - at
@@ -269,12 +284,10 @@ def _unexpected(problem: Exception) -> LabError:
 
 def _last_answers(path: Path) -> dict[str, tuple[bool, bool]]:
     """Whether each request that was ever answered is done with, and whether it is an order that had begun."""
-    found, offset, before = {}, 0, -1
-    while before != offset:
-        before = offset
-        records, offset, _ = tail_json(path, before)
-        found |= {str(each.get("id")): (bool(each.get("done")), bool(each.get("begun"))) for each in records}
-    return found
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        return {str(each.get("id")): (bool(each.get("done")), bool(each.get("begun"))) for each in objects(file)}
 
 
 def _gone_on(run: Run, begun: Any, at: float) -> bool:

@@ -98,7 +98,11 @@ def test_requests_arrive_in_order_with_what_was_asked(store):
     ids = [store.ask("candidates", {"prompt": f"Why {n}? \ud800", "seed": n}) for n in range(3)]
     found = store.requests_after(0)
     assert [row[1] for row in found] == ids and [row[3]["seed"] for row in found] == [0, 1, 2]
-    assert store.requests_after(found[1][0]) == found[2:] and store.last_request() == found[2][0]
+    order = store.ask("run", {})
+    assert [each[1:3] for each in store.requests_of("run", "resume")] == [(order, "run")]
+    found = store.requests_after(0)
+    assert store.requests_of("candidates", "run") == found and store.requests_of() == []
+    assert store.requests_after(found[1][0]) == found[2:] and store.last_request() == found[3][0]
     with pytest.raises(BadNumber):
         store.ask("chat", {"temperature": math.nan})
     with pytest.raises(BadText):

@@ -23,6 +23,7 @@ from lab.journal import Journal, append_json
 from lab.loading import load
 from lab.runner import drive
 from lab.serve import MOST_TURNS, _newest, twins
+from lab.served import KEPT_BYTES, MOST_BYTES
 from lab.store import Candidate
 from lab.studio import Studio
 from lab.worker import NEVER, SETTLED, Worker
@@ -215,12 +216,14 @@ def left_over(tmp_path, hours=0.0):
         asked = {name: store.ask("chat" if name == "chat" else "run", {}) for name in ("done", "begun", "chat", "new")}
     for name, record in (("done", {"done": True, "run": "0001-sft"}), ("begun", {"begun": True, "done": False})):
         append_json(workspace.served, {"id": asked[name], **record})
-    others = "".join(f'{{"id":"other {number}","done":true}}\n' for number in range(3000))
+    text = "x" * (KEPT_BYTES // 2000)
+    others = "".join(f'{{"id":"other {number}","done":true,"text":"{text}"}}\n' for number in range(3000))
     with workspace.served.open("a") as served:
         served.write(others)
     worker = Worker(workspace, no_model(workspace), lambda: True, time.time() + 3600 * hours)
     worker.server.kinds["chat"] = lambda payload: iter([{"text": "Hello", "done": True}])
     worker.take_over()
+    assert workspace.served.stat().st_size < KEPT_BYTES + 2_000
     names = {request: name for name, request in asked.items()}
     found = {name: workspace.answer(request) or {} for name, request in asked.items()}
     worker.store.close()
@@ -233,6 +236,18 @@ def test_a_worker_does_what_the_one_before_it_left_undone_and_nothing_twice(tmp_
     assert in_line == ["new"] and found["new"]["queued"] == 1
     assert found["chat"]["text"] == "Hello" and "done" not in in_line
     assert found["begun"]["error"]["code"] == "E_BUSY" and "not tried again" in found["begun"]["error"]["message"]
+
+
+def test_answers_that_have_grown_long_are_begun_anew_and_those_who_wait_are_told_all(tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    worker = Worker(workspace, no_model(workspace), lambda: True, time.time())
+    worker.server.kinds["chat"] = lambda payload: iter([{"text": "x" * MOST_BYTES}, {"text": "Hello", "done": True}])
+    with workspace.store() as store:
+        order, chat = store.ask("run", {}), store.ask("chat", {})
+        worker.look()
+        assert workspace.served.stat().st_size < 1_000
+        assert workspace.answer(chat)["text"] == "Hello" and workspace.answer(order)["queued"] == 1
+    worker.store.close()
 
 
 def test_an_order_that_waits_is_taken_back_and_no_other(tmp_path):

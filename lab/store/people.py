@@ -179,7 +179,14 @@ class Store:
 
     def requests_after(self, seq: int) -> list[tuple[int, str, str, dict, float]]:
         """(seq, id, kind, payload, at) of all later ones, oldest first."""
-        rows = self._read("SELECT seq, id, kind, payload, at FROM request WHERE seq > ? ORDER BY seq", seq)
+        return self._requests("seq > ?", seq)
+
+    def requests_of(self, *kinds: str) -> list[tuple[int, str, str, dict, float]]:
+        """The same of all of these kinds."""
+        return self._requests("kind IN (SELECT value FROM json_each(?))", json.dumps(kinds))
+
+    def _requests(self, which: str, value: object) -> list[tuple[int, str, str, dict, float]]:
+        rows = self._read(f"SELECT seq, id, kind, payload, at FROM request WHERE {which} ORDER BY seq", value)
         return [(number, id, kind, json.loads(payload), at) for number, id, kind, payload, at in rows]
 
     def last_request(self) -> int:
