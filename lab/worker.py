@@ -31,6 +31,8 @@ SETTLED = 3.0  # seconds: longer than the tick of any disk's clock
 # grow gives up after two minutes; an order to train is remembered for a day by whoever gave it.
 STALE_SECONDS, STALE_ORDER_SECONDS = 120.0, 86_400.0
 ORDERS = ("run", "resume")
+# Answers are given for so long between two events of a run, which else would wait for the last of any crowd.
+ANSWER_SECONDS = 2.0
 LATEST = 500  # requests: those that are older have been answered or given up, but for orders, which wait in line
 log = logging.getLogger("lab.worker")
 
@@ -46,7 +48,9 @@ class Worker:
         if not workspace.db.exists():
             workspace.store().close()
         self.server, self.store = Server(studio.policies), workspace.store(read_only=True)
+        # Orders in line, and what is to be answered.
         self.waiting: deque[tuple[str, str, dict[str, Any], float]] = deque()
+        self.asked: deque[tuple[str, str, dict[str, Any], float]] = deque()
         self.seen, self.looked, self.began, self.started = 0, 0.0, began, time()
         self.fault = ""  # of the last look
         self.written = NEVER  # when the database was, and whether that was long ago when it was looked at
@@ -59,18 +63,23 @@ class Worker:
             self.look()
             if self.waiting:
                 self._run(*self.waiting.popleft())
-            else:
+            elif not self.asked:
                 sleep(POLL_SECONDS)
 
     def look(self) -> None:
-        """Answer what was asked since the last look; runs are put in line."""
-        if monotonic() - self.looked < POLL_SECONDS or not self._news():
-            return
+        """Put what was asked since the last look in line, then answer for a while, first come, first served."""
+        if monotonic() - self.looked >= POLL_SECONDS and self._news():
+            self._read()
+        began = monotonic()
+        while self.asked and monotonic() - began < ANSWER_SECONDS:
+            self._answer(*self.asked.popleft())
+            self._keep_short()
+
+    def _read(self) -> None:
         try:
             for seq, *request in list(self.store.requests_after(self.seen)):
                 self.seen = seq
                 self._take(*request)
-            self._keep_short()
             self.fault = ""
         except LabError as problem:  # such as Busy, during an import: what was asked is still there later
             self.written = NEVER
@@ -103,6 +112,16 @@ class Worker:
         elif kind == "forget":
             self._forget(request_id, payload.get("request"))
         else:
+            self.asked.append((request_id, kind, payload, at))
+
+    def _answer(self, request_id: str, kind: str, payload: dict[str, Any], at: float) -> None:
+        """Hardly anybody still waits for one that was asked so long ago; who does is told to ask again."""
+        if time() - max(at, self.started) > STALE_SECONDS:
+            why = (
+                f"The model did not come to this within {STALE_SECONDS:.0f} seconds, so it was not answered. Ask again."
+            )
+            self.server.refuse(request_id, Busy(why))
+        else:
             self._guarded(request_id, lambda: self.server.answer(request_id, kind, payload))
 
     def _forget(self, request_id: str, order: Any) -> None:
@@ -118,7 +137,7 @@ class Worker:
         if served.exists() and served.stat().st_size > least:
             try:
                 begin_anew(served, {request_id for _, request_id, *_ in self.store.requests_of(*ORDERS)})
-            except (DiskFull, OSError) as problem:
+            except (LabError, OSError) as problem:
                 log.error("%s: %s", served.name, problem)
 
     def take_over(self) -> None:

@@ -26,7 +26,7 @@ from lab.serve import MOST_TURNS, _newest, twins
 from lab.served import KEPT_BYTES, MOST_BYTES
 from lab.store import Candidate
 from lab.studio import Studio
-from lab.worker import NEVER, SETTLED, Worker
+from lab.worker import NEVER, SETTLED, STALE_SECONDS, Worker
 from lab.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -223,6 +223,7 @@ def left_over(tmp_path, hours=0.0):
     worker = Worker(workspace, no_model(workspace), lambda: True, time.time() + 3600 * hours)
     worker.server.kinds["chat"] = lambda payload: iter([{"text": "Hello", "done": True}])
     worker.take_over()
+    worker.look()
     assert workspace.served.stat().st_size < KEPT_BYTES + 2_000
     names = {request: name for name, request in asked.items()}
     found = {name: workspace.answer(request) or {} for name, request in asked.items()}
@@ -248,6 +249,60 @@ def test_answers_that_have_grown_long_are_begun_anew_and_those_who_wait_are_told
         assert workspace.served.stat().st_size < 1_000
         assert workspace.answer(chat)["text"] == "Hello" and workspace.answer(order)["queued"] == 1
     worker.store.close()
+
+
+@pytest.fixture
+def talker(tmp_path, monkeypatch):
+    """A worker, the numbers of the chats that it has answered, each of which takes 0.8 s of a clock that is set here,
+    and how one asks for chats by their numbers."""
+    workspace, clock, answered = Workspace(tmp_path / "w"), [100.0], []
+    worker = Worker(workspace, no_model(workspace), lambda: True, time.time())
+
+    def chat(payload):
+        clock[0] += 0.8
+        answered.append(payload["n"])
+        yield {"done": True}
+
+    def ask(*numbers, kind="chat"):
+        with workspace.store() as store:
+            found = [store.ask(kind, {"n": n}) for n in numbers]
+        worker.written = NEVER
+        return found
+
+    worker.server.kinds["chat"] = chat
+    monkeypatch.setattr("lab.worker.monotonic", lambda: clock[0])
+    yield worker, answered, ask
+    worker.store.close()
+
+
+def test_a_crowd_is_answered_in_its_order_and_keeps_a_run_waiting_for_a_few_of_it_only(talker):
+    worker, answered, ask = talker
+    ask(*range(7))
+    ask(0, kind="run")
+    worker.look()
+    assert answered == [0, 1, 2] and len(worker.waiting) == 1, "orders are in line before all are answered"
+    ask(7)
+    for _ in range(2):
+        worker.look()
+    assert answered == list(range(8))
+
+
+def test_what_nobody_waits_for_any_more_is_refused_in_words_unless_the_worker_came_after_it(talker):
+    worker, answered, ask = talker
+    [first] = ask(1)
+    worker.look()
+    late, _ = ask(2, 3)
+    worker._read()
+    worker.asked[0] = (*worker.asked[0][:3], time.time() - STALE_SECONDS - 1)
+    worker.asked.append(worker.asked[0])
+    worker.started -= 10_000
+    worker.look()
+    error = worker.workspace.answer(late)["error"]
+    assert answered == [1, 3] and error["code"] == "E_BUSY" and error["message"].endswith("Ask again.")
+    worker.asked.append((first, "chat", {"n": 4}, time.time() - STALE_SECONDS - 1))
+    worker.started = time.time()
+    worker.look()
+    assert answered == [1, 3, 4], "it waited for the base to be loaded"
 
 
 def test_an_order_that_waits_is_taken_back_and_no_other(tmp_path):

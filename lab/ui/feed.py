@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lab.config import TUNING
 from lab.errors import BadInput, Busy, LabError, NotFound, OutOfMemory, PromptTooLong
 from lab.store import Candidate
+from lab.ui.crowd import Crowded
 from lab.ui.naming import in_titles
 from lab.ui.pool import Pool, deal
 from lab.ui.prompts import BUILT_IN, Prompts, is_own, of_a_file
@@ -31,12 +32,15 @@ PASSING = (OutOfMemory.code, Busy.code, "E_INTERNAL")
 TABS, ITEMS = 500, 2000
 # A new worker takes up what its predecessor left unanswered for two minutes; older requests are asked again here.
 LOST = 125.0  # seconds
+# How often one tries to ask for what could not be asked in a crowd.
+AGAIN = 0.5
 
 
 @dataclass(slots=True)
 class Item:
     """One prompt with its candidates in the order in which they are shown; `policies` stays on the server.
 
+    `request` is empty while too much of the guest's, or of everybody's, is unanswered.
     `recalled`: made from what stands in the store for one person, to whom alone it may be shown.
     """
 
@@ -46,6 +50,7 @@ class Item:
     source: str
     policies: tuple[str, ...]
     seed: int
+    guest: str = ""
     request: str = ""
     asked: float = 0.0
     worker: int | None = None
@@ -68,17 +73,17 @@ class Feed:
         self._items: OrderedDict[str, Item] = OrderedDict()
         self._left_out: dict[str, str] = {}  # prompts of files that were too long: for which base
 
-    def hold(self, tab: str, pool: Pool) -> Item:
+    def hold(self, tab: str, pool: Pool, guest: str = "") -> Item:
         """What this tab has in hand, if it is of the same kind, so that a reload shows the same prompt.
 
         Under other settings one's own prompt is asked anew; where they want none, its turn comes later.
         """
         held = self.in_hand(tab)
         if held is None or held.pool == pool:
-            return held or self.advance(tab, pool)
+            return held or self.advance(tab, pool, guest)
         if is_own(held.source) and pool.sampling.prompts != BUILT_IN:
-            return self._deal(tab, self.make(pool, held.prompt, held.source))
-        item = self._next(tab, pool)
+            return self._deal(tab, self.make(pool, held.prompt, held.source, guest), guest)
+        item = self._next(tab, pool, guest)
         if is_own(held.source):
             self.prompts.back(held.prompt, held.source)
         return item
@@ -87,20 +92,23 @@ class Feed:
         with self._lock:
             return self._hands.get(tab)
 
-    def advance(self, tab: str, pool: Pool) -> Item:
+    def advance(self, tab: str, pool: Pool, guest: str = "") -> Item:
         held = self.in_hand(tab)
         if held is not None:
             self._let_go(held)
-        return self._next(tab, pool)
+        return self._next(tab, pool, guest)
 
-    def _next(self, tab: str, pool: Pool) -> Item:
+    def _next(self, tab: str, pool: Pool, guest: str) -> Item:
         with self._lock:
             item = self._aside[tab].pop() if self.waits(tab, pool) else None
-        return self._deal(tab, item or self._take(pool))
+        return self._deal(tab, item or self._take(pool, guest), guest)
 
-    def _deal(self, tab: str, item: Item) -> Item:
+    def _deal(self, tab: str, item: Item, guest: str) -> Item:
+        item.guest = guest
+        if not item.request and not item.comparison:
+            self._ask(item)
         self.give(tab, item)
-        self.warm(item.pool)
+        self.warm(item.pool, guest)
         return item
 
     def waits(self, tab: str, pool: Pool) -> bool:
@@ -146,9 +154,9 @@ class Feed:
                     waiting.clear()
                     waiting.extend(kept)
 
-    def warm(self, pool: Pool) -> None:
+    def warm(self, pool: Pool, guest: str = "") -> None:
         """Ask for the next prompts of a pool in the background, so that nobody waits for the asking."""
-        threading.Thread(target=self._top_up, args=(pool,), name="feed", daemon=True).start()
+        threading.Thread(target=self._top_up, args=(pool, guest), name="feed", daemon=True).start()
 
     def item(self, name: str) -> Item:
         with self._lock:
@@ -156,12 +164,12 @@ class Feed:
                 raise NotFound("This prompt is no longer in hand, probably because the app was started again.")
             return self._items[name]
 
-    def make(self, pool: Pool, prompt: str, source: str) -> Item:
-        """Ask the worker for one prompt's candidates now."""
+    def make(self, pool: Pool, prompt: str, source: str, guest: str = "", *, ahead: bool = False) -> Item:
+        """Ask the worker for one prompt's candidates now, or in a crowd as soon as there is room."""
         seed = random.getrandbits(31)
         policies = deal(pool, known_policies(self.office), random.Random(seed))
-        item = Item(uuid.uuid4().hex, pool, prompt, source, policies, seed)
-        self._ask(item)
+        item = Item(uuid.uuid4().hex, pool, prompt, source, policies, seed, guest)
+        self._ask(item, ahead)
         with self._lock:
             _remember(self._items, item.id, item, ITEMS)
         return item
@@ -214,12 +222,14 @@ class Feed:
 
     def _lost(self, item: Item, answer: dict[str, Any] | None) -> bool:
         """Whether nobody will answer any more: the worker is another one by now, or its answer has come and was
-        forgotten behind thousands of others."""
+        forgotten behind thousands of others; or it could not be asked yet."""
+        if not item.request:
+            return time.monotonic() - item.asked > AGAIN
         now = self.office.worker.pid
         waited = time.monotonic() - item.asked > LOST
         return now is not None and waited and (now != item.worker or answer is None)
 
-    def _ask(self, item: Item) -> None:
+    def _ask(self, item: Item, ahead: bool = False) -> None:
         pool = item.pool
         newest = self.office.newest("reward")
         payload = {
@@ -232,7 +242,10 @@ class Feed:
             "guess": newest.name if newest else "",
         }
         item.worker, item.asked = self.office.worker.pid, time.monotonic()
-        item.request = self.office.ask("candidates", payload)
+        try:
+            item.request = self.office.ask("candidates", payload, item.guest, ahead=ahead)
+        except Crowded:
+            item.request = ""
 
     def _settle(self, item: Item, answer: dict[str, Any]) -> None:
         """Into the store, once, so that a submit finds it on disk whatever happens to this process."""
@@ -244,24 +257,26 @@ class Feed:
             prompt_id = store.add_prompts([item.prompt], item.source)[0]
             item.comparison = store.add_comparison(prompt_id, candidates(item, answer), pool=item.pool.kind)
 
-    def _take(self, pool: Pool) -> Item:
+    def _take(self, pool: Pool, guest: str) -> Item:
         with self._lock:
             waiting = self._ready.setdefault(pool, deque())
             item = waiting.popleft() if waiting else None
             while item is not None and (self._refused(item) or (waiting and self._all_the_same(item))):
                 self._let_go(item)
                 item = waiting.popleft() if waiting else None
-        return item or self.make(pool, *self.prompts.next(pool.sampling.prompts))
+        return item or self.make(pool, *self.prompts.next(pool.sampling.prompts), guest)
 
-    def _top_up(self, pool: Pool) -> None:
+    def _top_up(self, pool: Pool, guest: str) -> None:
         """One after the other, so that they wait in the order of their prompts; asking is a commit to disk."""
         while True:
             with self._filling:
                 with self._lock:
                     if len(self._ready.get(pool, ())) >= AHEAD or not self._used(pool):
                         return
+                if not self.office.crowd.room(guest, ahead=True):
+                    return
                 try:
-                    item = self.make(pool, *self.prompts.next(pool.sampling.prompts))
+                    item = self.make(pool, *self.prompts.next(pool.sampling.prompts), guest, ahead=True)
                 except LabError:
                     # Whoever asks for this pool next meets the same refusal and is told.
                     return

@@ -149,13 +149,13 @@ def chat(office: Office) -> None:
         return [*turns, shown("user", picked.value["text"])]
 
     @told(office)
-    def answer(turns: Turns, name: str, temperature: float) -> Iterator[tuple[Turns, str]]:
+    def answer(turns: Turns, name: str, temperature: float, request: gr.Request) -> Iterator[tuple[Turns, str]]:
         try:
-            for grown in reply(office, turns, name, temperature):
+            for grown in reply(office, turns, name, temperature, office.guest(request)):
                 yield grown, ""
         except LabError:
             # Else what was refused would be said again with every later message.
-            yield turns[:-1], plain(turns[-1]["content"])
+            yield turns[:-1], plain(turns[-1]["content"]) if turns else ""
             raise
 
     def give_back(before: str, now: str) -> tuple[str, str]:
@@ -173,10 +173,11 @@ def chat(office: Office) -> None:
     gr.on(None, lambda: gr.update(choices=choices(office), value="sft"), None, policy, queue=False, **private)
 
 
-def reply(office: Office, turns: Turns, policy: str, temperature: float) -> Iterator[Turns]:
+def reply(office: Office, turns: Turns, policy: str, temperature: float, guest: str = "") -> Iterator[Turns]:
     """The conversation with the model's answer growing at its end."""
     said = [{"role": turn["role"], "content": plain(turn["content"])} for turn in turns]
-    for found in office.follow(office.chat(policy, said, temperature=float(temperature), tokens=TOKENS)):
+    request = office.chat(policy, said, guest, temperature=float(temperature), tokens=TOKENS)
+    for found in office.follow(request):
         yield [*turns, shown("assistant", found.get("text") or "…")]
 
 

@@ -13,6 +13,7 @@ from lab.errors import BadName, Busy
 from lab.served import Served
 from lab.store import Store
 from lab.store.raters import ALL, PERSON
+from lab.ui.crowd import NAMELESS, Crowd
 from lab.ui.feed import Feed
 from lab.ui.refusal import refuse
 from lab.ui.roles import RATER, SHARED_MODES, cookies_of, is_host, number, seal
@@ -22,7 +23,7 @@ from lab.workspace import Run, Workspace
 
 # The worker writes a growing answer about every 80 ms; looking twice as often loses nothing and costs one stat.
 LOOK_EVERY = 0.04
-HOST_NAME, NAMELESS = "me", "guest"
+HOST_NAME = "me"
 Action = Callable[[dict[str, Any], str], Any]
 Download = Callable[[dict[str, str], Path], Path]
 
@@ -41,6 +42,7 @@ class Office:
         self.worker = worker
         self.actions: dict[str, Action] = {}
         self.downloads: dict[str, Download] = {}
+        self.crowd = Crowd(lambda request: bool((self.answer(request) or {}).get("done")))
         self.feed = Feed(self)
         self._looked = 0.0
         self._memory: dict[str, tuple[float, Any]] = {}
@@ -71,13 +73,25 @@ class Office:
         """Serve the file that `make(query, folder)` writes into a folder of its own, at GET /lab/export/NAME."""
         self.downloads[name] = make
 
-    def ask(self, kind: str, payload: dict[str, Any]) -> str:
-        """Ask the worker for something; the id under which its answer will be found."""
-        return self.store.ask(kind, payload)
+    def ask(self, kind: str, payload: dict[str, Any], guest: str = "", *, ahead: bool = False) -> str:
+        """Ask the worker for something; the id under which its answer will be found.
 
-    def chat(self, policy: str, messages: Any, **more: Any) -> str:
+        Raises Crowded where too much of this guest's, or of all guests', is unanswered; the host, '', may ask for more.
+        `ahead`: nobody waits for it yet.
+        """
+        if not guest:
+            return self.store.ask(kind, payload)
+        place = self.crowd.enter(guest, ahead)
+        try:
+            place.request = self.store.ask(kind, payload)
+        finally:
+            if not place.request:
+                self.crowd.leave(place)
+        return place.request
+
+    def chat(self, policy: str, messages: Any, guest: str = "", **more: Any) -> str:
         """Ask a policy to go on with a conversation, as far back as the worker reads; the id of the request."""
-        return self.ask("chat", {"policy": policy, "messages": checked_talk(messages), **more})
+        return self.ask("chat", {"policy": policy, "messages": checked_talk(messages), **more}, guest)
 
     def answer(self, request: str) -> dict[str, Any] | None:
         """The newest line that the worker wrote for a request, runs by their names; None while there is none."""
@@ -119,6 +133,10 @@ class Office:
     def is_host(self, request: Any) -> bool:
         """Whether this browser may start, stop and delete; `request` has `cookies`."""
         return is_host(self.mode, self.host_key, self._cookies(request))
+
+    def guest(self, request: Any) -> str:
+        """Which guest's browser this is, whatever they call themselves; '' where it is the host's."""
+        return "" if self.is_host(request) else self.browser(request) or NAMELESS
 
     def rater(self, request: Any) -> str:
         """The name under which this browser ranks: the one that was typed; else me, or a guest's number."""

@@ -147,7 +147,7 @@ def score(office: Office, body: dict[str, Any]) -> dict[str, Any]:
     prompt, response = _text(body.get("prompt"), "prompt"), _text(body.get("response"), "answer")
     run = body.get("run") and office.workspace.run(body["run"]).name
     payload = {"prompt": prompt, "responses": [response], "reward": run or ""}
-    return {"request": office.ask("score", payload), "done": False}
+    return {"request": office.ask("score", payload, str(body.get("guest") or "")), "done": False}
 
 
 def score_look(office: Office, body: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def routes(office: Office) -> list[Route]:
             host = office.is_host(request)
             check(host, name)
             # Over whatever the page claims to be.
-            given = await body(request) | {"host": host, "browser": office.browser(request)}
+            of_browser = {"browser": office.browser(request), "guest": office.guest(request)}
+            given = await body(request) | {"host": host} | of_browser
             result = await run_in_threadpool(do, given, office.rater(request))
         except LabError as error:
             return refusal(error.code, await run_in_threadpool(in_titles, office.workspace, str(error)))

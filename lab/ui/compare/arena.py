@@ -113,7 +113,7 @@ class Arena:
             "seed": 0,
             "guess": self._newest(),
         }
-        return {"request": self.office.ask("candidates", asked)}
+        return {"request": self.office.ask("candidates", asked, str(body.get("guest") or ""))}
 
     def side_look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         found = self.office.answer(str(body.get("request", ""))) or {}
@@ -134,7 +134,8 @@ class Arena:
         policy = body.get("policy")
         if not isinstance(policy, str) or not POLICY.fullmatch(policy):
             raise BadInput("Choose a checkpoint to talk to.")
-        return {"request": self.office.chat(policy, body.get("messages"), tokens=TOKENS)}
+        guest = str(body.get("guest") or "")
+        return {"request": self.office.chat(policy, body.get("messages"), guest, tokens=TOKENS)}
 
     def chat_look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         found = self.office.answer(str(body.get("request", ""))) or {}

@@ -36,7 +36,8 @@ class Desk:
     def next(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """What this tab has in hand, or the next prompt where it asks for another."""
         tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
-        item = self.feed.advance(tab, pool) if body.get("another") else self.feed.hold(tab, pool)
+        turn = self.feed.advance if body.get("another") else self.feed.hold
+        item = turn(tab, pool, str(body.get("guest") or ""))
         return self._view(item, rater)
 
     def look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
@@ -49,16 +50,17 @@ class Desk:
         seq, already = self._save(body, comparison, rater)
         held = self.feed.in_hand(tab)
         ranked = held is not None and held.comparison == comparison.id
-        item = self._after(tab, pool, rater) if ranked else self.feed.hold(tab, pool)
+        guest = str(body.get("guest") or "")
+        item = self._after(tab, pool, rater, guest) if ranked else self.feed.hold(tab, pool, guest)
         reveal = self._reveal(body, comparison, rater) | {"again": self.repeats.of(rater, seq)}
         return {"seq": seq, "already": already, "reveal": reveal, "next": self._view(item, rater)}
 
-    def _after(self, tab: str, pool: Pool, rater: str) -> Item:
+    def _after(self, tab: str, pool: Pool, rater: str, guest: str) -> Item:
         """What follows a ranking: something new, or now and then a ranking of one's own as if it were new."""
         new = pool.kind == "rank" and not self.feed.waits(tab, pool) and rater != NAMELESS
         due = self.repeats.due(rater, pool.sampling.repeats) if new else None
         if due is None:
-            return self.feed.advance(tab, pool)
+            return self.feed.advance(tab, pool, guest)
         store, rng = self.office.store, random.Random()
         shuffled = reshuffled(store.comparison(due.comparison).candidates, rng)
         item = self.feed.recall(store.add_comparison(due.prompt, shuffled, pool=REPEAT), pool)
@@ -110,7 +112,7 @@ class Desk:
         tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
         text = checked_prompt(str(body.get("prompt", "")).strip())
         self.feed.prompts.asked(text)
-        item = self.feed.make(pool, text, OWN)
+        item = self.feed.make(pool, text, OWN, str(body.get("guest") or ""))
         self.feed.put(tab, item)
         return self._view(item, rater)
 

@@ -121,6 +121,7 @@ writing.addEventListener("submit", async (event) => {
   } catch (error) {
     write(node, error.message);
     messages.pop();
+    if (!words.value) words.value = content; // to be sent once more
   }
 });
 
