@@ -15,7 +15,7 @@ from lab.errors import DiskFull, LabError, ModelIncomplete
 WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 UNWANTED = ("*/*", "consolidated*", "training_args*", "optimizer*")  # other formats of the same weights, and leftovers
 SECONDS = 2.0
-EMBEDDED = "The embedded model is called tiny."
+EMBEDDED = "The embedded models are called tiny and small."
 
 
 def fetch(name: str, say: Callable[[str], None] | None = None) -> Path:

@@ -153,7 +153,7 @@ def incomplete(name: str, problem: Exception) -> LabError:
     if "trust_remote_code" in str(problem):
         return ModelIncomplete(
             f"The model {name} brings program code of its own, and the lab runs none. Choose a base whose shape the "
-            "library knows; the embedded model is called tiny."
+            "library knows; the embedded models are called tiny and small."
         )
     why = (str(problem).splitlines() or [type(problem).__name__])[0].rstrip(" .")
     if isinstance(problem, ImportError):
@@ -173,7 +173,7 @@ def incomplete(name: str, problem: Exception) -> LabError:
         why = f"a file of it does not hold what the library looks for ({why})"
     return ModelIncomplete(
         f"The model {name} could not be loaded: {why}. "
-        "Check the name or folder and that all its files are there; the embedded model is called tiny."
+        "Check the name or folder and that all its files are there; the embedded models are called tiny and small."
     )
 
 
@@ -187,7 +187,7 @@ def _with_adapter(model: Any, precision: str) -> Any:
     except ValueError as problem:
         raise Unsupported(
             f"The layers of a {model.config.model_type} model take no adapter ({str(problem).splitlines()[0]}). Choose "
-            "a base of another shape; the embedded model is called tiny."
+            "a base of another shape; the embedded models are called tiny and small."
         ) from problem
 
 

@@ -135,9 +135,9 @@ def test_a_knob_that_was_moved_where_a_run_goes_back_to_is_marked_once_and_one_t
 
 def test_moved_knobs_and_warnings_are_marks_with_who_and_what(writer):
     writer.steps(1, 2)
-    writer.write(Changed(2, "beta", 0.1, 0.2, "ana"), Warned(2, "W_CLIP", "Too much.", "Less."))
+    writer.write(Changed(2, "target_kl", 0.0, 3.0, "ana"), Warned(2, "W_CLIP", "Too much.", "Less."))
     marks = ask(fresh(writer))["marks"]
-    assert marks[0]["by"] == "ana" and marks[0]["words"] == "beta from 0.1 to 0.2"
+    assert marks[0]["by"] == "ana" and marks[0]["words"] == "Target KL from 0 to 3"
     assert marks[1]["kind"] == "warned" and marks[1]["words"] == "Too much."
 
 

@@ -107,7 +107,7 @@ def precision(body: dict[str, Any]) -> str:
 def base_name(value: object) -> str:
     name = value.strip() if isinstance(value, str) else ""
     if not 0 < len(name) <= CHARACTERS or not name.isprintable():
-        raise BadInput("Name a model: tiny, a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct, or a folder.")
+        raise BadInput("Name a model: tiny, small, a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct, or a folder.")
     return name
 
 

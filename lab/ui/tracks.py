@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from lab.events import Changed, Event, Failed, Finished, Progress, Started, Step, Warned
+from lab.ui.fields import in_digits, label
 from lab.workspace import Run
 
 # How much of the smoothed curve is its own past; with 0.7, about the last six steps count.
@@ -125,7 +126,7 @@ class Track:
                 self._take_step(event, at)
             case Changed():
                 self.knobs[event.key] = event.after
-                words = f"{event.key.replace('_', ' ')} from {event.before} to {event.after}"
+                words = f"{label(event.key)} from {in_digits(event.before)} to {in_digits(event.after)}"
                 self._mark_once(_mark("changed", event.step, words, event.by, event.key))
             case Warned():
                 self.warned.append((event, at))

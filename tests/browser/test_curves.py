@@ -87,7 +87,7 @@ def test_marks_say_who_did_what_and_hostile_names_stay_text(run, visit):
     wait_for_steps(page, 12)
     page.wait_for_selector(f"{CURVES} .curves-story li")
     said = page.inner_text(f"{CURVES} .curves-story")
-    assert f"{HOSTILE} moved beta from 0.1 to 0.2" in said and "step 12" in said
+    assert f"{HOSTILE} moved Beta from 0.1 to 0.2" in said and "step 12" in said
     assert page.evaluate(LINES) == 2
     assert page.evaluate("() => window.__x === undefined && !document.querySelector('#ppo-curves img')")
 

@@ -20,6 +20,16 @@ def run(app):
         yield writer
 
 
+def test_kill_says_before_the_first_step_that_there_is_none_to_lose(app, visit):
+    with made(app.workspace) as run:
+        page = visit("ppo")
+        state(page, "running")
+        page.locator(f"{DESK} [data-order=kill]").click()
+        page.get_by_text("No step is done yet, so Resume begins the run again.").wait_for()
+        page.locator(f"{DESK} [data-order=pause]").wait_for()
+        assert run.run.status() == "running"
+
+
 def test_kill_says_what_is_lost_and_waits_for_a_second_press_that_is_no_double_click(run, visit):
     page, orders = visit("ppo"), []
     state(page, "running")

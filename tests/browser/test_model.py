@@ -91,6 +91,12 @@ def test_making_it_fit_tells_memory_by_role_for_the_chosen_weights_and_asks_runs
     page.wait_for_function("() => document.querySelector('.model-said').innerText.includes('it fits')", timeout=60_000)
     said = page.inner_text(".model-memory")
     assert "8 bits a weight" in said and "on a card of 8 GB" in said
+    rows = [row.split("\t")[0].split("\n")[0] for row in page.locator(".model-memory tr").all_inner_texts()]
+    phases = [
+        rows.index(name) for name in ("Always there", "During the rollout", "While it is scored", "During an update")
+    ]
+    groups = [rows[first:last] for first, last in zip(phases, [*phases[1:], rows.index("peak here")], strict=True)]
+    assert phases == sorted(phases) and all(len(set(group)) == len(group) > 1 for group in groups)
     assert page.is_checked(".model-form [name=fit]") and page.is_hidden(".model-turns")
 
 

@@ -326,10 +326,10 @@ def test_a_ranking_comes_back_unmarked_and_the_agreement_with_oneself_is_shown_a
         rank(page)
     assert "ranked these answers before" not in page.inner_text(f"{BOARD} .board-reveal")
     ready(page)
-    assert "like yourself" not in page.inner_text(f"{BOARD} .board-progress")
+    assert "as the first time" not in page.inner_text(f"{BOARD} .board-progress")
     rank(page)
     page.get_by_text("You have ranked these answers before").wait_for()
-    assert "of 6 pairs like yourself" in page.inner_text(f"{BOARD} .board-progress")
+    assert "of 6 pairs as the first time" in page.inner_text(f"{BOARD} .board-progress")
     last = [each for each in app.rankings() if each.rater == "twice"][-1]
     assert last.comparison.pool == "repeat" and last.excluded
 

@@ -182,9 +182,10 @@ function desk(options) {
   }
 
   function lostByKill() {
-    const kept = run.checkpoints.at(-1);
+    const kept = run.checkpoints.at(-1), all = run.step === 1 ? "the one step so far is" : `all ${run.step} steps so far are`;
+    if (!run.step) return "Kill ends the model process at once. No step is done yet, so Resume begins the run again.";
     const these = kept + 1 === run.step ? `Step ${run.step}` : `Steps ${kept + 1} to ${run.step}`;
-    const lost = kept === undefined ? `There is no checkpoint yet: all ${run.step} steps so far are lost` : kept < run.step ? `${these} and the one under way are lost` : "The step under way is lost";
+    const lost = kept === undefined ? `There is no checkpoint yet: ${all} lost` : kept < run.step ? `${these} and the one under way are lost` : "The step under way is lost";
     return `Kill ends the model process at once. ${lost}; “Stop and keep” loses nothing.`;
   }
 

@@ -104,16 +104,27 @@ function size(bytes) {
   return `${Number((bytes / unit).toPrecision(3))}\u00a0${name}`;
 }
 
+const PHASES = { always: "Always there", rollout: "During the rollout", score: "While it is scored", update: "During an update" };
+
+function memory({ role, bytes, value, why }) {
+  const line = lab.make("tr"), name = lab.make("th", "", String(role));
+  if (why) name.append(lab.make("small", "", why));
+  line.append(name, lab.make("td", "", typeof bytes === "number" ? size(bytes) : String(value ?? "")));
+  return line;
+}
+
+// The rows that hold at one time, under their sum.
+function during(phase, all) {
+  const there = all.filter((row) => row.phase === phase);
+  if (!there.length) return [];
+  const sum = memory({ role: PHASES[phase], bytes: there.reduce((bytes, row) => bytes + row.bytes, 0) });
+  sum.className = "model-phase";
+  return [sum, ...there.map(memory)];
+}
+
 // A row is {role, bytes, why, phase} or {role, value}; the sentence says whether it fits.
 function table(found) {
-  const rows = found.rows.map((row) => {
-    const line = lab.make("tr");
-    const value = typeof row.bytes === "number" ? size(row.bytes) : String(row.value ?? "");
-    const name = lab.make("th", "", String(row.role));
-    if (row.why) name.append(lab.make("small", "", `${row.why}${row.phase === "always" ? "" : `, during ${row.phase}`}`));
-    line.append(name, lab.make("td", "", value));
-    return line;
-  });
+  const rows = [...Object.keys(PHASES).flatMap((phase) => during(phase, found.rows)), ...found.rows.filter((row) => !row.phase).map(memory)];
   find(".model-memory tbody").replaceChildren(...rows);
   find(".model-memory").hidden = !rows.length;
   const turns = found.turns.map(({ knob, value, cost }) => lab.make("li", "", `${knob} ${value}: ${cost}`));

@@ -29,7 +29,7 @@ function makeTelling(find, letters) {
   function showProgress({ mine, all, enough, same, again, left_out: left }) {
     const others = all > mine ? `, ${all} with others` : "";
     const goal = mine < enough ? ` of about ${enough}` : "";
-    const self = again ? `, ${Math.round((100 * same) / again)} % of ${again} pairs like yourself` : "";
+    const self = again ? `, ${Math.round((100 * same) / again)} % of ${again} pairs as the first time` : "";
     find(".board-progress span").textContent = `${mine}${goal} rankings${others}${self}`;
     find(".board-progress progress").max = enough;
     find(".board-progress progress").value = Math.min(mine, enough);
