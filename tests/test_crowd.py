@@ -12,7 +12,7 @@ from lab.journal import append_json
 from lab.ui.compare.arena import Arena
 from lab.ui.crowd import ALL, EACH, NAMELESS_ONES
 from lab.ui.feed import AGAIN, AHEAD
-from lab.ui.office import LOOK_EVERY, Office
+from lab.ui.office import Office
 from lab.ui.rank.desk import Desk
 from lab.ui.roles import COOKIE, GUEST
 from lab.ui.routes import routes
@@ -36,7 +36,7 @@ def post(workshop):
     client = TestClient(Starlette(routes=routes(workshop)))
 
     def send(who, action, body):
-        name = {COOKIE: "secret"} if who == "host" else {GUEST: f"{who:06}"} if who is not None else {}
+        name = {COOKIE: "secret"} if who == "host" else {GUEST: f"{who:022}"} if who is not None else {}
         cookies = "; ".join(f"{key}={value}" for key, value in name.items())
         return client.post(f"/lab/{action}", json=body, headers={"cookie": cookies})
 
@@ -46,7 +46,7 @@ def post(workshop):
 def answer(office, *requests):
     for request in requests:
         append_json(office.workspace.served, {"id": request, "done": True, "texts": ["a", "b", "c", "d"]})
-    time.sleep(2 * LOOK_EVERY)
+    office._looked = 0.0  # it looks again, whenever it last did
 
 
 def asked(office):
