@@ -122,9 +122,12 @@ function during(phase, all) {
   return [sum, ...there.map(memory)];
 }
 
+// The peak as a sum like theirs, and beside it what other cards say.
+const inAll = (row) => Object.assign(memory(row), { className: typeof row.bytes === "number" ? "model-phase" : "model-card" });
+
 // A row is {role, bytes, why, phase} or {role, value}; the sentence says whether it fits.
 function table(found) {
-  const rows = [...Object.keys(PHASES).flatMap((phase) => during(phase, found.rows)), ...found.rows.filter((row) => !row.phase).map(memory)];
+  const rows = [...Object.keys(PHASES).flatMap((phase) => during(phase, found.rows)), ...found.rows.filter((row) => !row.phase).map(inAll)];
   find(".model-memory tbody").replaceChildren(...rows);
   find(".model-memory").hidden = !rows.length;
   const turns = found.turns.map(({ knob, value, cost }) => lab.make("li", "", `${knob} ${value}: ${cost}`));
