@@ -196,6 +196,30 @@ def test_a_double_click_asks_for_one_comparison_which_stands_in_the_table_while_
     assert stopped[0].request.post_data_json == {"request": "r1"}
 
 
+def test_on_a_phone_the_win_rate_of_a_comparison_is_in_sight_with_every_figure_named(here, chromium):
+    office, url = here
+    met = {"a": "Base model, untuned", "b": "SFT of the base", "judge": "a simulated rater, helpful", "count": 40}
+    ended = met | {"run": "0001-compare", "status": "done", "win_rate": 0.675, "low": 0.52, "high": 0.8}
+    found = [ended | {"kl_a": 1.5, "kl_b": 0.0}, met | {"run": "0002-compare", "status": "running"}]
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    page.route("**/lab/compare-results", lambda route: route.fulfill(json={"waiting": [], "results": found}))
+    page.goto(f"{url}/#compare")
+    table = page.locator(".arena table")
+    table.locator("tbody tr").nth(1).wait_for()
+    beyond = (
+        "node => [...node.querySelectorAll('td, th')].filter(each => each.getBoundingClientRect().right > 390).length"
+    )
+    assert table.locator("tbody").evaluate(beyond) == 0
+    places = "node => [0, 3].map(index => node.cells[index].getBoundingClientRect().top)"
+    name, rate = table.locator("tbody tr").first.evaluate(places)
+    assert abs(name - rate) < 4, "the win rate stands beside the name of the run"
+    named = "node => [...node.cells].map(cell => getComputedStyle(cell, '::before').content.replaceAll('\"', ''))"
+    first, second = (table.locator("tbody tr").nth(index).evaluate(named) for index in (0, 1))
+    assert [each.strip() for each in first[3:7]] == ["First wins", "95 % interval", "Prompts", "KL, nats"]
+    assert set(second) == {"none"}, "what still goes on has no figures"
+    page.close()
+
+
 def test_the_rankings_are_downloaded_in_the_chosen_format(visit):
     page = visit("compare")
     decide(page, "ArrowLeft")

@@ -89,6 +89,10 @@ function table(rows) {
   else if (rows.length) said.textContent = "";
 }
 
+// On a phone, where the head of the table has no room, each figure has its name beside it.
+const HEADS = [...find("thead tr").cells].map((head) => head.textContent);
+const FIGURES = 3;
+
 function line(row) {
   const finished = typeof row.win_rate === "number";
   const cells = [
@@ -102,6 +106,8 @@ function line(row) {
   ];
   const node = lab.make("tr");
   node.append(...cells.map((cell, index) => lab.make(index ? "td" : "th", "", String(cell ?? "–"))), lab.make("td"));
+  node.className = finished ? "is-over" : "is-open";
+  if (finished) HEADS.slice(FIGURES, -1).forEach((head, index) => (node.cells[FIGURES + index].dataset.head = head));
   if (row.status === "running" || row.request) node.lastChild.append(stopping(row));
   return node;
 }
