@@ -27,6 +27,15 @@ def test_a_suggestion_is_one_click_away_from_an_answer(visit):
     assert "How do I make pancakes?" in page.inner_text("#chat [data-testid=user]")
 
 
+def test_a_message_that_is_refused_is_in_the_box_again_and_not_in_the_conversation(visit):
+    page, words = visit("model"), "horse " * 1500
+    page.fill("#chat-words textarea", words)
+    page.press("#chat-words textarea", "Enter")
+    page.wait_for_selector(".toast-body")
+    page.wait_for_function("() => document.querySelector('#chat-words textarea').value.startsWith('horse horse')")
+    assert page.locator("#chat [data-testid=user]").count() == 0
+
+
 def test_the_chat_says_which_sft_it_is_with_before_its_list_is_opened_and_in_it(here, cached):
     office, url = here
     run = office.workspace.new_run("sft", {})
