@@ -38,3 +38,13 @@ def test_a_reload_keeps_the_order_and_the_note_in_the_making_and_a_save_forgets_
     page.reload()
     ready(page)
     assert "Click the best answer first" in strip(page) and page.input_value(note) == ""
+
+
+def test_a_browser_that_forbids_a_page_in_a_frame_to_remember_ranks_all_the_same(app, visit):
+    page = visit(locale="en-GB")
+    page.add_init_script("Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('forbidden'); } })")
+    page.reload()
+    ready(page)
+    before = len(app.rankings())
+    rank(page, "1234")
+    assert len(app.rankings()) == before + 1

@@ -75,10 +75,21 @@ window.lab = (() => {
     return node;
   }
 
+  // What this browser tab remembers over a reload; where a browser forbids that, as to a page in another's frame, until then.
+  const memory = new Map();
+  const session = {
+    get(name) {
+      try { return sessionStorage.getItem(name); } catch { return memory.get(name) ?? null; }
+    },
+    set(name, text) {
+      try { sessionStorage.setItem(name, text); } catch { memory.set(name, text); }
+    },
+  };
+
   // One name for this browser tab; it survives a reload, and two tabs never share it.
   function tabId() {
-    let id = sessionStorage.getItem("lab-tab");
-    if (!id) sessionStorage.setItem("lab-tab", (id = key()));
+    let id = session.get("lab-tab");
+    if (!id) session.set("lab-tab", (id = key()));
     return id;
   }
 
@@ -87,5 +98,5 @@ window.lab = (() => {
     return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   }
 
-  return { post, tab, reopen, make, visible, tabId, key, root, Refused };
+  return { post, tab, reopen, make, visible, session, tabId, key, root, Refused };
 })();
