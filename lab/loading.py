@@ -208,6 +208,12 @@ def here(name: str) -> Path | None:
     return None
 
 
+def lasting(name: str) -> str:
+    """The name of a base by which it is found from any folder: that of another folder's as its whole path."""
+    ours = (EMBEDDED / name / "config.json").exists()
+    return name if ours or not (Path(name) / "config.json").exists() else str(Path(name).resolve())
+
+
 def default_device() -> str:
     """cuda (or ROCm) where there is one, then Apple's mps, then the CPU."""
     if torch.cuda.is_available():

@@ -272,7 +272,7 @@ def open_studio(
     """The workspace's base, loaded; the first base that a workspace is opened with stays its base, in its precision."""
     import torch
 
-    from lab.loading import load
+    from lab.loading import lasting, load
 
     if threads:
         torch.set_num_threads(threads)
@@ -283,11 +283,12 @@ def open_studio(
             "to. Name it once: --base NAME."
         )
     known = known or {}
-    name = base or str(known.get("base") or "tiny")
+    name = lasting(base or str(known.get("base") or "tiny"))
     precision = precision or known.get("precision") or ("4-bit" if known.get("four_bit") else "auto")
     studio = Studio(workspace, load(name, precision=precision, say=say))
-    if not known.get("base"):
-        workspace.set_base(known | {"base": name, "precision": precision})
+    kept = lasting(str(known.get("base") or name))
+    if kept != known.get("base"):
+        workspace.set_base(known | {"base": kept} | ({} if known.get("base") else {"precision": precision}))
     return studio
 
 

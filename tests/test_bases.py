@@ -18,6 +18,7 @@ from lab.ui.office import Office
 from lab.ui.pages import newest
 from lab.ui.state import _look
 from lab.ui.supervisor import Supervisor
+from lab.worker import open_studio
 from lab.workspace import Workspace, taken
 
 TINY, SMALL = {"base": "tiny", "fingerprint": "t1"}, {"base": "small", "fingerprint": "s1"}
@@ -120,3 +121,23 @@ def test_the_model_process_takes_no_reference_and_no_reward_model_of_another_bas
         studio.policies.cast()
     own = done(office.workspace, "sft", studio.base())
     assert studio.policies.reference() == own.name
+
+
+def test_a_base_in_a_folder_is_found_again_from_another_one(tmp_path, monkeypatch):
+    make(tmp_path / "models", "llama")
+    workspace = Workspace(tmp_path / "workspace")
+    monkeypatch.chdir(tmp_path / "models")
+    open_studio(workspace, "./llama")
+    monkeypatch.chdir(tmp_path)
+    assert open_studio(workspace).roles.name == workspace.base()["base"] == str(tmp_path / "models" / "llama")
+
+
+def test_a_base_that_an_older_lab_kept_by_a_path_from_its_folder_gets_a_whole_one_and_keeps_its_precision(
+    tmp_path, monkeypatch
+):
+    make(tmp_path, "llama")
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.set_base({"base": "llama", "precision": "float32"})
+    monkeypatch.chdir(tmp_path)
+    open_studio(workspace, precision="bfloat16")
+    assert workspace.base() == {"base": str(tmp_path / "llama"), "precision": "float32"}
