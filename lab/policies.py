@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -18,6 +19,7 @@ from lab.state import under
 from lab.workspace import RUN_NAME, SHIPPED, Run, Workspace
 
 MOST_LOADED = 6
+_REWARD = re.compile(r"\d+-reward(@.*)?")
 
 
 @dataclass
@@ -42,9 +44,14 @@ class Policies:
         return run.name if run else "sft"
 
     def roles_of(self, names: Sequence[str]) -> list[str]:
-        """The roles of policies that speak together: none of them goes to make room for another."""
+        """The roles of policies that speak together: none of them goes to make room for another. BadName for a reward
+        model, which scores answers and learned to give none."""
         found: list[str] = []
         for name in names:
+            if _REWARD.fullmatch(name):
+                raise BadName(
+                    f"{name} is a reward model: it scores answers and gives none. Name base, sft or a policy."
+                )
             found.append(self.role(name, keep=found))
         return found
 

@@ -123,7 +123,7 @@ class Server:
             raise BadInput("A chat needs at least one message. Write something.")
         tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
         turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages[-MOST_TURNS:]]
-        role = policies.role(str(payload.get("policy") or "sft"))
+        [role] = policies.roles_of([str(payload.get("policy") or "sft")])
         prompt, ids, said = _newest(text, turns, tokens), [], monotonic()
         for _, drawn in stream(
             policies.roles, role, [prompt], tokens=tokens, temperature=temperature, seed=_seed(payload)

@@ -162,7 +162,7 @@ def _on_policy(
 
 
 def begin_compare(policies: Policies, config: Compare, inputs: Inputs) -> Begun:
-    names = {key: policies.role(str(inputs.get(key) or "sft")) for key in ("a", "b")}
+    names = dict(zip("ab", policies.roles_of([str(inputs.get(key) or "sft") for key in "ab"]), strict=True))
     judge = str(inputs.get("judge") or MARK + "helpful")
     simulated = judge.startswith(MARK)
     if simulated:

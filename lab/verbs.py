@@ -106,7 +106,7 @@ def sample(options: Options) -> Result:
     _within("tokens", options.tokens, 1, 512)
     _within("temperature", options.temperature, 0, 5)
     with _studio(options) as studio:
-        role, text = studio.policies.role(options.policy), studio.roles.text
+        [role], text = studio.policies.roles_of([options.policy]), studio.roles.text
         ids = text.prompt_ids(options.prompt, room=options.tokens)
         drawn = sample(
             studio.roles,

@@ -8,7 +8,7 @@ from folders import make
 
 from lab import checkpoint
 from lab.__main__ import main
-from lab.errors import NotFound
+from lab.errors import BadName, NotFound
 from lab.events import Finished, Step
 from lab.loading import load
 from lab.reward import raw_scores
@@ -149,3 +149,10 @@ def test_a_step_of_a_reward_model_is_a_reward_model_with_its_head_and_merged_as_
     out = tmp_path / "out"
     merge = ["merge", "-w", studio.workspace.root, "--base", folder, f"{job.run.name}@2", "--out", out]
     assert main([*map(str, merge)]) == 0 and capsys.readouterr().out == f"reward model written to {out}\n"
+
+
+@pytest.mark.parametrize("name", ["0002-reward", "0002-reward@8"])
+def test_a_reward_model_is_asked_for_no_answer(studio, name):
+    for asked in (lambda: studio.policies.roles_of(["sft", name]), lambda: studio.start("compare", {}, {"b": name})):
+        with pytest.raises(BadName, match="is a reward model: it scores answers and gives none"):
+            asked()
