@@ -78,6 +78,7 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
         # On Hopper cards it gives gradients that are no numbers: PyTorch's issue 196678.
         torch.backends.cuda.enable_cudnn_sdp(False)
     where = folder_of(name, say)
+    _safe(name, where)
     try:
         config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
         _windowed(name, config)
@@ -106,6 +107,15 @@ def _load(name: str, chosen: torch.device, precision: str, say: Callable[[str], 
         allocator.keep_freed(allocator.LARGEST_OF_LIBRARY)
     parity.check(roles)
     return roles
+
+
+def _safe(name: str, where: Path) -> None:
+    """ModelIncomplete for a folder whose weights are pickles alone, which may run a program when they are read."""
+    if any(where.glob("*.bin")) and not any(where.glob("*.safetensors")):
+        raise ModelIncomplete(
+            f"The weights of {name} are pickles (.bin), which could run any program, so they are not read. Save them as "
+            f"safetensors: save_pretrained of a current transformers does. {hub.EMBEDDED}"
+        )
 
 
 def _precision(name: str, asked: str, kept: str) -> str:

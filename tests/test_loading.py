@@ -72,3 +72,10 @@ def test_layers_that_slide_over_the_text_by_no_width_are_named_with_what_to_writ
         load(str(file.parent), device="cpu")
     file.write_text(json.dumps(given | {"sliding_window": 8, "use_sliding_window": True}))
     load(str(file.parent), device="cpu")
+
+
+def test_weights_that_are_pickles_are_not_read_and_called_what_they_are(tmp_path):
+    folder = make(tmp_path, "llama")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelIncomplete, match=r"are pickles \(\.bin\).*Save them as safetensors"):
+        load(str(folder), device="cpu")
