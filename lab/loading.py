@@ -113,8 +113,8 @@ def _safe(name: str, where: Path) -> None:
     """ModelIncomplete for a folder whose weights are pickles alone, which may run a program when they are read."""
     if any(where.glob("*.bin")) and not any(where.glob("*.safetensors")):
         raise ModelIncomplete(
-            f"The weights of {name} are pickles (.bin), which could run any program, so they are not read. Save them as "
-            f"safetensors: save_pretrained of a current transformers does. {hub.EMBEDDED}"
+            f"The weights of {name} are pickles (.bin), which could run any program, so they are not read. Save them "
+            f"as safetensors: save_pretrained of a current transformers does. {hub.EMBEDDED}"
         )
 
 
