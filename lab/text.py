@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from jinja2 import TemplateError
 
-from lab.errors import BadInput, EmptyPrompt, ModelIncomplete, NoEndToken, PromptTooLong, Unsupported
+from lab.errors import BadInput, BadText, EmptyPrompt, ModelIncomplete, NoEndToken, PromptTooLong, Unsupported
 from lab.stem import Stem
 
 PLAIN_TEMPLATE = (
@@ -81,7 +81,7 @@ class Text:
     def prompt_ids(self, prompt: Prompt, room: int = 1) -> list[int]:
         """The ids of a prompt, up to where the response begins, leaving `room` tokens of the context for it.
 
-        Raises EmptyPrompt, PromptTooLong, and BadInput for a token that the model has no row for.
+        Raises EmptyPrompt, PromptTooLong, BadText, and BadInput for a token that the model has no row for.
         """
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         if not any(message["content"].strip() for message in messages):
@@ -109,6 +109,8 @@ class Text:
         return [*ids, self.eos_ids[0]] if ended else ids
 
     def _ids(self, said: str) -> list[int]:
+        if not said.isascii() and any("\ud800" <= letter <= "\udfff" for letter in said):
+            raise BadText("The text has half of a surrogate pair, which is not valid Unicode. Delete that character.")
         ids = self.tokenizer(said, add_special_tokens=False, verbose=False)["input_ids"]
         strange = next((i for i in ids if i >= self.rows), None)
         if strange is not None:

@@ -138,6 +138,7 @@ def test_an_import_ends_with_one_object_and_a_second_one_says_what_is_here_alrea
         (["merge", "0007-ppo", "--out", "nowhere"], "E_NOT_FOUND"),
         (["merge", "sft", "--out", "lab"], "E_BAD_INPUT"),
         (["sample", "--prompt", " "], "E_EMPTY_PROMPT"),
+        (["sample", "--prompt", "\udcff\udcfe"], "E_BAD_TEXT"),
         (["rank", "--rater", "simulated:nobody"], "E_NOT_FOUND"),
         (["rank", "--candidates", "1"], "E_BAD_NUMBER"),
         (["rank", "--count", "0"], "E_BAD_NUMBER"),

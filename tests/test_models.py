@@ -26,7 +26,17 @@ from lab import allocator, ppo, reward, sft
 from lab.adapters import MANIFEST, load_adapter, save_adapter
 from lab.cast import Cast
 from lab.config import Ppo, Reward, Sft
-from lab.errors import BadInput, Damaged, DiskFull, ModelIncomplete, NoEndToken, NotFound, Unsupported, WrongBase
+from lab.errors import (
+    BadInput,
+    BadText,
+    Damaged,
+    DiskFull,
+    ModelIncomplete,
+    NoEndToken,
+    NotFound,
+    Unsupported,
+    WrongBase,
+)
 from lab.events import Finished, Step
 from lab.facts import facts_of
 from lab.loading import EMBEDDED, _narrow, former_fingerprint, load
@@ -363,6 +373,15 @@ def test_a_token_that_the_model_has_no_row_for_is_refused_in_a_text_by_name():
     with pytest.raises(BadInput, match="special token <image>"):
         text.response_ids("On <image> is a cow.")
     assert text.response_ids("On it is a cow.")
+
+
+def test_text_that_is_no_unicode_is_refused_in_words_and_all_other_text_is_read():
+    text = Text.of(tokenizer(), configs(260)["llama"])
+    for use in (text.prompt_ids, text.response_ids):
+        for half in ("a \ud800 b", "\udfff"):
+            with pytest.raises(BadText, match="half of a surrogate pair"):
+                use(half)
+        assert use("caf\xe9 \ud7ff\ue000 \U0001f600")
 
 
 def test_without_a_template_a_prompt_begins_as_the_tokenizer_would_begin_it():
