@@ -23,8 +23,12 @@ Result = dict[str, Any]
 
 
 def sft(options: Options) -> Result:
-    pairs = _pairs(options.data) if options.data else []
-    return _run(options, "sft", {"pairs": pairs})
+    if not options.data:
+        return _run(options, "sft", {"pairs": []})
+    pairs, left_out = _pairs(options.data)
+    print(f"{len(pairs)} pairs read from {options.data}, {len(left_out)} rows left out")
+    _print_left_out(left_out)
+    return _run(options, "sft", {"pairs": pairs}) | {"left_out": len(left_out)}
 
 
 def reward(options: Options) -> Result:
@@ -148,8 +152,7 @@ def import_file(options: Options) -> Result:
     if recovered:
         print(recovered)
     print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out{found.beside}")
-    for line, reason in found.rejected[:20]:
-        print(f"  row {line}: {reason}")
+    _print_left_out(found.rejected)
     return {"format": found.format, "accepted": found.accepted, "rejected": len(found.rejected)}
 
 
@@ -210,8 +213,7 @@ def formats(options: Options) -> Result:
 
     found = read(options.file, options.format)
     print(f"{found.format}: {len(found.records)} rows read, {len(found.rejected)} left out")
-    for row in found.rejected[:20]:
-        print(f"  row {row.line}: {row.reason}")
+    _print_left_out([(row.line, row.reason) for row in found.rejected])
     return {"format": found.format, "accepted": len(found.records), "rejected": len(found.rejected)}
 
 
@@ -282,6 +284,12 @@ def bench(options: Options) -> Result:
 # Shared by the verbs
 
 
+def _print_left_out(rows: list[tuple[int, str]]) -> None:
+    """The first rows that were left out, and why."""
+    for line, reason in rows[:20]:
+        print(f"  row {line}: {reason}")
+
+
 def _within(name: str, value: float, low: float, high: float) -> None:
     """BadNumber for a flag outside its range, or for one that is not a number."""
     if not low <= value <= high:
@@ -326,15 +334,19 @@ def _given(options: Options, config: type) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _pairs(path: Path) -> list[tuple[list[dict[str, str]], str]]:
+def _pairs(path: Path) -> tuple[list[tuple[list[dict[str, str]], str]], list[tuple[int, str]]]:
+    """Prompts with their best answers, and the rows that were left out, with why."""
     from lab.formats import read
 
-    found = [(list(record.prompt), record.best) for record in read(path, "auto").records if record.prompt]
-    if not found:
+    found = read(path, "auto")
+    # A format gives a prompt to every record or, as plain text, to none.
+    pairs = [(list(record.prompt), record.best) for record in found.records if record.prompt]
+    if not pairs:
         raise NoRows(
             f"{path} holds no pair of a prompt and an answer. Give instruction data, such as Alpaca's or TRL's."
         )
-    return [([{"role": turn.role, "content": turn.content} for turn in prompt], answer) for prompt, answer in found]
+    left_out = [(row.line, row.reason) for row in found.rejected]
+    return [([{"role": turn.role, "content": turn.content} for turn in asked], said) for asked, said in pairs], left_out
 
 
 def _lines(path: Path) -> list[str]:

@@ -288,6 +288,15 @@ def test_of_ranked_answers_sft_takes_the_best_and_says_which_pairs_are_too_long(
     assert "1 of 21 pairs" in done.stderr
 
 
+def test_sft_tells_which_rows_of_its_data_were_left_out_and_why(tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": f"Question {n}?", "completion": "Yes."} for n in range(8)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"prompt": " ", "completion": "Alone."}]))
+    done = lab("sft", "-w", tmp_path / "w", "--data", file, "--steps", 1, "--batch", 4, "--threads", 1, "--json")
+    assert last(done)["left_out"] == 1
+    assert f"8 pairs read from {file}, 1 rows left out" in done.stdout and "  row 9: empty prompt" in done.stdout
+
+
 def test_the_doctor_finds_nothing_wrong_here_and_the_models_are_listed(tmp_path):
     found = last(apart("doctor", "-w", tmp_path / "w", "--json"))
     assert found["ok"], [row for row in found["checks"] if not row["ok"]]
