@@ -12,7 +12,7 @@ from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
 from lab.bench.isolated import Unfinished, isolated, job, reason
 from lab.bench.report import table
 from lab.bench.shapes import config_of, save
-from lab.errors import BadNumber, LabError
+from lab.errors import BadInput, BadNumber, LabError
 from lab.facts import facts_from
 
 MACHINE = {"flops_float32": 1e11, "flops_bfloat16": 2e11, "bytes": 1e10}
@@ -67,6 +67,13 @@ def test_ours_and_theirs_are_measured_in_turn_and_of_each_the_fastest_counts(mon
 def test_less_than_one_round_is_refused_before_anything_is_measured():
     with pytest.raises(BadNumber, match="--rounds is 0.*Choose 1 or more"):
         whole.run(Namespace(gpu=False, quick=True, rounds=0))
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_shape_that_nobody_knows_is_refused_with_the_known_ones_before_anything_is_measured(monkeypatch, gpu):
+    monkeypatch.setattr(whole, "job", lambda *_, **__: pytest.fail("measured"))
+    with pytest.raises(BadInput, match="no shape 'foo'.*3M, 8M, 135M"):
+        whole.run(Namespace(gpu=gpu, against_trl=gpu, trl_env=None, quick=True, models="3M,foo"))
 
 
 def test_a_measurement_that_fails_is_told_with_its_last_words():

@@ -6,6 +6,15 @@ from pathlib import Path
 from typing import Any
 
 TINY = Path(__file__).resolve().parent.parent.parent / "assets" / "tiny"
+# Vocabulary, hidden, inner, layers, heads, groups: what `llama` takes.
+SHAPES = {
+    "3M": (4096, 256, 384, 4, 4, 2),
+    "8M": (4096, 320, 960, 5, 5, 5),
+    "135M": (49152, 576, 1536, 30, 9, 3),
+    "0.5B": (151936, 896, 4864, 24, 14, 2),
+    "1.5B": (151936, 1536, 8960, 28, 12, 2),
+    "7B": (152064, 3584, 18944, 28, 28, 4),
+}
 
 
 def llama(vocabulary: int, hidden: int, inner: int, layers: int, heads: int, groups: int, **more: Any) -> Any:
@@ -29,15 +38,7 @@ def llama(vocabulary: int, hidden: int, inner: int, layers: int, heads: int, gro
 
 def config_of(name: str) -> Any:
     """The shape of a name: 3M, 8M, 135M (SmolLM2's) for a CPU; 0.5B, 1.5B, 7B (Qwen2.5's, no bias) for a GPU."""
-    shapes = {
-        "3M": (4096, 256, 384, 4, 4, 2),
-        "8M": (4096, 320, 960, 5, 5, 5),
-        "135M": (49152, 576, 1536, 30, 9, 3),
-        "0.5B": (151936, 896, 4864, 24, 14, 2),
-        "1.5B": (151936, 1536, 8960, 28, 12, 2),
-        "7B": (152064, 3584, 18944, 28, 28, 4),
-    }
-    return llama(*shapes[name], tie_word_embeddings=name != "7B")
+    return llama(*SHAPES[name], tie_word_embeddings=name != "7B")
 
 
 def save(config: Any, folder: Path, seed: int = 0, dtype: str = "float32", device: str = "cpu") -> Path:

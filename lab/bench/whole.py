@@ -12,9 +12,9 @@ from typing import Any
 from lab.bench.ideal import decode_tokens_per_second, ppo_seconds
 from lab.bench.isolated import ROOT, isolated, job
 from lab.bench.report import rows_of_ppo, table
-from lab.bench.shapes import config_of
+from lab.bench.shapes import SHAPES, config_of
 from lab.config import Ppo
-from lab.errors import BadNumber, LabError
+from lab.errors import BadInput, BadNumber, LabError
 from lab.facts import facts_from
 from lab.stem import learning
 
@@ -23,7 +23,8 @@ MODELS = ("3M", "8M", "135M")
 
 
 def run(options: Any) -> dict[str, Any]:
-    """All figures, as a table on stdout and returned; options are the command line's. BadNumber below one round."""
+    """All figures, as a table on stdout and returned; options are the command line's. BadNumber below one round, and
+    BadInput for a shape that nobody knows."""
     rounds = getattr(options, "rounds", 1)
     if rounds < 1:
         raise BadNumber(f"--rounds is {rounds}, and nothing is measured in less than one. Choose 1 or more.")
@@ -33,17 +34,23 @@ def run(options: Any) -> dict[str, Any]:
         return run_page(options.page, 20 if options.quick else 60)
     chosen = getattr(options, "models", "")
     models = chosen.split(",") if chosen else (MODELS[:1] if options.quick else MODELS)
-    if options.gpu:
-        from lab.bench.gpu import needs_card, run_gpu
+    beside_trl = getattr(options, "against_trl", False)
+    if options.gpu and not beside_trl:
+        from lab.bench.gpu import run_gpu
 
-        if not getattr(options, "against_trl", False):
-            return run_gpu(options.quick, chosen, getattr(options, "out", None))
+        return run_gpu(options.quick, chosen, getattr(options, "out", None))
+    strange = [each for each in models if each not in SHAPES]
+    if strange:
+        raise BadInput(f"There is no shape {strange[0]!r} to measure. Choose among {', '.join(SHAPES)}.")
+    if options.gpu:
+        from lab.bench.gpu import needs_card
+
         needs_card()
         return beside_trl_on_card(models, trl_environment(options.trl_env))
     import psutil
 
     threads = getattr(options, "threads", 0) or max(1, (psutil.cpu_count() or 2) // 2)
-    environment = trl_environment(options.trl_env) if options.against_trl else None
+    environment = trl_environment(options.trl_env) if beside_trl else None
     found: dict[str, Any] = {"threads": threads, "machine": _say("machine", job("machine", {}, threads=threads))}
     found["decode"] = {"tiny": decode("tiny", found["machine"], threads, options.quick)}
     with tempfile.TemporaryDirectory() as folder:
