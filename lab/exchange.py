@@ -15,8 +15,10 @@ from lab.formats.files import FileRow
 from lab.journal import replace_bytes
 from lab.store import Candidate, Comparison, Copy, Ranking, Store, prepared
 from lab.store.raters import ALL, is_meant, meant
+from lab.store.records import checked_rater
 
 LOSSLESS = "rankings"
+EXAMPLES = 3
 # Fields that only the lab's own export has; a row of the format `rankings` without them is an ordinary import.
 OWN = ("key", "comparison", "shown", "at")
 
@@ -45,10 +47,10 @@ def import_file(store: Store, path: str | Path, format: str = "auto", *, rater: 
     """Stores every usable ranking of the file in one transaction; a second import of the same file adds nothing, unless
     the first was taken back (`Store.take_back`).
 
-    Rows that name a rater keep it, the others get `rater`. Raises what `formats.read` raises, and NoRows for a file of
-    demonstrations, which rank nothing.
+    Rows that name a rater keep it, the others get `rater`. Raises what `formats.read` raises, BadName for a `rater`
+    that can be none, and NoRows for a file of demonstrations, which rank nothing, and where every row is left out.
     """
-    path = Path(path)
+    path, rater = Path(path), checked_rater(rater)
     found = read(path, format)
     pairs = list(zip(found.rows, found.records, strict=True))
     own = [row for row, _ in pairs if found.format == LOSSLESS and _is_own(row)]
@@ -64,6 +66,12 @@ def import_file(store: Store, path: str | Path, format: str = "auto", *, rater: 
     copied = _copied(store, own, batch, rejected) if own else 0
     added = _added(store, rest, rater, path.name, batch, rejected) if rest else 0
     already = len(pairs) + len(found.rejected) - len(rejected) - copied - added
+    if not copied + added + already:
+        first = "".join(f"; row {line}: {reason}" for line, reason in sorted(rejected)[:EXAMPLES])
+        raise NoRows(
+            f"None of the {len(rejected)} rows of {path.name} ({found.format}) can be kept{first}. Nothing was "
+            "imported. Mend the rows and import the file again."
+        )
     margins = sum(record.margin is not None for record in found.records)
     return Imported(found.format, copied + added, sorted(rejected), already, margins)
 

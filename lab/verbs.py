@@ -153,7 +153,8 @@ def import_file(options: Options) -> Result:
         print(recovered)
     print(f"{found.format}: {found.accepted} rankings imported, {len(found.rejected)} rows left out{found.beside}")
     _print_left_out(found.rejected)
-    return {"format": found.format, "accepted": found.accepted, "rejected": len(found.rejected)}
+    counts = {"accepted": found.accepted, "already": found.already, "rejected": len(found.rejected)}
+    return {"format": found.format, **counts, "margins": found.margins}
 
 
 def export_file(options: Options) -> Result:

@@ -109,7 +109,7 @@ def test_rankings_leave_and_come_back(workspace, tmp_path):
 )
 def test_preferences_that_people_made_are_imported_and_learned_from(tmp_path):
     taken = last(lab("import", "-w", tmp_path / "w", DATA / "dpo_en_demo.json", "--json"))
-    assert taken == {"format": "sharegpt", "accepted": 300, "rejected": 0}
+    assert taken == {"format": "sharegpt", "accepted": 300, "already": 0, "rejected": 0, "margins": 0}
     done = lab(
         "reward", "-w", tmp_path / "w", "--epochs", 1, "--context", 64, "--batch", 32, "--normalise-over", 32, "--json"
     )
@@ -121,10 +121,11 @@ def test_preferences_that_people_made_are_imported_and_learned_from(tmp_path):
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real preference files lie beside the project, not in it")
 def test_an_import_ends_with_one_object_and_a_second_one_says_what_is_here_already(tmp_path, capsys):
-    for accepted, said in ((2308, "2308 rankings imported, 4 rows left out"), (0, "2308 were here already")):
+    for accepted, already, said in ((2308, 0, "2308 rankings imported, 4 rows"), (0, 2308, "2308 were here already")):
         assert main(["import", "-w", str(tmp_path), str(DATA / "hh_harmless_test.jsonl.gz"), "--json"]) == 0
         lines = capsys.readouterr().out.strip().splitlines()
-        assert said in lines[0] and json.loads(lines[-1]) == {"format": "hh", "accepted": accepted, "rejected": 4}
+        counts = {"accepted": accepted, "already": already, "rejected": 4, "margins": 0}
+        assert said in lines[0] and json.loads(lines[-1]) == {"format": "hh", **counts}
 
 
 @pytest.mark.parametrize(
@@ -262,6 +263,21 @@ def test_a_workspace_whose_base_cannot_be_read_asks_for_its_name_and_keeps_its_f
     (tmp_path / "base.json").write_text('{"base": 5}')
     assert main(["sample", "-w", str(tmp_path), "--prompt", "Hi"]) == 2
     assert capsys.readouterr().err.startswith("E_MODEL_INCOMPLETE:")
+
+
+def test_an_import_counts_margins_and_what_is_here_already_in_its_object_too(tmp_path):
+    file = tmp_path / "one.jsonl"
+    file.write_text('{"prompt": "Why?", "chosen": "a", "rejected": "b", "margin": 2.5}')
+    for accepted in (1, 0):
+        taken = last(lab("import", "-w", tmp_path / "w", file, "--json"))
+        assert (taken["accepted"], taken["already"], taken["rejected"], taken["margins"]) == (
+            accepted,
+            1 - accepted,
+            0,
+            1,
+        )
+    done = lab("import", "-w", tmp_path / "w", file, "--rater", "")
+    assert done.returncode == 2 and done.stderr.startswith("E_BAD_NAME:") and len(done.stderr.splitlines()) == 1
 
 
 def test_a_damaged_database_is_set_aside_and_the_import_says_so(tmp_path, capsys):

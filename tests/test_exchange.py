@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from brought import bring
 
-from lab.errors import BadFile, BadInput, NoRows, NotFound
+from lab.errors import BadFile, BadInput, BadName, NoRows, NotFound
 from lab.exchange import exported, import_file
 from lab.formats import FORMATS, read
 from lab.store import Candidate, Store
@@ -88,6 +88,20 @@ def test_margins_that_are_not_kept_are_told(other, tmp_path):
     path.write_text("".join(json.dumps({"prompt": "Yes?"} | row) + "\n" for row in rows))
     assert import_file(other, path).beside == "; 1 margins were not kept, for order alone counts"
     assert import_file(other, path).beside.startswith(", 2 were here already; 1 ")
+
+
+def test_a_file_of_which_no_row_can_be_kept_is_refused_with_the_first_reasons(other, tmp_path):
+    row = {"prompt": [{"role": "user", "content": "Hi"}], "candidates": [{"text": "a"}, {"text": "b"}]}
+    path = tmp_path / "pairs.jsonl"
+    path.write_text((json.dumps(row | {"order": [[0], [1]], "rater": "x" * 65}) + "\n") * 5)
+    with pytest.raises(NoRows, match="None of the 5 rows.*row 1: A rater's name.*row 3.*Nothing was imported") as found:
+        import_file(other, path)
+    assert "row 4" not in str(found.value) and not other.counts()["rankings"]
+
+
+def test_a_rater_that_can_be_none_is_refused_before_anything_is_read(other, tmp_path):
+    with pytest.raises(BadName, match="1 to 64 visible characters"):
+        import_file(other, tmp_path / "nowhere.jsonl", rater=" ")
 
 
 def test_two_workspaces_of_one_workshop_can_be_put_together(lived_in, other, tmp_path):
