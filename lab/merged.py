@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from lab.arithmetic import WIDEST
-from lab.errors import BadInput, DiskFull, Unsupported
+from lab.errors import BadFile, BadInput, DiskFull, Unsupported
 from lab.folders import whole
 from lab.loading import folder_of, quiet
 from lab.models import Roles
@@ -27,8 +27,9 @@ def save_merged(roles: Roles, role: str, folder: Path, more: dict[str, Any] | No
     A policy becomes a causal LM, a reward model a sequence classifier with one label, whose raw score is its logit plus
     the `bias` in lab.json. The base is read again from its files, unquantised: what is in memory is shared and never
     merged into. It is rounded as it was for training, and the sum is written in float32 where it has at most WIDEST
-    parameters. The folder is whole or absent. Raises BadInput when something is there already, DiskFull when it cannot
-    be written, Unsupported where the library has no such model or an adapter stands on no weight of its own.
+    parameters. The folder is whole or absent. Raises BadInput when something is there already, DiskFull when no room is
+    left and BadFile where it cannot be written for another reason, Unsupported where the library has no such model or
+    an adapter stands on no weight of its own.
     """
     if folder.exists():
         raise BadInput(f"{folder} is there already, and nothing is overwritten. Name a new folder with --out.")
@@ -42,9 +43,11 @@ def save_merged(roles: Roles, role: str, folder: Path, more: dict[str, Any] | No
             _tokenizer(roles, model.config.pad_token_id if head is not None else None).save_pretrained(beside)
             (beside / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
     except (OSError, SafetensorError) as problem:
-        raise DiskFull(
-            f"The model could not be written to {folder} ({problem}). Free some space or name another folder."
-        ) from problem
+        if isinstance(problem, SafetensorError) or problem.errno in DiskFull.errnos:
+            raise DiskFull(
+                f"The model could not be written to {folder} ({problem}). Free some space or name another folder."
+            ) from problem
+        raise BadFile(f"No model can be written to {folder} ({problem}). Name another folder with --out.") from problem
     return facts
 
 

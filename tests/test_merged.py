@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from lab import merged
-from lab.errors import BadInput, DiskFull, Unsupported
+from lab.errors import BadFile, BadInput, DiskFull, Unsupported
 from lab.loading import load
 from lab.reward import raw_scores
 from lab.text import batch_of
@@ -123,6 +123,18 @@ def test_what_is_there_is_not_overwritten_and_what_fails_leaves_nothing(tmp_path
     with pytest.raises(DiskFull, match="No space left"):
         merged.save_merged(roles, "sft", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]
+
+
+def test_only_a_disk_without_room_is_said_to_need_space(tmp_path, monkeypatch):
+    roles = load("tiny", device="cpu")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BadFile, match="Not a directory.*Name another folder"):
+        merged.save_merged(roles, "sft", tmp_path / "file" / "out")
+    sealed = OSError(30, "Read-only file system")
+    monkeypatch.setattr(type(roles.text.tokenizer), "save_pretrained", lambda *_: (_ for _ in ()).throw(sealed))
+    with pytest.raises(BadFile, match="Read-only file system.*Name another folder") as found:
+        merged.save_merged(roles, "sft", tmp_path / "out")
+    assert "space" not in str(found.value) and [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_merge_changes_nothing_in_memory(tmp_path):
