@@ -8,6 +8,8 @@ from contextlib import closing
 import psutil
 import pytest
 
+import lab
+from lab.errors import BadInput
 from lab.ui import launch
 from lab.ui.guard import allowed_host
 from lab.ui.launch import ANYWHERE, Options, address, needs_key, parse
@@ -90,3 +92,10 @@ def test_names_are_given_one_by_one_and_nothing_else_than_names(capsys):
         with pytest.raises(SystemExit):
             parse(["--name", wrong])
         assert "is no name. Give it without https://, port and path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["party", "Workshop", "", None])
+def test_a_mode_that_is_none_is_refused_before_anything_is_served(tmp_path, mode):
+    with pytest.raises(BadInput, match=r"There is no mode .*solo, workshop, demo\."):
+        lab.launch(str(tmp_path / "new"), mode=mode)
+    assert not (tmp_path / "new").exists()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.errors import Busy, LabError
+from lab.errors import BadInput, Busy, LabError
 from lab.ui.roles import SHARED_MODES
 
 PORT, TRIES, SHORTEST = 7860, 20, 16
@@ -42,6 +42,10 @@ class Options:
     inline: bool = False
     new_links: bool = False
     names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise BadInput(f"There is no mode {self.mode!r}. Choose one of {', '.join(MODES)}.")
 
 
 def main(arguments: list[str] | None = None) -> int:
