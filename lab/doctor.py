@@ -73,10 +73,10 @@ def _memory() -> dict[str, Any]:
 def _disk(workspace: Path) -> dict[str, Any]:
     there = next(folder for folder in (workspace.absolute(), *workspace.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    writable = os.access(there, os.W_OK)
-    found = f"{free / 2**30:.1f} GiB free" + ("" if writable else ", not writable")
+    wrong = ", not writable" if not os.access(there, os.W_OK) else "" if there.is_dir() else f", {there} is no folder"
+    found = f"{free / 2**30:.1f} GiB free{wrong}"
     return _row(
-        "workspace", writable and free > LEAST_DISK, found, "Choose another folder with -w, or free some space."
+        "workspace", not wrong and free > LEAST_DISK, found, "Choose another folder with -w, or free some space."
     )
 
 

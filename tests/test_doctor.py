@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import AutoConfig
 
-from lab import fit
+from lab import doctor, fit
 from lab.doctor import OPEN_BASES, SHAPE, known_bases
 from lab.memory import GIB
 
@@ -31,3 +31,14 @@ def test_a_listed_base_fits_as_its_own_forecast_says(tmp_path, monkeypatch):
         said = "does not fit" if not alone["fits"] else f"fits with {turned}" if turned else "fits"
         assert listed[name]["fits"] == said
     assert len({listed[name]["fits"] for name in OPEN_BASES}) > 1, "rooms that tell them apart"
+
+
+def test_a_workspace_that_is_a_file_or_would_be_inside_one_is_not_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "LEAST_DISK", 0)
+    file = tmp_path / "notes.txt"
+    file.write_text("x")
+    for wanted in (file, file / "inside"):
+        row = doctor._disk(wanted)
+        assert not row["ok"] and row["found"].endswith(f"{file} is no folder") and "another folder" in row["do"]
+    for wanted in (tmp_path, tmp_path / "new" / "inside"):
+        assert doctor._disk(wanted)["ok"]

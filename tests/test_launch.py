@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 import lab
-from lab.errors import BadInput
+from lab.errors import BadFile, BadInput
 from lab.ui import launch
 from lab.ui.guard import allowed_host
 from lab.ui.launch import ANYWHERE, Options, address, needs_key, parse
@@ -99,3 +99,15 @@ def test_a_mode_that_is_none_is_refused_before_anything_is_served(tmp_path, mode
     with pytest.raises(BadInput, match=r"There is no mode .*solo, workshop, demo\."):
         lab.launch(str(tmp_path / "new"), mode=mode)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_workspace_that_is_a_file_is_refused_in_words_by_the_app_as_by_every_verb(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    file = tmp_path / "notes.txt"
+    file.write_text("x")
+    words = f"The workspace {file} cannot be made (File exists). Name a folder that you may write to."
+    assert launch.main(["--workspace", str(file)]) == 2
+    assert capsys.readouterr().err == f"E_BAD_FILE: {words}\n"
+    with pytest.raises(BadFile) as refused:
+        lab.launch(str(file), inline=True)
+    assert str(refused.value) == words and file.read_text() == "x"

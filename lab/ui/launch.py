@@ -103,11 +103,11 @@ def host_name(text: str) -> str:
 def serve(options: Options, *, block: bool) -> Any:
     """Start everything. With `block`, return when the server has been stopped; else return Gradio's Blocks at once."""
     port = find_port(options.host, options.port)
-    root = options.workspace.expanduser().resolve()
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
     from lab.ui.office import Office
     from lab.ui.supervisor import Supervisor
+    from lab.workspace import Workspace
 
+    root = Workspace(options.workspace.expanduser().resolve()).root
     url = address(options, port)
     with ExitStack() as ending:
         ending.callback(only_one(root, url).release)
