@@ -7,7 +7,10 @@ from typing import Any
 
 
 def launch(workspace: str = "workspace", *, inline: bool = False, block: bool = False, **options: Any) -> Any:
-    """Open the app from Python or a notebook; `inline` runs the model in this process. Returns Gradio's Blocks."""
+    """Open the app from Python or a notebook; `inline` runs the model in this process.
+
+    Returns Gradio's Blocks, whose close() ends the model too and leaves the workspace to others, such as `lab.run`.
+    """
     from pathlib import Path
 
     from lab.ui.launch import Options, serve

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from weakref import WeakValueDictionary
 
 import filelock
 
@@ -32,6 +33,7 @@ DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "
 NO_FILES: Mapping[str, dict] = MappingProxyType({})
 TITLE_CHARACTERS = 120
 PATIENCE = 0.5
+HERE, ELSEWHERE = "this process", "another process"
 # Enough of the end of an event file to hold its last lines.
 _END = 1 << 16
 _EVENT = b'{"event":"'
@@ -298,24 +300,35 @@ class Lock(filelock.FileLock):
     def acquire(self, timeout: float | None = None, poll_interval: float = 0.01, **more) -> filelock.AcquireReturnProxy:
         """Tries for at least half a second: whoever looks whether the lock is held holds it for that moment."""
         try:
-            return super().acquire(max(PATIENCE, timeout or 0.0), poll_interval, **more)
+            found = super().acquire(max(PATIENCE, timeout or 0.0), poll_interval, **more)
         except filelock.Timeout:
-            raise Busy(
-                f"{self.lock_file} is held by another process, and only one may work there. Wait for it or end it."
-            ) from None
+            whose = self.whose()
+            do = "Wait for it or end it." if whose != HERE else "Wait for its run, or close() what lab.launch returned."
+            raise Busy(f"{self.lock_file} is held by {whose}, and only one may work there. {do}") from None
         except OSError as problem:
             raise BadFile(
                 f"{self.lock_file} could not be opened ({problem.strerror}), so nothing can be written there. Choose "
                 "another folder with -w, or make this one writable."
             ) from problem
+        _HELD[os.path.realpath(self.lock_file)] = self
+        return found
+
+    def whose(self) -> str:
+        """HERE where a lock of this process holds the file, else ELSEWHERE."""
+        mine = _HELD.get(os.path.realpath(self.lock_file))
+        return HERE if mine is not None and mine.is_locked else ELSEWHERE
+
+
+# The lock by which this process last held a file.
+_HELD: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
 
 def taken(lock: Lock, what: str) -> Lock:
-    """The lock, held from now on; raises Busy when another process has it."""
+    """The lock, held from now on; raises Busy when another has it."""
     try:
         lock.acquire()
     except Busy:
-        raise Busy(f"{what} is in use by another process, and only one may. Wait for it or end it.") from None
+        raise Busy(f"{what} is in use by {lock.whose()}, and only one may. Wait for it or end it.") from None
     return lock
 
 

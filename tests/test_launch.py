@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import closing
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 import lab
-from lab.errors import BadFile, BadInput
+from lab.errors import BadFile, BadInput, Busy
 from lab.ui import launch
 from lab.ui.guard import allowed_host
 from lab.ui.launch import ANYWHERE, Options, address, needs_key, parse
 from lab.ui.server import hosts
+from lab.workspace import Workspace
 
 
 def machine(monkeypatch, own: str = "", name: str = "Desk.example.org") -> list:
@@ -111,3 +114,30 @@ def test_a_workspace_that_is_a_file_is_refused_in_words_by_the_app_as_by_every_v
     with pytest.raises(BadFile) as refused:
         lab.launch(str(file), inline=True)
     assert str(refused.value) == words and file.read_text() == "x"
+
+
+def test_closing_the_page_ends_its_worker_and_leaves_the_workspace_to_others(tmp_path, monkeypatch):
+    began, closed, tick = threading.Event(), [], threading.Event()
+
+    def work(workspace, alive):
+        with workspace.lock():
+            began.set()
+            while alive():
+                tick.wait(0.01)
+
+    monkeypatch.setattr("lab.worker.work", work)
+    monkeypatch.setattr(launch, "_open", lambda *_: SimpleNamespace(close=closed.append))
+    page = lab.launch(str(tmp_path), inline=True)
+    try:
+        assert began.wait(30)
+        with pytest.raises(Busy, match=r"worker\.lock is held by this process.*close\(\) what lab\.launch returned"):
+            next(lab.run("sft", str(tmp_path)))
+        with pytest.raises(Busy, match=r"open already, at http://127\.0\.0\.1:.*close\(\) what lab\.launch returned"):
+            lab.launch(str(tmp_path), inline=True)
+    finally:
+        page.close()
+    assert closed == [True]
+    with Workspace(tmp_path).lock():
+        assert not [each for each in threading.enumerate() if each.name == "worker"]
+    lab.launch(str(tmp_path), inline=True).close(verbose=False)
+    assert closed == [True, False]

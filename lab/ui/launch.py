@@ -121,9 +121,20 @@ def serve(options: Options, *, block: bool) -> Any:
         if block:
             demo.block_thread()
         else:
-            # A notebook goes on: the office is closed when its process ends.
-            atexit.register(ending.pop_all().close)
+            _close_with(demo, ending.pop_all())
     return demo
+
+
+def _close_with(demo: Any, ending: ExitStack) -> None:
+    """A notebook goes on, and may use the workspace, once the page is closed; else all ends with its process."""
+    close_page = demo.close
+
+    def close(verbose: bool = True) -> None:
+        close_page(verbose)
+        ending.close()
+
+    demo.close = close
+    atexit.register(ending.close)
 
 
 def words(options: Options, root: Path) -> tuple[str, str]:
@@ -187,15 +198,16 @@ def outward(host: str) -> str:
 def only_one(root: Path, url: str) -> Any:
     """The lock of the app on its workspace; Busy, with the address of the other one, where there is one."""
     from lab.journal import read_json, replace_json
-    from lab.workspace import Lock
+    from lab.workspace import HERE, Lock
 
     lock = Lock(root / "app.lock", thread_local=False)
     try:
         lock.acquire()
     except Busy:
         there = (read_json(root / "app.json") or {}).get("url") or "another address"
+        end = "close() what lab.launch returned" if lock.whose() == HERE else "end that app"
         raise Busy(
-            f"This workspace is open already, at {there}. Use that page, end that app, or give another --workspace."
+            f"This workspace is open already, at {there}. Use that page, {end}, or give another --workspace."
         ) from None
     replace_json(root / "app.json", {"url": url})
     return lock
