@@ -23,8 +23,18 @@ def run(
 ) -> Iterator[Any]:
     """The events of a new run of a stage (sft, reward, ppo, rloo, grpo, dpo, compare) in a workspace, as they happen.
 
-    `for event in lab.live(lab.run("ppo", steps=20)): ...` also draws. Raises Busy while an app works in the workspace.
+    `for event in lab.live(lab.run("ppo", steps=20)): ...` also draws. What the stage does not know among `inputs` and
+    knobs is refused at once. Raises Busy while an app works in the workspace.
     """
+    from lab.stages import check_inputs, check_knobs
+
+    given = {} if inputs is None else inputs
+    check_inputs(stage, given)
+    check_knobs(stage, knobs)
+    return _run(stage, workspace, base, given, knobs)
+
+
+def _run(stage: str, workspace: str, base: str, inputs: dict, knobs: dict[str, Any]) -> Iterator[Any]:
     from pathlib import Path
 
     from lab.runner import drive
@@ -35,7 +45,7 @@ def run(
     lock = opened.lock()
     lock.acquire(timeout=0)
     try:
-        yield from drive(open_studio(opened, base).start(stage, knobs, inputs or {}, "notebook"))
+        yield from drive(open_studio(opened, base).start(stage, knobs, inputs, "notebook"))
     finally:
         lock.release()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,9 @@ from lab import rloo_grpo as group_stage
 from lab import sft as sft_stage
 from lab.cast import Cast
 from lab.compare import compare
+from lab.config import STAGES as KNOBS
 from lab.config import Compare, Dpo, Group, Ppo, Reward, Sft
+from lab.errors import BadInput, BadNumber, NotFound
 from lab.events import Event
 from lab.policies import Policies
 from lab.rater import MARK, rater
@@ -48,15 +50,61 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What an input has to look like, as a test and in words."""
+
+    fits: Callable[[Any], bool]
+    words: str
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+
+
+def _is_prompt(value: Any) -> bool:
+    """Plain text is what a user says."""
+    if not isinstance(value, list | tuple):
+        return _is_text(value)
+    return bool(value) and all(
+        isinstance(each, Mapping) and all(map(_is_text, (each.get("role"), each.get("content")))) for each in value
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and _is_prompt(value[0]) and _is_text(value[1])
+
+
+TEXT = Shape(_is_text, "a text")
+TEXTS = Shape(_are_texts, "a list of at least one text")
+FLAG = Shape(lambda value: isinstance(value, bool), "True or False")
+PROMPTS = Shape(
+    lambda value: value in ("built-in", "ranked") or _are_texts(value), "'built-in', 'ranked' or a list of texts"
+)
+PAIRS = Shape(
+    lambda value: isinstance(value, list | tuple) and bool(value) and all(map(_is_pair, value)),
+    "a list of pairs (prompt, answer); an answer is a text, a prompt too, or messages with role and content",
+)
+RANKED = MappingProxyType({"raters": TEXT, "reference": TEXT})
+ON_POLICY = MappingProxyType({"reward": TEXT, "reference": TEXT, "prompts": PROMPTS, "pinned": TEXTS, "anyway": FLAG})
+COMPARED = MappingProxyType({"a": TEXT, "b": TEXT, "judge": TEXT, "prompts": TEXTS})
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """`begin` refuses what cannot be run, before there is a folder; `make` is called at every start and resumption.
 
-    `forecast`: whose formula of memory.py foretells it, '' where none does. `fixed`: knobs that the stage decides. All
-    its knobs stand in config.STAGES, which the page reads too and can without a model library.
+    `inputs`: what it may be given. `forecast`: whose formula of memory.py foretells it, '' where none does. `fixed`:
+    knobs that the stage decides. All its knobs stand in config.STAGES, which the page reads too and can without a model
+    library.
     """
 
     begin: Callable[[Policies, Any, Inputs], Begun]
     make: Callable[[Policies, Run, Any, Inputs, Material], Made]
+    inputs: Mapping[str, Shape]
     forecast: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
@@ -185,12 +233,38 @@ def make_compare(policies: Policies, run: Run, config: Compare, inputs: Inputs, 
 
 STAGES: Mapping[str, Stage] = MappingProxyType(
     {
-        "sft": Stage(begin_sft, make_sft, "sft"),
-        "reward": Stage(begin_reward, make_reward, "reward"),
-        "ppo": Stage(begin_on_policy, make_ppo, "ppo"),
-        "rloo": Stage(begin_on_policy, make_group, "ppo", MappingProxyType({"method": "rloo"})),
-        "grpo": Stage(begin_on_policy, make_group, "ppo", MappingProxyType({"method": "grpo"})),
-        "dpo": Stage(begin_dpo, make_dpo, "dpo"),
-        "compare": Stage(begin_compare, make_compare, ""),
+        "sft": Stage(begin_sft, make_sft, MappingProxyType({"pairs": PAIRS, "file": TEXT}), "sft"),
+        "reward": Stage(begin_reward, make_reward, RANKED, "reward"),
+        "ppo": Stage(begin_on_policy, make_ppo, ON_POLICY, "ppo"),
+        "rloo": Stage(begin_on_policy, make_group, ON_POLICY, "ppo", MappingProxyType({"method": "rloo"})),
+        "grpo": Stage(begin_on_policy, make_group, ON_POLICY, "ppo", MappingProxyType({"method": "grpo"})),
+        "dpo": Stage(begin_dpo, make_dpo, MappingProxyType({**RANKED, "pinned": TEXTS}), "dpo"),
+        "compare": Stage(begin_compare, make_compare, COMPARED, ""),
     }
 )
+
+
+def stage_named(name: str) -> Stage:
+    """NotFound where there is none."""
+    if name not in STAGES:
+        raise NotFound(f"There is no stage {name!r}. Stages: {', '.join(STAGES)}.")
+    return STAGES[name]
+
+
+def check_knobs(stage: str, knobs: Mapping[str, Any]) -> None:
+    """BadNumber for a name that is no setting of the stage's; values are checked with the base's own defaults."""
+    known = [each.name for each in fields(KNOBS[stage])]
+    if unknown := [name for name in knobs if name not in known]:
+        raise BadNumber(f"These settings do not belong to {stage}: {', '.join(unknown)}. It has {', '.join(known)}.")
+
+
+def check_inputs(stage: str, inputs: Any) -> None:
+    """BadInput for what the stage would not look at, or could not read; None is what was left out."""
+    known = stage_named(stage).inputs
+    if not isinstance(inputs, Mapping):
+        raise BadInput(f"The inputs of {stage} are a dict with {', '.join(known)} in it, not {type(inputs).__name__}.")
+    if unknown := [str(name) for name in inputs if name not in known]:
+        raise BadInput(f"These inputs do not belong to {stage}: {', '.join(unknown)}. It takes {', '.join(known)}.")
+    for name, value in inputs.items():
+        if value is not None and not known[name].fits(value):
+            raise BadInput(f"The input {name} of {stage} is {known[name].words}; {str(value)[:60]!r} is not.")

@@ -11,12 +11,12 @@ from lab import calibrate, checkpoint, material
 from lab.adapters import save_adapter
 from lab.config import STAGES as KNOBS
 from lab.config import sized
-from lab.errors import BadNumber, Busy, NotFound
+from lab.errors import BadNumber, Busy
 from lab.events import Event, Warned
 from lab.models import Roles
 from lab.policies import Policies, check_step
 from lab.runner import Job
-from lab.stages import STAGES, Made, after
+from lab.stages import STAGES, Made, after, check_knobs, stage_named
 from lab.state import State
 from lab.steps import as_dict
 from lab.workspace import Run, Workspace
@@ -35,9 +35,8 @@ class Studio:
 
         fit: turn knobs until it fits the memory; so does a workspace that was told to on the Model page.
         """
-        kind = STAGES.get(stage)
-        if kind is None:
-            raise NotFound(f"There is no stage {stage!r}. Stages: {', '.join(STAGES)}.")
+        kind = stage_named(stage)
+        check_knobs(stage, knobs)
         chosen = sized(KNOBS[stage], self.roles.model.num_parameters()) | knobs | kind.fixed
         config, told = calibrate.layered(self.roles, _config(KNOBS[stage], chosen))
         turns, fits = [], True

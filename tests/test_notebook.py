@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import plotly.io as pio
 import pytest
 
-from lab.errors import DiskFull, FlatReward, LabError
+import lab
+from lab.errors import BadInput, BadNumber, DiskFull, FlatReward, LabError, NotFound
 from lab.events import Changed, Failed, Finished, Started, Step
 from lab.glossary import GLOSSARY
 from lab.notebook import live_figure
+from lab.stages import STAGES, check_inputs
 
 EVENTS = [
     Started("sft", 2, {}),
@@ -76,3 +78,46 @@ def test_in_a_notebook_each_stage_has_one_figure_that_is_replaced(monkeypatch):
     assert [kind for kind, _ in calls] == ["new", "replaced", "replaced", "new", "replaced", "replaced", "replaced"]
     last = calls[-1][1]["application/vnd.plotly.v1+json"]
     assert list(last["data"][0]["x"]) == [1, 2, 3]
+
+
+REFUSED = [
+    ("sft", ["x"], "are a dict with pairs, file in it, not list"),
+    ("sft", {"pair": 1}, "do not belong to sft: pair. It takes pairs, file."),
+    ("sft", {"pairs": []}, "The input pairs of sft is a list of pairs"),
+    ("sft", {"pairs": ["hi"]}, "The input pairs of sft is a list of pairs"),
+    ("sft", {"pairs": [("Hi", 3)]}, "The input pairs of sft is a list of pairs"),
+    ("sft", {"pairs": [([{"role": "user"}], "Hello.")]}, "The input pairs of sft is a list of pairs"),
+    ("ppo", {"prompts": "rank"}, "The input prompts of ppo is 'built-in', 'ranked' or a list of texts; 'rank' is not."),
+    ("grpo", {"anyway": "yes"}, "The input anyway of grpo is True or False; 'yes' is not."),
+    ("dpo", {"reward": "0002-reward"}, "do not belong to dpo: reward. It takes raters, reference, pinned."),
+    ("compare", {"prompts": "ranked"}, "The input prompts of compare is a list of at least one text"),
+]
+
+
+@pytest.mark.parametrize(("stage", "inputs", "words"), REFUSED)
+def test_inputs_that_a_stage_would_not_read_are_refused_at_the_call(tmp_path, stage, inputs, words):
+    with pytest.raises(BadInput) as refused:
+        lab.run(stage, str(tmp_path / "new"), inputs=inputs)
+    assert words in str(refused.value) and not (tmp_path / "new").exists()
+
+
+def test_a_stage_or_a_knob_that_is_none_is_refused_at_the_call(tmp_path):
+    with pytest.raises(NotFound, match="There is no stage 'sftt'. Stages: sft, reward"):
+        lab.run("sftt", str(tmp_path / "new"))
+    with pytest.raises(BadNumber, match=r"do not belong to sft: step\. It has steps, "):
+        lab.run("sft", str(tmp_path / "new"), step=1)
+    assert not (tmp_path / "new").exists()
+
+
+def test_every_stage_takes_what_the_page_and_the_command_line_give_it():
+    said = [{"role": "user", "content": "Hi"}]
+    check_inputs("sft", {"pairs": [("Hi", "Hello."), [said, "Hello."]], "file": "mine.jsonl"})
+    for stage in ("ppo", "rloo", "grpo"):
+        for prompts in ("built-in", "ranked", ["Hi"]):
+            more = {"prompts": prompts, "pinned": ["Hi"], "anyway": False}
+            check_inputs(stage, {"reward": "0002-reward", "reference": "", **more})
+    for stage in ("reward", "dpo"):
+        check_inputs(stage, {"raters": "person", "reference": None})
+    check_inputs("compare", {"a": "sft", "b": "base", "judge": "simulated:helpful", "prompts": ["Hi"]})
+    for stage in STAGES:
+        check_inputs(stage, {})
