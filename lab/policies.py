@@ -20,6 +20,7 @@ from lab.workspace import RUN_NAME, SHIPPED, Run, Workspace
 
 MOST_LOADED = 6
 _REWARD = re.compile(r"\d+-reward(@.*)?")
+STEP = re.compile("[0-9]{1,9}")
 
 
 @dataclass
@@ -95,19 +96,17 @@ class Policies:
             if shipped.is_dir():
                 self.facts[name] = load_adapter(self.roles, name, shipped)
             return
-        run_name, _, step = name.partition("@")
-        if not RUN_NAME.fullmatch(run_name):
+        run_name, at, step = name.partition("@")
+        if not RUN_NAME.fullmatch(run_name) or (at and not STEP.fullmatch(step)):
             raise BadName(
                 f"{name[:80]!r} names no policy and no reward model. Names are base, sft, shipped, a run such as "
                 "0004-ppo, or a run at a step, 0004-ppo@20."
             )
         run = self.workspace.run(run_name)
         if step:
-            self._load_checkpoint(run, name, int(step) if step.isdigit() else -1)
+            self._load_checkpoint(run, name, int(step))
         elif not run.adapter.is_dir():
-            raise NotFound(
-                f"Run {run.name} has no adapter yet: it is {run.status()}. Resume it, or choose another policy."
-            )
+            raise NotFound(_without_adapter(run))
         else:
             self.facts[name] = load_adapter(self.roles, name, run.adapter)
 
@@ -203,6 +202,15 @@ class Policies:
                 f"Run {run.name} was made with the base {run.base().get('base')}, and the base loaded here is "
                 f"{self.roles.name}, with other weights. Open the workspace with the base that the run belongs to."
             )
+
+
+def _without_adapter(run: Run) -> str:
+    """Why a run has none, and whether it can still get one."""
+    status = run.status()
+    if run.stage == "compare" or status not in ("running", "paused", "interrupted"):
+        return f"Run {run.name} made no adapter: it is {status}. Choose another policy."
+    remedy = "Resume it" if status == "interrupted" else "Wait for its end"
+    return f"Run {run.name} has no adapter yet: it is {status}. {remedy}, or choose another policy."
 
 
 def check_step(run: Run, step: int) -> None:

@@ -114,6 +114,21 @@ def test_a_run_that_was_deleted_is_not_taken_from_under_the_run_that_stands_on_i
     assert run.name not in studio.roles.known()
 
 
+def test_a_comparison_is_said_to_have_made_no_adapter_and_is_not_to_be_resumed(studio):
+    job = studio.start("compare", {"count": 2, "tokens": 2}, {"a": "sft", "b": "base"})
+    with pytest.raises(NotFound, match="made no adapter: it is interrupted. Choose"):
+        studio.policies.role(job.run.name)
+    list(drive(job))
+    with pytest.raises(NotFound, match="made no adapter: it is done. Choose"):
+        studio.policies.role(job.run.name)
+
+
+@pytest.mark.parametrize("step", ["", "x", "-1", "\xb2", "9" * 5000])
+def test_what_can_be_no_step_is_no_policys_name(studio, run, step):
+    with pytest.raises(BadName, match="or a run at a step"):
+        studio.policies.role(f"{run.name}@{step}")
+
+
 def test_the_policy_in_training_is_none_while_a_comparison_is_made_or_a_reward_model_trained(studio, run):
     rank(studio.workspace)
     for stage, knobs, inputs in (("compare", {"count": 2, "tokens": 2}, {}), ("reward", REWARD, {})):

@@ -590,7 +590,8 @@ def test_a_run_that_ends_without_an_adapter_speaks_no_more_and_leaves_nothing_lo
     rewarded.policies.training = ""
     assert isinstance(event, Failed if ending == "fails" else Step) and not job.run.adapter.is_dir()
     assert not {"value", job.run.name} & {*rewarded.roles.known(), *rewarded.roles.heads}
-    with pytest.raises(NotFound, match="has no adapter yet: it is (failed|interrupted)"):
+    why = "made no adapter: it is failed" if ending == "fails" else "has no adapter yet: it is interrupted. Resume it"
+    with pytest.raises(NotFound, match=why):
         rewarded.policies.role(job.run.name)
 
 
