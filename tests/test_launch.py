@@ -80,6 +80,13 @@ def test_whoever_comes_through_a_proxy_needs_the_links_word_too():
     assert not needs_key(Options(names=("lab.example.org",), mode="demo"))
 
 
+@pytest.mark.parametrize("port", [-1, 0, 65536, 99999])
+def test_a_port_that_can_be_none_is_not_said_to_be_taken(port, tmp_path, capsys):
+    assert launch.main(["--workspace", str(tmp_path / "w"), "--port", str(port)]) == 2
+    assert f"E_BAD_NUMBER: --port is {port}, and ports are 1 to 65535." in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
+
+
 def test_names_are_given_one_by_one_and_nothing_else_than_names(capsys):
     assert parse([]).names == ()
     assert parse(["--name", "Lab.example.org", "--name", "rlhf"]).names == ("lab.example.org", "rlhf")

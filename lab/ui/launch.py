@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.errors import BadInput, Busy, LabError
+from lab.errors import BadInput, BadNumber, Busy, LabError
 from lab.ui.roles import SHARED_MODES
 
-PORT, TRIES, SHORTEST = 7860, 20, 16
+PORT, TRIES, LAST, SHORTEST = 7860, 20, 65535, 16
 MARK = re.compile("[0-9a-f]{8}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # All addresses of this machine, and one that is reserved for documents, so that nobody has it.
@@ -220,7 +220,11 @@ def needs_key(options: Options) -> bool:
 
 
 def find_port(host: str, wanted: int | None) -> int:
-    """The wanted port, or Busy; without a wish the first free one of twenty."""
+    """The wanted port, or Busy, or BadNumber for what is none; without a wish the first free one of twenty."""
+    if wanted is not None and not 1 <= wanted <= LAST:
+        raise BadNumber(
+            f"--port is {wanted}, and ports are 1 to {LAST}. Give one of those, or leave it out for the next free one."
+        )
     for port in [wanted] if wanted is not None else range(PORT, PORT + TRIES):
         if is_free(host, port):
             return port
@@ -234,6 +238,6 @@ def is_free(host: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except (OSError, OverflowError):
+        except OSError:
             return False
     return True
