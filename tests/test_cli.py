@@ -196,6 +196,14 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, capsys, verb,
     assert line.startswith(code + ":") and "given.jsonl" in line
 
 
+@pytest.mark.parametrize("verb", ["formats", "score", "sft"])
+def test_a_verb_that_imports_nothing_says_of_a_missing_file_no_word_of_an_import(tmp_path, verb):
+    file = tmp_path / "nowhere.jsonl"
+    where = [] if verb == "formats" else ["-w", tmp_path / "w"]
+    done = lab(verb, *where, *(["--data"] if verb == "sft" else []), file)
+    assert done.returncode == 2 and done.stderr == f"E_NOT_FOUND: There is no file {file}. Check its name.\n"
+
+
 @contextmanager
 def ctrl_c(folder, name, starts=1):
     """Ctrl-C for this process as soon as a run of this name somewhere in the folder has started so often."""

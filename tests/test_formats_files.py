@@ -38,7 +38,7 @@ def test_three_bad_lines_of_a_hundred_are_named_and_the_others_are_read(tmp_path
 
 def test_a_fifth_of_bad_rows_is_borne_and_more_is_refused(tmp_path):
     assert len(read(saved(tmp_path, lines(*[GOOD] * 4, "{"))).records) == 4
-    with pytest.raises(BadFile, match="2 of the 5 rows.*row 4: not JSON.*nothing was imported"):
+    with pytest.raises(BadFile, match="2 of the 5 rows.*row 4: not JSON.*none of them was read"):
         read(saved(tmp_path, lines(*[GOOD] * 3, "{", "{")))
 
 

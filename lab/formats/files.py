@@ -50,12 +50,12 @@ def rows(path: str | Path) -> list[FileRow]:
     path = Path(path)
     raw = _bytes(path)
     if not raw.strip():
-        raise NoRows(f"{path.name} is empty ({len(raw)} bytes), so there is nothing to import. Choose another file.")
+        raise NoRows(f"{path.name} is empty ({len(raw)} bytes), so there is nothing to read. Choose another file.")
     found: list[FileRow] = []
     for row in _parsed(path, raw):
         if len(found) == MOST_ROWS:
             raise BadFile(
-                f"{path.name} holds more than {MOST_ROWS:,} rows, more than one import takes. "
+                f"{path.name} holds more than {MOST_ROWS:,} rows, more than are read at once. "
                 "Split it into smaller files."
             )
         found.append(FileRow(row.line, {k: v for k, v in row.fields.items() if v is not None}, row.fault))
@@ -80,7 +80,7 @@ def _bad_encoding(raw: bytes, at: int, name: str, encoding: str) -> BadEncoding:
     return BadEncoding(
         f"{name} is not {encoding.removesuffix('-sig').upper()} text: line {line}, byte {at + 1} of the file, is "
         f"0x{raw[at]:02x}. Guessing the encoding could change letters unseen. Save the file as UTF-8 (or as UTF-16 "
-        "with its byte order mark) and import it again."
+        "with its byte order mark) and give it again."
     )
 
 
@@ -91,11 +91,9 @@ def _bytes(path: Path) -> bytes:
         with gzip.open(path) if packed else path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError as problem:
-        raise NotFound(f"There is no file {path}, so nothing was imported. Check its name.") from problem
+        raise NotFound(f"There is no file {path}. Check its name.") from problem
     except (OSError, EOFError, zlib.error) as problem:
-        raise BadFile(
-            f"{path} could not be read ({problem}), so nothing was imported. Get a whole copy of it."
-        ) from problem
+        raise BadFile(f"{path} could not be read ({problem}). Get a whole copy of it.") from problem
     if len(raw) > MOST_BYTES:
         raise BadFile(f"{path.name} unpacks to more than {MOST_BYTES:,} bytes. Split it into smaller files.")
     return raw
@@ -108,8 +106,7 @@ def _parsed(path: Path, raw: bytes) -> Iterator[FileRow]:
         return _parquet(raw, name)
     if kind not in KINDS and raw.lstrip(codecs.BOM_UTF8).lstrip()[:1] not in (b"[", b"{"):
         raise BadFile(
-            f"{name} is no kind of file that the lab reads, so nothing was imported. "
-            f"It reads {', '.join(KINDS)}, each also with .gz behind it."
+            f"{name} is no kind of file that the lab reads. It reads {', '.join(KINDS)}, each also with .gz behind it."
         )
     text = text_of(raw, name)
     if kind in (".csv", ".tsv"):
@@ -173,7 +170,7 @@ def _list(text: str, name: str) -> Iterator[FileRow]:
 
 def _broken(name: str, line: int, why: str) -> BadFile:
     return BadFile(
-        f"{name} is a list in JSON that breaks off in the row at line {line} ({why}), so nothing was imported. "
+        f"{name} is a list in JSON that breaks off in the row at line {line} ({why}). "
         "Mend that row or get a whole copy; one object a line (.jsonl) would let the other rows through."
     )
 

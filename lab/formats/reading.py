@@ -76,12 +76,12 @@ def _refuse_if_hopeless(
     if not records:
         raise NoRows(
             f"None of the {total} rows of {name} can be used as {chosen.name}{_examples(rejected)}. "
-            "Nothing was imported. Check the file; in a shell, --format NAME reads it as another format."
+            "Check the file; in a shell, --format NAME reads it as another format."
         )
     if len(bad) > MOST_BAD * total:
         raise BadFile(
             f"{len(bad)} of the {total} rows of {name} do not fit the format {chosen.name}{_examples(bad)}. Over "
-            f"{MOST_BAD:.0%} bad rows point to a wrong format or a damaged file, so nothing was imported. "
+            f"{MOST_BAD:.0%} bad rows point to a wrong format or a damaged file, so none of them was read. "
             "Mend those rows; in a shell, --format NAME reads it as another format."
         )
 
