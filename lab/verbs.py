@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab import config as knobs
 from lab.bars import watch
-from lab.errors import BadFile, BadNumber, EmptyPrompt, NoRows, NotFound
+from lab.errors import BadFile, BadInput, BadNumber, EmptyPrompt, NoRows, NotFound
 from lab.runner import Job, drive
 from lab.studio import Studio
 from lab.workspace import Workspace, taken
+
+if TYPE_CHECKING:
+    from lab.formats.files import FileRow
+    from lab.text import Text
 
 Options = argparse.Namespace
 Result = dict[str, Any]
@@ -187,16 +191,25 @@ def score(options: Options) -> Result:
     rows = _texts(options.file)
     with _studio(options) as studio:
         cast, text = studio.policies.cast(options.reward), studio.roles.text
-        responses = [text.response_ids(row["response"]) for row in rows]
-        prompts = [text.prompt_ids(row["prompt"], len(ids)) for row, ids in zip(rows, responses, strict=True)]
+        asked = [_read_row(text, options.file, row) for row in rows]
+        prompts, responses = zip(*asked, strict=True)
         raw = raw_scores(studio.roles, cast.reward, prompts, responses).tolist()
     scores = [cast.scale.of(each) for each in raw]
     for row, each in zip(rows, scores, strict=True):
-        print(f"{each:+.2f}  {row['response'][:100]}")
+        print(f"{each:+.2f}  {row.fields['response'][:100]}")
     return {"reward": cast.reward, "scores": scores}
 
 
-def _texts(path: Path) -> list[dict[str, str]]:
+def _read_row(text: Text, path: Path, row: FileRow) -> tuple[list[int], list[int]]:
+    """The ids of a row's prompt and response; what the model cannot read is refused with the row's number."""
+    try:
+        response = text.response_ids(row.fields["response"])
+        return text.prompt_ids(row.fields["prompt"], len(response)), response
+    except BadInput as problem:
+        raise type(problem)(f"Row {row.line} of {path}: {problem}") from problem
+
+
+def _texts(path: Path) -> list[FileRow]:
     """The rows of a file of prompts and responses; BadFile names the first row that is none."""
     from lab.formats.files import rows
 
@@ -206,7 +219,7 @@ def _texts(path: Path) -> list[dict[str, str]]:
         if lacking:
             why = row.fault or f'no text under "{lacking[0]}"'
             raise BadFile(f'Row {row.line} of {path}: {why}. Give JSON lines with "prompt" and "response".')
-    return [row.fields for row in found]
+    return found
 
 
 def formats(options: Options) -> Result:
