@@ -16,7 +16,7 @@ from lab.bars import watch
 from lab.errors import BadFile, BadInput, BadNumber, EmptyPrompt, NoRows, NotFound
 from lab.runner import Job, drive
 from lab.studio import Studio
-from lab.workspace import Workspace, taken
+from lab.workspace import SHIPPED, Workspace, taken
 
 if TYPE_CHECKING:
     from lab.formats.files import FileRow
@@ -36,6 +36,7 @@ def sft(options: Options) -> Result:
 
 
 def reward(options: Options) -> Result:
+    _must_exist(options)
     result = _run(options, "reward", {"raters": options.raters})
     if "pairs/accuracy" in result:
         low, high = result["pairs/accuracy_low"], result["pairs/accuracy_high"]
@@ -51,19 +52,23 @@ def ppo(options: Options) -> Result:
     inputs: Result = {"reward": options.reward, "reference": options.reference, "anyway": options.anyway}
     if options.prompts:
         inputs["prompts"] = _lines(options.prompts)
+    _must_exist(options)
     return _run(options, "ppo", inputs)
 
 
 def group(options: Options) -> Result:
+    _must_exist(options)
     inputs = {"reward": options.reward, "reference": options.reference, "anyway": options.anyway}
     return _run(options, options.stage, inputs)
 
 
 def dpo(options: Options) -> Result:
+    _must_exist(options)
     return _run(options, "dpo", {"raters": options.raters})
 
 
 def compare(options: Options) -> Result:
+    _must_exist(options, options.a, options.b)
     inputs = {"a": options.a, "b": options.b, "judge": options.judge}
     result = _run(options, "compare", inputs)
     print(
@@ -75,6 +80,7 @@ def compare(options: Options) -> Result:
 
 
 def resume(options: Options) -> Result:
+    _must_exist(options)
     with _studio(options) as studio:
         return _finished(options, studio.resume(options.run, options.step))
 
@@ -113,6 +119,7 @@ def sample(options: Options) -> Result:
     _within("n", options.n, 1, 64)
     _within("tokens", options.tokens, 1, 512)
     _within("temperature", options.temperature, 0, 5)
+    _must_exist(options, options.policy)
     with _studio(options) as studio:
         [role], text = studio.policies.roles_of([options.policy]), studio.roles.text
         ids = text.prompt_ids(options.prompt, room=options.tokens)
@@ -137,6 +144,7 @@ def rank(options: Options) -> Result:
     _within("candidates", options.candidates, 2, 8)
     _within("sharpness", options.sharpness, 0, 1000)
     _within("careless", options.careless, 0, 1)
+    _must_exist(options, options.policy)
     judge = Rater(rater(options.rater).name, options.sharpness, options.careless)
     with _studio(options) as studio:
         events = rank_prompts(studio, judge, options.policy, options.count, options.candidates, options.seed)
@@ -164,6 +172,7 @@ def import_file(options: Options) -> Result:
 def export_file(options: Options) -> Result:
     from lab.exchange import exported
 
+    _must_exist(options)
     with Workspace(options.workspace).store(read_only=True) as store:
         written = exported(store, options.out, options.format, options.raters)
     left_out = len(written.left_out)
@@ -176,6 +185,7 @@ def export_file(options: Options) -> Result:
 def merge(options: Options) -> Result:
     from lab.merged import save_merged
 
+    _must_exist(options, options.role)
     with _studio(options) as studio:
         role = studio.policies.role(options.role)
         known = studio.policies.facts.get(role, {})
@@ -189,6 +199,7 @@ def score(options: Options) -> Result:
     from lab.reward import raw_scores
 
     rows = _texts(options.file)
+    _must_exist(options)
     with _studio(options) as studio:
         cast, text = studio.policies.cast(options.reward), studio.roles.text
         asked = [_read_row(text, options.file, row) for row in rows]
@@ -308,6 +319,16 @@ def _within(name: str, value: float, low: float, high: float) -> None:
     """BadNumber for a flag outside its range, or for one that is not a number."""
     if not low <= value <= high:
         raise BadNumber(f"--{name} is {value}, outside {low:g} to {high:g}. Choose a value in that range.")
+
+
+def _must_exist(options: Options, *policies: str) -> None:
+    """NotFound, before anything is made, where there is no workspace: it has no rankings and no runs.
+
+    policies: all that is asked of it; those that come with a base are in a new workspace too.
+    """
+    comes = policies and {*policies} <= {"base", "sft", SHIPPED}
+    if not comes and not options.workspace.is_dir():
+        raise NotFound(f"There is no workspace {options.workspace}. Name one that is there with -w.")
 
 
 @contextmanager

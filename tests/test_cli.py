@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from argparse import Namespace
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -18,7 +19,9 @@ import pytest
 import torch
 from published import DATA
 
+from lab import verbs
 from lab.__main__ import main
+from lab.loading import load
 from lab.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +85,20 @@ def test_from_rankings_to_a_comparison_by_six_commands(workspace):
     assert merged["normalised"]["gain"] * raw_score(merged) + merged["normalised"]["bias"] == pytest.approx(
         score, abs=0.02
     )
+
+
+def test_score_names_the_row_that_the_model_cannot_read(tmp_path, monkeypatch):
+    cast = Namespace(reward="0001-reward", scale=Namespace(of=lambda raw: raw))
+    studio = Namespace(roles=load("tiny", device="cpu"), policies=Namespace(cast=lambda reward: cast))
+    monkeypatch.setattr(verbs, "_studio", lambda options: nullcontext(studio))
+    monkeypatch.setattr("lab.reward.raw_scores", lambda roles, role, prompts, answers: torch.ones(len(prompts)))
+    file, good = tmp_path / "rows.jsonl", '{"prompt": "Hello?", "response": "Good day."}\n'
+    file.write_text(good * 2)
+    assert last(lab("score", "-w", tmp_path, file, "--json"))["scores"] == [1, 1]
+    for prompt, code in ((" ", "E_EMPTY_PROMPT"), ("\ud800", "E_BAD_TEXT"), ("word " * 600, "E_PROMPT_TOO_LONG")):
+        file.write_text(good + json.dumps({"prompt": prompt, "response": "A cat."}))
+        refused = lab("score", "-w", tmp_path, file)
+        assert refused.returncode == 2 and refused.stderr.startswith(f"{code}: Row 2 of {file}: ")
 
 
 def raw_score(merged):
@@ -159,9 +176,34 @@ def test_an_import_ends_with_one_object_and_a_second_one_says_what_is_here_alrea
 )
 def test_what_is_wrong_is_said_in_one_line_with_exit_status_2(tmp_path, capsys, monkeypatch, arguments, code):
     monkeypatch.chdir(ROOT)
-    assert main([arguments[0], "-w", str(tmp_path / "w"), *arguments[1:]]) == 2
+    assert main([arguments[0], "-w", str(tmp_path), *arguments[1:]]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(code + ":")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "--out", "out.jsonl"],
+        ["resume", "0001-ppo"],
+        ["reward"],
+        ["dpo"],
+        ["ppo"],
+        ["grpo"],
+        ["score", "given.jsonl"],
+        ["compare", "0001-ppo", "sft"],
+        ["sample", "--policy", "0001-ppo", "--prompt", "Hi"],
+        ["rank", "--policy", "0001-ppo"],
+        ["merge", "0001-ppo", "--out", "out"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_workspace_that_is_not_there_is_named_and_not_made(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    Path("given.jsonl").write_text('{"prompt": "Hello?", "response": "Good day."}\n')
+    done = lab(arguments[0], "-w", "typo", *arguments[1:])
+    assert done.returncode == 2 and done.stderr.startswith("E_NOT_FOUND: There is no workspace typo.")
+    assert [path.name for path in tmp_path.iterdir()] == ["given.jsonl"]
 
 
 def test_a_refusal_leaves_the_process_with_status_2_and_one_line(tmp_path):
