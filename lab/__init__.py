@@ -51,7 +51,7 @@ def _run(stage: str, workspace: str, base: str, inputs: dict, knobs: dict[str, A
 
 
 def live(events: Iterator[Any]) -> Iterator[Any]:
-    """The events again, with a figure that grows under the notebook's cell."""
+    """The events again, with a figure that grows under the notebook's cell; Unsupported at once where there is none."""
     from lab.notebook import live_figure
 
-    yield from live_figure(events)
+    return live_figure(events)

@@ -8,11 +8,13 @@ for event in live_figure(ppo(state, cast, prompts, live)):
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lab.bars import failure
+from lab.errors import Unsupported
 from lab.events import Changed, Event, Failed, Finished, Started, Step, Warned
 from lab.glossary import GLOSSARY, Metric, measured
 
@@ -24,9 +26,25 @@ Show = Callable[[Any], None]
 def live_figure(events: Iterable[Event], *, every: float = 0.5, show: Show | None = None) -> Iterator[Event]:
     """Passes every event on and redraws at most every `every` seconds; each stage gets a figure of its own.
 
-    `show` takes the figure; without it, the notebook's output is updated in place. Raises what ended a run that failed.
+    `show` takes the figure; without it, the notebook's output is updated in place, and where there is no notebook
+    Unsupported is raised at once. Raises what ended a run that failed.
     """
-    drawing = Drawing(show)
+    if show is None:
+        check_notebook()
+    return _drawn(events, every, Drawing(show))
+
+
+def check_notebook() -> None:
+    """Before a run begins that nobody could see: by its first cell a notebook has loaded IPython and has its shell."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None or ipython.get_ipython() is None:
+        raise Unsupported(
+            "lab.live draws below a notebook's cell, and this is no notebook; go through the events of lab.run without "
+            "it."
+        )
+
+
+def _drawn(events: Iterable[Event], every: float, drawing: Drawing) -> Iterator[Event]:
     drawn = -math.inf
     for event in events:
         drawing.take(event)

@@ -9,7 +9,7 @@ import plotly.io as pio
 import pytest
 
 import lab
-from lab.errors import BadInput, BadNumber, DiskFull, FlatReward, LabError, NotFound
+from lab.errors import BadInput, BadNumber, DiskFull, FlatReward, LabError, NotFound, Unsupported
 from lab.events import Changed, Failed, Finished, Started, Step
 from lab.glossary import GLOSSARY
 from lab.notebook import live_figure
@@ -71,13 +71,25 @@ def test_in_a_notebook_each_stage_has_one_figure_that_is_replaced(monkeypatch):
         calls.append(("new", bundle))
         return SimpleNamespace(update=lambda bundle, *, raw: calls.append(("replaced", bundle)))
 
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=object))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
     monkeypatch.setattr(pio.renderers, "default", "plotly_mimetype")
     assert len(list(live_figure(iter(EVENTS), every=0.0))) == len(EVENTS)
     assert [kind for kind, _ in calls] == ["new", "replaced", "replaced", "new", "replaced", "replaced", "replaced"]
     last = calls[-1][1]["application/vnd.plotly.v1+json"]
     assert list(last["data"][0]["x"]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("loaded", [None, SimpleNamespace(get_ipython=lambda: None)])
+def test_outside_a_notebook_nothing_begins_that_could_not_be_drawn(monkeypatch, loaded):
+    if loaded:
+        monkeypatch.setitem(sys.modules, "IPython", loaded)
+    else:
+        monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    events = iter(EVENTS)
+    with pytest.raises(Unsupported, match=r"this is no notebook; go through the events of lab\.run without it\."):
+        lab.live(events)
+    assert list(events) == EVENTS
 
 
 REFUSED = [
