@@ -115,7 +115,7 @@ def test_a_knob_moves_while_it_runs_and_a_value_out_of_range_is_refused_in_words
     beta = page.locator(f"{DESK} .desk-knobs input[name=beta]")
     beta.fill("0.25")
     beta.press("Enter")
-    control(run, "live", {"beta": 0.25})
+    page.get_by_text("Beta is 0.25 from the next step on.").wait_for()
     page.get_by_label("Double beta").click()
     control(run, "live", {"beta": 0.5})
     page.get_by_label("Double target KL", exact=False).click()

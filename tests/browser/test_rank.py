@@ -19,12 +19,11 @@ PAYLOADS = (
 
 
 def ready(page) -> str:
-    """Wait until all answers have ended; the prompt."""
+    """Wait until all answers have ended and can be ranked; the prompt."""
     page.wait_for_function(
-        "() => { const cards = [...document.querySelectorAll('#board .board-card')];"
+        "() => { const cards = [...document.querySelectorAll('#board [aria-busy=false] .board-card')];"
         " return cards.length && cards.every(each => !each.classList.contains('writing')) }"
     )
-    page.wait_for_timeout(250)
     return page.inner_text(f"{BOARD} .board-prompt")
 
 

@@ -156,6 +156,7 @@ function keepDraft() {
 
 function paint() {
   keepDraft();
+  cards.setAttribute("aria-busy", String(writing()));
   const end = ranking.complete();
   answers.forEach(({ card, pick, place }, index) => {
     const at = ranking.placeOf(index);

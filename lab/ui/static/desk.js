@@ -286,7 +286,11 @@ function desk(options) {
   function knob(record) {
     const input = control({ ...record, default: "" }), box = labelled(record.label, input), head = make("span", "desk-knob-name"), row = make("div", "knob-row");
     input.name = record.name;
-    const send = (value) => value !== null && Number.isFinite(value) && told.run(input, `${stage}-move`, { run: run.name, key: record.name, value }).then(() => { input.dataset.inForce = "?"; round(); });
+    const send = (value) => value !== null && Number.isFinite(value) && told.run(input, `${stage}-move`, { run: run.name, key: record.name, value }).then((found) => {
+      if (found) run.live[record.name] = value; // what the next press doubles, before the next look
+      input.dataset.inForce = "?";
+      round();
+    });
     input.addEventListener("change", () => {
       if (input.validity.badInput) told.tell(`${record.label} is not a number.`, true);
       else if (input.value !== "") return send(Number(input.value));
