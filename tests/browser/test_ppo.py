@@ -123,7 +123,7 @@ def test_a_knob_moves_while_it_runs_and_a_value_out_of_range_is_refused_in_words
     beta.fill("-1")
     beta.press("Enter")
     page.wait_for_selector(f"{DESK} .lab-told.is-bad")
-    assert "Beta is -1; it must be at least 0" in page.inner_text(f"{DESK} .lab-told")
+    assert "Beta is -1; it must be at least 0" in page.inner_text(f"{DESK} .lab-told.is-bad")
     assert run.run.control()["live"] == {"beta": 0.5}
 
 
@@ -274,7 +274,7 @@ def test_a_reward_model_that_may_be_guessing_is_followed_only_by_a_click_that_sa
             page.locator(DESK).get_by_role("button", name="Start PPO anyway").click()
         assert asked.value.post_data_json["anyway"] is True
         # Past the doubt, the made run is found to be none: it has no adapter.
-        page.locator(DESK).get_by_text("has no adapter yet").wait_for()
+        page.locator(DESK).get_by_text("made no adapter").wait_for()
 
 
 def test_who_has_an_sft_of_their_own_chooses_where_a_run_starts(app, visit):
