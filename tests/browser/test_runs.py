@@ -57,12 +57,14 @@ def test_the_marks_of_a_run_stand_only_in_curves_where_it_has_points(app, two, v
         both = "plot => { const g = document.querySelector(plot); return g?.data?.length >= 4 && g.layout.shapes }"
         page.wait_for_function(both, arg=plot)
         page.get_by_text("No better.").first.wait_for()
-        page.wait_for_timeout(500)
         marks = "g => g.layout.shapes.filter(each => each.type === 'line').map(each => each.x0)"
+        loss = '#runs-curves .curve[data-key="loss/train"] .curve-plot'
+        marked = (
+            f"plot => {{ const g = document.querySelector(plot); return g?.layout?.shapes && String(({marks})(g)) }}"
+        )
+        page.wait_for_function(f"plot => ({marked})(plot) === '900'", arg=loss)
         assert card.evaluate(marks) == [] and card.evaluate("g => g.layout.annotations.length") == 0
         assert card.evaluate("g => g.layout.xaxis.range[1]") < 20
-        loss = page.locator('#runs-curves .curve[data-key="loss/train"] .curve-plot')
-        assert loss.evaluate(marks) == [900]
 
 
 def test_the_word_of_a_stage_is_never_cut_in_two(app, two, visit):
