@@ -151,12 +151,12 @@ def suits(model: Any, role: str, largest: int = LARGEST, quantised: bool = False
     linears = [layer.get_submodule(name) for layer in causal.model.layers for name in LINEARS]
     if not all(_plain(linear, role, quantised) for linear in linears) or not _plain(causal.lm_head, role):
         return False
-    return sum(getattr(linear, "base_layer", linear).weight.numel() for linear in linears) <= largest
+    return sum(_base(linear).weight.numel() for linear in linears) <= largest
 
 
 def _plain(linear: nn.Module, role: str, quantised: bool = False) -> bool:
     """A linear layer of floats or in 4 bits, alone or under a LoRA adapter without variants (as DoRA) or bias."""
-    base = getattr(linear, "base_layer", linear)
+    base = _base(linear)
     if type(base) is not nn.Linear and not (quantised and in_4_bits(base)):
         return False
     if role not in getattr(linear, "lora_A", {}):
@@ -164,8 +164,13 @@ def _plain(linear: nn.Module, role: str, quantised: bool = False) -> bool:
     return not linear.lora_variant.get(role) and linear.lora_B[role].bias is None and not linear.merged
 
 
+def _base(linear: nn.Module) -> nn.Module:
+    """The layer that an adapter may lie over."""
+    return getattr(linear, "base_layer", linear)
+
+
 def _bias(linear: nn.Module) -> Tensor | None:
-    return getattr(linear, "base_layer", linear).bias
+    return _base(linear).bias
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
@@ -174,7 +179,7 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 def _weight(linear: nn.Module, role: str, dtype: torch.dtype) -> Tensor:
     """[out, in] in at least float32, the role's adapter added."""
-    weight = getattr(linear, "base_layer", linear).weight.to(_wide(dtype))
+    weight = _base(linear).weight.to(_wide(dtype))
     if role in getattr(linear, "lora_A", {}):
         weight = weight + linear.get_delta_weight(role).to(_wide(dtype))
     return weight
@@ -215,15 +220,8 @@ def borrow(model: Any, role: str, dtype: torch.dtype, pack: bool | None = None) 
 def halves(model: Any) -> bool:
     """Whether float16 holds what a base that is kept in float32 says tokens with; the copies are made here, once."""
     causal = model.base_model.model
-    groups = [*(linears for layer in causal.model.layers for linears in _side_by_side(layer)), (causal.lm_head,)]
-    return all(_halved(linears) is not None for linears in groups)
-
-
-def _halved(linears: Sequence[nn.Module]) -> Float16 | None:
-    """The copy in float16 of layers side by side."""
-    weight, first = trunk.frozen_of(linears)[0], getattr(linears[0], "base_layer", linears[0])
-    in_float32 = weight.dtype == torch.float32 and weight.device.type == "cpu"
-    return float16.of(first, weight) if in_float32 and float16.available() else None
+    products = [*(linears for layer in causal.model.layers for linears in _products(layer)), (causal.lm_head,)]
+    return all(_halved(_base(linears[0]), trunk.frozen_of(linears)[0]) is not None for linears in products)
 
 
 def packs(dtype: torch.dtype, parameters: int) -> bool:
@@ -235,8 +233,13 @@ def packs(dtype: torch.dtype, parameters: int) -> bool:
 
 def _packed(layer: nn.Module, weight: Tensor) -> Tensor | Float16:
     """A copy of the weight [out, in] that begins with the layer's."""
-    narrow = float16.of(layer, weight) if weight.dtype == torch.float32 and float16.available() else None
-    return narrow or torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 8)
+    return _halved(layer, weight) or torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 8)
+
+
+def _halved(layer: nn.Module, weight: Tensor) -> Float16 | None:
+    """The same in float16, where this processor multiplies by it and it holds the weight."""
+    in_float32 = weight.dtype == torch.float32 and weight.device.type == "cpu"
+    return float16.of(layer, weight) if in_float32 and float16.available() else None
 
 
 def product(x: Tensor, weight: Tensor | Float16 | Side, bias: Tensor | None = None) -> Tensor:
@@ -250,7 +253,7 @@ def product(x: Tensor, weight: Tensor | Float16 | Side, bias: Tensor | None = No
     return F.linear(x, weight, bias)
 
 
-def _side_by_side(layer: nn.Module) -> tuple[tuple[nn.Module, ...], ...]:
+def _products(layer: nn.Module) -> tuple[tuple[nn.Module, ...], ...]:
     """A layer's linear layers by what they read: those that read the same are one product."""
     attention, mlp = layer.self_attn, layer.mlp
     return (
@@ -262,13 +265,13 @@ def _side_by_side(layer: nn.Module) -> tuple[tuple[nn.Module, ...], ...]:
 
 
 def _borrow_layer(layer: nn.Module, role: str, dtype: torch.dtype, pack: bool) -> Borrowed:
-    attention, products = layer.self_attn, [_borrow(linears, role, dtype, pack) for linears in _side_by_side(layer)]
+    attention, products = layer.self_attn, [_borrow(linears, role, dtype, pack) for linears in _products(layer)]
     norms = (norm.weight.to(_wide(dtype)) for norm in (layer.input_layernorm, layer.post_attention_layernorm))
     return Borrowed(*norms, _scales(attention, _wide(dtype)), *products)
 
 
 def _borrow(linears: Sequence[nn.Module], role: str, dtype: torch.dtype, pack: bool) -> Product:
-    bases = tuple(getattr(linear, "base_layer", linear) for linear in linears)
+    bases = tuple(map(_base, linears))
     if any(map(in_4_bits, bases)):
         return Product(Side(bases, dtype), None, *trunk.adapter_of(linears, role, dtype))
     weight, bias = trunk.frozen_of(linears)
