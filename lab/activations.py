@@ -3,6 +3,7 @@
     h hidden, f intermediate, H heads of D in K groups, S columns, w bytes of a number in a product; states in float32
 
     lean pass (lab/trunk.py)   keeps (8 + 2 w) h + 2 w (H + K) D + 3 w f, and of scores 4 H S, or 6 H S where w is 2
+      on a GPU                 w H D + 4 H instead of scores, and once a pass the mask for a group's heads
       with norms by head       w (H + 2 K) D + 4 (H + K) more
     the library's pass         keeps what facts.py counts
       on a GPU                 2 F + 9 h + 4 (H - K) D with sdpa, F the numbers that float32 keeps, 8 h less for a base
@@ -34,6 +35,11 @@ class Library:
     def scores(self) -> int:
         """Numbers per token."""
         return self.facts.heads * self.columns
+
+    @property
+    def once(self) -> int:
+        """Of a pass that learns, whatever its layers are."""
+        return 0
 
     @property
     def saved(self) -> Saved:
@@ -109,8 +115,12 @@ class Lean(Library):
     def kept(self) -> float:
         """The same."""
         each = 3 * self.width * self.facts.size + 4 if self.facts.normed else 2 * self.width * self.facts.size
-        weighed = (4 if self.width == 4 else 6) * self.scores
-        return (4 + self.width) * self.facts.hidden + each * self.facts.heads + self.keys + weighed + self.feeding
+        return (4 + self.width) * self.facts.hidden + each * self.facts.heads + self.keys + self.weighed + self.feeding
+
+    @property
+    def weighed(self) -> int:
+        """What attention keeps beside queries, keys, values and what it gives to its last product."""
+        return (4 if self.width == 4 else 6) * self.scores
 
     def kept_by_last(self, speaking: float) -> float:
         """What the last layer keeps, per token of all, where a share of the tokens speaks and the others are read."""
@@ -133,3 +143,32 @@ class Lean(Library):
         values, softmax = (4, 8) if self.width == 4 else (2, 6)
         weighed = max(values * self.scores + read, softmax * self.scores - read)
         return (4 + self.width) * self.facts.hidden + max(3 * self.width * self.facts.inner, weighed - self.feeding)
+
+
+@dataclass(frozen=True)
+class LeanOnGpu(Lean):
+    """The same with a GPU's attention, which keeps no scores."""
+
+    @property
+    def once(self) -> int:
+        """The mask, once for each head of a group, and the rotations."""
+        return self.width * (self.facts.heads // self.facts.groups * self.columns + 4 * self.facts.size)
+
+    @property
+    def weighed(self) -> int:
+        """What was read once more, in the order in which it was read, and a number for each head."""
+        return self.width * self.facts.heads * self.facts.size + 4 * self.facts.heads
+
+    @property
+    def at_work(self) -> float:
+        """The same; a norm's states are in float32 at first."""
+        facts, width = self.facts, self.width
+        read, heads = width * facts.heads * facts.size, width * (facts.heads + 2 * facts.groups) * facts.size
+        attending = (4 + width) * facts.hidden + heads + max(heads, 2 * read)
+        feeding = (4 + 2 * width) * facts.hidden + 3 * width * facts.inner
+        return self.once + 2 * self.columns + max(attending, (8 + width) * facts.hidden, feeding)
+
+    @property
+    def way_back(self) -> float:
+        """The same: what the other half's products were given is larger than all that attention turns back."""
+        return (4 + self.width) * self.facts.hidden + max(3 * self.width * self.facts.inner, 8 * self.facts.hidden)

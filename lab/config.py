@@ -96,7 +96,7 @@ def _optimizer() -> Any:
 def _checkpointing() -> Any:
     return knob(
         "off",
-        "compute layers a second time instead of keeping them: memory, not mathematics; not for Llama shapes on a CPU",
+        "compute layers a second time instead of keeping them: memory, not mathematics",
         choices=("off", "on"),
     )
 

@@ -11,7 +11,7 @@ import torch
 from lab.config import PRECISIONS
 from lab.errors import BadInput
 from lab.facts import Facts, facts_of
-from lab.memory import GIB, Knobs, foretell, held_here, is_lean, room_of, total
+from lab.memory import GIB, Knobs, foretell, held_here, room_of, total
 
 CARDS = (8, 12, 16, 24)
 # Of the layers. `lab loop --seed 2 --unfrozen 0.25` prefers PPO in 0.89 of the prompts, as `--unfrozen 1` does.
@@ -70,7 +70,7 @@ def _turns(facts: Facts, stage: str, knobs: Knobs, device: str) -> Iterator[Turn
     """First what costs time only, then a little precision, then what makes the run noisier or shorter."""
     small = (each for each in _halves(min(knobs.microbatch, knobs.minibatch), 4))
     yield from (Turn("microbatch", each, "slower, the same mathematics") for each in small)
-    if knobs.checkpointing == "off" and not is_lean(facts, knobs, device):
+    if knobs.checkpointing == "off":
         yield Turn("checkpointing", "on", "a third slower, the same mathematics")
     smallest = min(knobs.microbatch, knobs.minibatch, 4)
     yield from (Turn("microbatch", each, "slower, the same mathematics") for each in _halves(smallest, 1))

@@ -82,7 +82,7 @@ def stream(
     if not prompts:
         return
     speaker = _speaker(roles, role, prompts, tokens)
-    heard = stem is not None and type(speaker) is decode.Decoder and roles.lean(role)
+    heard = stem is not None and roles.device.type == "cpu" and type(speaker) is decode.Decoder and roles.lean(role)
     if heard:
         stem.keep(speaker.listen(stem.depth))
     chances = [Random(f"{seed} {first + row}") for row in range(len(prompts))]
@@ -151,7 +151,7 @@ def _folded(roles: Roles, role: str, answers: int) -> folding.Folded | None:
             return folding.borrow(roles.model, role, torch.float32)
         return folding.fold(roles.model, role)
     kept = roles.model.get_input_embeddings().weight.dtype
-    if roles.lean(role):
+    if roles.device.type == "cpu" and roles.lean(role):
         dtype = kept if kept == torch.bfloat16 else roles.products  # never a wider copy of a base too large for one
         return folding.borrow(roles.model, role, dtype)
     suiting = folding.suits(roles.model, role, folding.ANY_SIZE, quantised=roles.precision == "4-bit")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from lab import arithmetic, container, float16
-from lab.activations import Lean, Library, OnGpu
+from lab.activations import Lean, LeanOnGpu, Library, OnGpu
 from lab.decode import READ_AT_ONCE
 from lab.facts import Facts
 from lab.folding import FEW, LARGEST, packs
@@ -83,7 +83,7 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     rows += _rollout(facts, answered, lean, width, device) if stage in ("reward", "ppo") else []
     rows += _score(facts, knobs, lean, width, device) if stage == "ppo" else []
     if stage == "ppo":
-        rows += _shared(facts, knobs, lean, 4 if lean else _flow(facts, knobs, lean, device))
+        rows += _shared(facts, knobs, 4 if lean else _flow(facts, knobs, lean, device), lean and device == "cpu")
     rows += _update(facts, stage, knobs, lean, width, device)
     rows += [Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries")] if device != "cpu" else []
     return rows
@@ -98,8 +98,10 @@ def _width(knobs: Knobs, lean: bool, device: str) -> int:
 
 
 def is_lean(facts: Facts, knobs: Knobs, device: str) -> bool:
-    """Whether the lean pass serves: Llama shapes on a CPU, in numbers that it can read."""
-    return facts.lean and device == "cpu" and not knobs.quantised and not facts.kept
+    """Whether the lean pass serves: Llama shapes, in numbers that it can read there, as models.py says."""
+    precision = facts.kept or knobs.precision
+    within = {"cpu": ("8-bit", "4-bit"), "cuda": ("8-bit", "float16")}
+    return facts.lean and device in within and precision not in within[device]
 
 
 def _moments(knobs: Knobs) -> int:
@@ -149,7 +151,8 @@ def _rollout(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) ->
     ours, columns = fast or lean or borrowed, knobs.prompt + knobs.tokens
     kept = _flow(facts, knobs, lean, device) if not ours and facts.rotated else width  # keys are turned as states are
     cache = 2 * facts.layers * facts.groups * facts.size * columns * knobs.batch * kept
-    packed = lean and not fast and packs(torch.float32 if width == 4 else torch.bfloat16, facts.parameters)
+    dtype = torch.float32 if width == 4 else torch.bfloat16
+    packed = lean and device == "cpu" and not fast and packs(dtype, facts.parameters)
     exact = lean and stored == "float32" and knobs.precision == "auto" and float16.available()
     halved = exact and (fast or packed and width == 4)
     whole = fast and not (halved and knobs.batch <= FEW) or packed and not halved
@@ -215,7 +218,7 @@ def _score(facts: Facts, knobs: Knobs, lean: bool, width: int, device: str) -> l
 def _layer(facts: Facts, knobs: Knobs, columns: int, lean: bool, width: int, device: str) -> Library:
     """A layer in the pass that serves."""
     if lean:
-        return Lean(facts, columns, width, 4)
+        return (Lean if device == "cpu" else LeanOnGpu)(facts, columns, width, 4)
     if device != "cpu":
         return OnGpu(facts, columns, width, 4, knobs.precision)
     return Library(facts, columns, width, _flow(facts, knobs, lean, device))
@@ -231,15 +234,15 @@ def _upper(facts: Facts, knobs: Knobs) -> int:
     return learning(facts.layers, knobs.unfrozen if facts.layered else 1.0)
 
 
-def _shared(facts: Facts, knobs: Knobs, lean: bool, width: int) -> list[Row]:
-    """States of a rollout behind the layers that do not learn, from when it is read until it has been learned from; in
-    our own loop from when it is said, and then once more until every micro-batch has its part."""
+def _shared(facts: Facts, knobs: Knobs, width: int, heard: bool) -> list[Row]:
+    """States of a rollout behind the layers that do not learn, from when it is read until it has been learned from;
+    where our own loop keeps them, from when it is said, and then once more until every micro-batch has its part."""
     if _upper(facts, knobs) == facts.layers:
         return []
     size = width * knobs.batch * (knobs.prompt + knobs.tokens) * facts.hidden
     rows = [Row(SHARED, size, phase, "behind layers that do not learn, of a rollout") for phase in ("score", "update")]
-    heard = [Row(HEARD, size, phase, "the same, as they were said with the answers") for phase in ("rollout", "score")]
-    return [*rows, *(heard if lean else [])]
+    said = [Row(HEARD, size, phase, "the same, as they were said with the answers") for phase in ("rollout", "score")]
+    return [*rows, *(said if heard else [])]
 
 
 def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, device: str) -> list[Row]:
@@ -253,8 +256,12 @@ def _update(facts: Facts, stage: str, knobs: Knobs, lean: bool, width: int, devi
     if lean:  # in the last layer only response tokens speak, to a reward model the last one alone
         speaking = (1 if stage == "reward" else tokens + 1) / columns
         last, states = inside + layer.kept_by_last(speaking), 8 * facts.hidden * speaking
-        kept = (layers - 1) * (layer.kept + inside) + last + states
+        kept = (layers - 1) * (layer.kept + inside) + last + states + layer.once
         passing = max(speaking * layer.way_back, layer.way_back - last if layers > 1 else 0) - states
+        if knobs.checkpointing == "on":  # of one layer at a time: the last one, or one of the others
+            kept = 4 * layers * facts.hidden + states + layer.once
+            whole = layer.kept + inside + layer.way_back if layers > 1 else 0
+            passing = max(last + speaking * layer.way_back, whole) - 4 * facts.hidden - states
     else:
         kept, passing = layers * (layer.kept + inside) + 8 * facts.hidden, layer.way_back
         if width == 2 and device == "cpu" and layer.flow == 4:

@@ -197,7 +197,9 @@ class Roles:
         with self.using(role) as model, self.autocast():
             if self.lean(role):
                 wanted = first if only is None else first + only
-                return trunk.states(self.model, role, batch.ids, batch.attention, where, wanted, stem)
+                return trunk.states(
+                    self.model, role, batch.ids, batch.attention, where, wanted, stem, self.checkpointing
+                )
             with self._twice(role), used(self._stack[1], stem):
                 states = model.base_model(
                     input_ids=batch.ids, attention_mask=batch.attention, position_ids=where, use_cache=False
@@ -222,9 +224,12 @@ class Roles:
                 layer.gradient_checkpointing = layer.training = False
 
     def lean(self, role: str) -> bool:
-        """Whether our own, leaner pass computes what the model does: Llama shapes in full precision on a CPU."""
+        """Whether our own, leaner pass computes what the model does: Llama shapes, in 4 bits on a GPU alone."""
         if role not in self._lean:
-            self._lean[role] = self.device.type == "cpu" and folding.suits(self.model, role, largest=folding.ANY_SIZE)
+            kind, in_4_bits = self.device.type, self.device.type == "cuda" and self.precision == "4-bit"
+            # On a GPU float16 would be turned anew in each pass; Apple's MPS computes as the weights are.
+            serves = kind == "cpu" or kind == "cuda" and self.precision != "float16"
+            self._lean[role] = serves and folding.suits(self.model, role, folding.ANY_SIZE, quantised=in_4_bits)
         return self._lean[role]
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:

@@ -62,6 +62,24 @@ class Side:
             place.copy_(layer(x))  # one after the other, so that no two stand beside their like
         return found
 
+    def back(self, gradient: Tensor) -> Tensor:
+        """The gradient [N, in] for what the layers were given, of that [N, sum of out] for what they say."""
+        sizes = [layer.out_features for layer in self.layers]
+        first, *others = zip(gradient.split(sizes, 1), self.layers, strict=True)
+        found = first[0] @ _floats(first[1], self.dtype)
+        for part, layer in others:
+            found.addmm_(part, _floats(layer, self.dtype))
+        return found
+
+
+def _floats(layer: nn.Module, dtype: torch.dtype) -> Tensor:
+    """A layer's weight [out, in], turned into floats where it is in 4 bits."""
+    if not in_4_bits(layer):
+        return layer.weight.to(dtype)
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(dtype)
+
 
 def leave_out() -> None:
     """Lets peft do without bitsandbytes in this process, until `bring_in`; where it is loaded already, it stays.

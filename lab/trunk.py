@@ -17,142 +17,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from lab.backward import Adapted, Gated, HeadNorms, Heads, Norm, packed, through
+from lab.quantised import Side, in_4_bits
 from lab.stem import Stem
 
-
-class _Adapted(torch.autograd.Function):
-    """x W' + scale (x A') B' for x [N, in] and the matrices A [r, in] and B [out, r] of layers side by side.
-
-    Gradients for x, every A and every B, which are float32 and put together in x's dtype. W [out, in] is frozen and
-    kept as it is stored: in another dtype than x's it is turned anew in each pass.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float, *lora: Tensor) -> Tensor:
-        a, b = packed(lora, x.dtype)
-        inner = x @ a.t()  # [N, R]
-        ctx.save_for_backward(x, inner, weight, a, b)
-        ctx.scale, ctx.sizes = scale, [matrix.shape for matrix in lora[len(lora) // 2 :]]
-        return F.linear(x, weight.to(x.dtype), bias).addmm_(inner, b.t(), alpha=scale)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, inner, weight, a, b = ctx.saved_tensors
-        back = gradient @ b  # [N, R]
-        for_x = None
-        if ctx.needs_input_grad[0]:
-            for_x = (gradient @ weight.to(x.dtype)).addmm_(back, a, alpha=ctx.scale)
-        if not ctx.needs_input_grad[4]:
-            return for_x, None, None, None, *(None for _ in ctx.sizes * 2)
-        ranks = [rank for _, rank in ctx.sizes]
-        for_a = (back.t() @ x).float().mul_(ctx.scale).split(ranks)
-        for_b = (gradient.t() @ inner).float().mul_(ctx.scale)
-        blocks = [part.split(ranks, 1)[i] for i, part in enumerate(for_b.split([out for out, _ in ctx.sizes]))]
-        return for_x, None, None, None, *for_a, *blocks
-
-
-class _Heads(torch.autograd.Function):
-    """Heads of layers side by side, [N, sum of heads * D], each layer's apart: [B, its heads, S, D] in one piece.
-
-    Each is turned by its angles' cos and sin [B, 1, S, D], whose halves are alike, where it has some; backward turns
-    back and lays the gradients side by side.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, joined: Tensor, rows: int, size: int, turns: Sequence[tuple[Tensor, ...]], *counts: int
-    ) -> Any:
-        ctx.size, ctx.turns = size, turns
-        heads = joined.view(rows, -1, sum(counts), size).transpose(1, 2)
-        return tuple(_turned(part, turn, 1) for part, turn in zip(heads.split(counts, 1), turns, strict=True))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, _, columns, size = gradients[0].shape
-        counts = [part.shape[1] for part in gradients]
-        joined = gradients[0].new_empty(rows, columns, sum(counts), size)
-        places = joined.transpose(1, 2).split(counts, 1)
-        for gradient, turn, place in zip(gradients, ctx.turns, places, strict=True):
-            _turned(gradient, turn, -1, place)
-        return joined.view(rows * columns, -1), None, None, None, *(None for _ in counts)
-
-
-def _turned(heads: Tensor, turn: tuple[Tensor, ...], way: int, found: Tensor | None = None) -> Tensor:
-    found = torch.empty(heads.shape, dtype=heads.dtype, device=heads.device) if found is None else found
-    if not turn:
-        return found.copy_(heads)
-    (cos, sin), half = turn, heads.shape[-1] // 2
-    torch.mul(heads, cos, out=found)
-    found[..., :half].addcmul_(heads[..., half:], sin[..., half:], value=-way)
-    found[..., half:].addcmul_(heads[..., :half], sin[..., :half], value=way)
-    return found
-
-
-class _Norm(torch.autograd.Function):
-    """Root mean square norm of x [N, h] in float32 with a frozen weight, given back in another dtype."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        inverse = _inverse(x, eps)
-        ctx.save_for_backward(x, inverse, weight)
-        return (x * inverse).mul_(weight).to(dtype)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return _through_norm(gradient, *ctx.saved_tensors), None, None, None
-
-
-class _HeadNorms(torch.autograd.Function):
-    """The same norm for each of the first n heads in [N, heads, D], with frozen weights [n, D]; the others pass."""
-
-    @staticmethod
-    def forward(ctx: Any, heads: Tensor, weights: Tensor, eps: float) -> Tensor:
-        some = heads[:, : len(weights)].float()
-        inverse = _inverse(some, eps)
-        ctx.save_for_backward(heads, inverse, weights)
-        found = heads.clone()
-        found[:, : len(weights)] = (some * inverse).mul_(weights)
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        heads, inverse, weights = ctx.saved_tensors
-        some, found = slice(None, len(weights)), gradient.clone()
-        found[:, some] = _through_norm(gradient[:, some], heads[:, some].float(), inverse, weights)
-        return found, None, None
-
-
-def _inverse(x: Tensor, eps: float) -> Tensor:
-    """One over the root mean square of the last dimension of x, in float32."""
-    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-
-
-def _through_norm(gradient: Tensor, x: Tensor, inverse: Tensor, weight: Tensor) -> Tensor:
-    """The gradient for x of x * inverse * weight."""
-    gradient = gradient.float() * weight
-    shared = (gradient * x).sum(-1, keepdim=True).mul_(inverse**3).div_(-x.shape[-1])
-    return gradient.mul_(inverse).addcmul_(x, shared)
-
-
-class _Gated(torch.autograd.Function):
-    """silu(gate) * up of [N, 2f]: keeps its input alone."""
-
-    @staticmethod
-    def forward(ctx: Any, both: Tensor) -> Tensor:
-        ctx.save_for_backward(both)
-        gate, up = both.chunk(2, -1)
-        return F.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (both,) = ctx.saved_tensors
-        gate, up = both.chunk(2, -1)
-        found = torch.empty_like(both)
-        for_gate, for_up = found.chunk(2, -1)
-        torch.mul(gradient, F.silu(gate), out=for_up)
-        torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=for_gate)
-        return found
+ALIGNED = 16  # columns of a mask
 
 
 def states(
@@ -163,11 +34,13 @@ def states(
     positions: Tensor,
     wanted: int | Tensor = 0,
     stem: Stem | None = None,
+    twice: bool = False,
 ) -> Tensor:
     """Last hidden states [B, T, h] after the final norm, in a role: of the columns from `wanted` on, or of one a row.
 
     wanted: the first column, or [B] the one of each row. In the last layer the other columns are read from, but what
     they say themselves is not worked out. stem: what the first layers say in this role, kept here if nobody has yet.
+    twice: of each layer only its input is kept for the backward pass, and the layer is computed again there.
     What folding.suits refuses is not for this.
     """
     causal, config = model.base_model.model.model, model.config
@@ -179,20 +52,38 @@ def states(
         flow = (stem.states if known else causal.embed_tokens.weight[ids].float()).flatten(0, 1)
         cos, sin = causal.rotary_emb(flow, positions)
         turn = cos.to(dtype)[:, None], sin.to(dtype)[:, None]  # [B, 1, S, D]
-        later = torch.ones(columns, columns, dtype=torch.bool, device=ids.device).triu(1)
-        blocked = (later | (attention == 0)[:, None]).unsqueeze(1)  # [B, 1, S, S]
-        mask = torch.zeros(blocked.shape, dtype=dtype, device=ids.device)
-        mask.masked_fill_(blocked, torch.finfo(dtype).min)
+        times = _fused(config, ids.device)
+        mask = _mask(attention, 0, dtype, times)
+        last_mask = mask if _all(wanted) else _mask(attention, wanted, dtype, times)
         for place, layer in enumerate(causal.layers):
             if known and place < stem.depth:
                 continue
             if stem is not None and place == stem.depth:
                 stem.keep(flow.view(rows, columns, -1))
-            asked = wanted if layer is causal.layers[-1] else 0
-            flow = _flat(flow, rows, asked) + _attention(layer, role, flow, turn, mask, config.rms_norm_eps, asked)
-            flow = flow + _feed_forward(layer, role, flow, dtype, config.rms_norm_eps)
-        flow = _Norm.apply(flow, causal.norm.weight.float(), config.rms_norm_eps, torch.float32)
+            asked, seen = (wanted, last_mask) if layer is causal.layers[-1] else (0, mask)
+            step = partial(_layer, layer, role, turn, seen, config.rms_norm_eps, asked)
+            again = twice and torch.is_grad_enabled()
+            flow = checkpoint(step, flow, use_reentrant=False, preserve_rng_state=False) if again else step(flow)
+        flow = _normed(flow, causal.norm, config.rms_norm_eps, torch.float32)
     return flow.view(rows, -1, flow.shape[-1])
+
+
+def _mask(attention: Tensor, wanted: int | Tensor, dtype: torch.dtype, times: int) -> Tensor:
+    """What is added to scores [B, 1, times * T, S]: of the wanted columns, so many times one after the other.
+
+    Rows begin where a GPU's attention reads them without copying them.
+    """
+    rows, columns = attention.shape
+    later = torch.ones(columns, columns, dtype=torch.bool, device=attention.device).triu(1)
+    blocked = _of((later | (attention == 0)[:, None]).unsqueeze(1), wanted)  # [B, 1, T, S]
+    shape = rows, times, blocked.shape[2], -(-columns // ALIGNED) * ALIGNED
+    found = torch.zeros(shape, dtype=dtype, device=attention.device)[..., :columns]
+    return found.masked_fill_(blocked, torch.finfo(dtype).min).flatten(1, 2).unsqueeze(1)
+
+
+def _fused(config: Any, device: torch.device) -> int:
+    """How often a mask is repeated: a GPU's attention takes the heads of a group as so many times the columns."""
+    return config.num_attention_heads // config.num_key_value_heads if device.type == "cuda" else 1
 
 
 def _of(x: Tensor, wanted: int | Tensor) -> Tensor:
@@ -211,6 +102,28 @@ def _all(wanted: int | Tensor) -> bool:
     return isinstance(wanted, int) and wanted == 0
 
 
+def _layer(
+    layer: nn.Module,
+    role: str,
+    turn: tuple[Tensor, Tensor],
+    mask: Tensor,
+    eps: float,
+    wanted: int | Tensor,
+    flow: Tensor,
+) -> Tensor:
+    """States [B*T, h] of the wanted columns after a layer, of those of all before it [B*S, h]."""
+    flow = _flat(flow, len(mask), wanted) + _attention(layer, role, flow, turn, mask, eps, wanted)
+    return flow + _feed_forward(layer, role, flow, mask.dtype, eps)
+
+
+def _normed(flow: Tensor, norm: nn.Module, eps: float, dtype: torch.dtype) -> Tensor:
+    """States [N, h] after a root mean square norm with a frozen weight; a GPU has one operation for it."""
+    weight = norm.weight.float()
+    if flow.is_cuda:
+        return F.rms_norm(flow, flow.shape[-1:], weight, eps).to(dtype)
+    return Norm.apply(flow, weight, eps, dtype)
+
+
 def _attention(
     layer: nn.Module,
     role: str,
@@ -222,7 +135,7 @@ def _attention(
 ) -> Tensor:
     """What the wanted columns, T of them, read from all: [B*T, h]."""
     attention, rows = layer.self_attn, len(mask)
-    normed = _Norm.apply(flow, layer.input_layernorm.weight.float(), eps, mask.dtype)
+    normed = _normed(flow, layer.input_layernorm, eps, mask.dtype)
     query, others = (attention.q_proj,), (attention.k_proj, attention.v_proj)
     cut = partial(_heads, attention, rows=rows, eps=eps)
     scaled = tuple(_of(each, wanted) * attention.scaling for each in turn)
@@ -231,8 +144,8 @@ def _attention(
     else:
         own = adapted(query, role, _flat(normed, rows, wanted))
         parts = *cut(own, (scaled,), query), *cut(adapted(others, role, normed), (turn, ()), others)
-    read = _read(*parts, _of(mask, wanted))
-    return adapted((attention.o_proj,), role, read.transpose(1, 2).flatten(0, 1).flatten(1))
+    read = (_read_at_once if flow.is_cuda else _read)(*parts, mask)
+    return adapted((attention.o_proj,), role, read)
 
 
 def _heads(
@@ -246,8 +159,8 @@ def _heads(
     """What layers say side by side, by heads: [B, heads, S, D] of each, normed where the shape does so, and turned."""
     size = attention.head_dim
     if hasattr(attention, "q_norm"):
-        joined = _HeadNorms.apply(joined.unflatten(1, (-1, size)), head_norms(attention, *linears), eps).flatten(1)
-    return _Heads.apply(joined, rows, size, turns, *(linear.out_features // size for linear in linears))
+        joined = HeadNorms.apply(joined.unflatten(1, (-1, size)), head_norms(attention, *linears), eps).flatten(1)
+    return Heads.apply(joined, rows, size, turns, *(linear.out_features // size for linear in linears))
 
 
 def head_norms(attention: nn.Module, *linears: nn.Module) -> Tensor:
@@ -258,28 +171,37 @@ def head_norms(attention: nn.Module, *linears: nn.Module) -> Tensor:
 
 
 def _read(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Values [B, H, T, D] weighed by softmax(query key' + mask): for short rows on a CPU the plain way is best."""
+    """Values [B*T, HD] weighed by softmax(query key' + mask): for short rows on a CPU the plain way is best."""
     rows, heads, asking, size = query.shape
     groups, columns = key.shape[1:3]
     query, key, value = query.view(rows * groups, -1, size), key.view(-1, columns, size), value.view(-1, columns, size)
     scores = torch.bmm(query, key.transpose(1, 2)).view(rows, heads, asking, columns).add_(mask)
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    return torch.bmm(weights.view(rows * groups, -1, columns), value).view(rows, heads, asking, size)
+    read = torch.bmm(weights.view(rows * groups, -1, columns), value).view(rows, heads, asking, size)
+    return read.transpose(1, 2).flatten(0, 1).flatten(1)
+
+
+def _read_at_once(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """The same by a GPU's fused attention, which keeps no scores; no key is repeated for the heads that share it."""
+    rows, heads, asking, size = query.shape
+    query = query.view(rows, key.shape[1], -1, size)  # [B, K, G*T, D]
+    read = F.scaled_dot_product_attention(query, key, value, mask, scale=1.0)
+    return read.unflatten(2, (-1, asking)).permute(0, 3, 1, 2, 4).reshape(rows * asking, heads * size)
 
 
 def _feed_forward(layer: nn.Module, role: str, flow: Tensor, dtype: torch.dtype, eps: float) -> Tensor:
-    normed = _Norm.apply(flow, layer.post_attention_layernorm.weight.float(), eps, dtype)
+    normed = _normed(flow, layer.post_attention_layernorm, eps, dtype)
     both = adapted((layer.mlp.gate_proj, layer.mlp.up_proj), role, normed)
-    return adapted((layer.mlp.down_proj,), role, _Gated.apply(both))
+    return adapted((layer.mlp.down_proj,), role, Gated.apply(both))
 
 
 def adapted(linears: Sequence[nn.Module], role: str, x: Tensor) -> Tensor:
     """What layers of one input say in a role, side by side: [N, sum of out]."""
-    weight, bias = frozen_of(linears)
+    bases = tuple(getattr(linear, "base_layer", linear) for linear in linears)
+    weight, bias = (Side(bases, x.dtype), None) if any(map(in_4_bits, bases)) else frozen_of(linears)
     bias = bias if bias is None else bias.to(x.dtype)
     lora = lora_of(linears, role)
-    scale = linears[0].scaling[role] if lora else 1.0
-    return _Adapted.apply(x, weight, bias, scale, *lora) if lora else F.linear(x, weight.to(x.dtype), bias)
+    return Adapted.apply(x, weight, bias, linears[0].scaling[role], *lora) if lora else through(x, weight, bias)
 
 
 def adapter_of(
@@ -302,20 +224,6 @@ def lora_of(linears: Sequence[nn.Module], role: str) -> tuple[Tensor, ...]:
     if role not in getattr(linears[0], "lora_A", {}):
         return ()
     return *(linear.lora_A[role].weight for linear in linears), *(linear.lora_B[role].weight for linear in linears)
-
-
-def packed(lora: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """A [R, in] one below the other, and B [out, R] with each layer's in a block of its own."""
-    many = len(lora) // 2
-    if many == 1:
-        return lora[0].to(dtype), lora[1].to(dtype)
-    a = torch.cat(lora[:many]).to(dtype)
-    b = a.new_zeros(sum(each.shape[0] for each in lora[many:]), len(a))
-    row = column = 0
-    for each in lora[many:]:
-        b[row : row + each.shape[0], column : column + each.shape[1]] = each
-        row, column = row + each.shape[0], column + each.shape[1]
-    return a, b
 
 
 def _side_by_side(weights: Sequence[Tensor]) -> Tensor:

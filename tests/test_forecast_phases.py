@@ -50,9 +50,13 @@ def test_what_a_shape_takes_is_foretold_in_each_phase(name, products, bases, mon
     assert found == {key: pytest.approx(1, abs=0.15) for key in found}
 
 
-@pytest.mark.parametrize("name, precision", [("llama", "4-bit"), ("gpt2", "auto")])
-def test_layers_computed_twice_and_layers_in_4_bits_are_foretold(name, precision, bases, monkeypatch):
-    monkeypatch.setattr("lab.arithmetic.fastest", lambda: torch.float32)
+@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "name, precision",
+    [("llama", "4-bit"), ("gpt2", "auto"), ("llama", "auto"), ("few keys", "auto"), ("qwen3", "auto")],
+)
+def test_layers_computed_twice_and_layers_in_4_bits_are_foretold(name, precision, products, bases, monkeypatch):
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: products)
     roles = load(str(bases[name]), device="cpu", precision=precision)
     roles.checkpointing = True
     knobs = Knobs(minibatch=8, precision=precision, checkpointing="on", **LONG)

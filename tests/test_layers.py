@@ -17,8 +17,8 @@ LAYERS = [
     # the disk
     "folders journal served store formats workspace exchange trust",
     # the model
-    "arithmetic quantised float16 hub trunk folding decode text tokens models speakers generate parity loading "
-    "logprobs adapters merged facts activations memory peak fit",
+    "arithmetic quantised float16 hub backward trunk folding decode text tokens models speakers generate parity "
+    "loading logprobs adapters merged facts activations memory peak fit",
     # the stages
     "steps state checkpoint samples cast rollout diagnose evaluate probe rater sft reward on_policy ppo rloo_grpo dpo "
     "compare",

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from lab import logprobs, losses, trunk
+from lab.activations import LeanOnGpu
 from lab.bench.shapes import llama, save
+from lab.facts import facts_from
 from lab.loading import load
+from lab.quantised import Side
 from lab.text import batch_of
 from tests.test_decode import SHAPES
 
@@ -34,8 +37,9 @@ def by_the_library(roles, batch):
         ).last_hidden_state
 
 
-def leanly(roles, batch, wanted=0):
-    return trunk.states(roles.model, "sft", batch.ids, batch.attention, losses.positions(batch.attention), wanted)
+def leanly(roles, batch, wanted=0, twice=False):
+    where = losses.positions(batch.attention)
+    return trunk.states(roles.model, "sft", batch.ids, batch.attention, where, wanted, twice=twice)
 
 
 def outcome(roles, found):
@@ -83,6 +87,98 @@ def test_where_only_the_end_is_wanted_its_state_and_gradients_are_those_of_the_w
         check_alike(outcome(roles, found[:, 0]), whole)
         trunk.fuse(roles.model)
     assert torch.allclose(roles.at_end("sft", batch), whole[0], atol=2e-5)
+
+
+@pytest.mark.parametrize("cut", [0, 10, torch.tensor([14, 12, 15, 13])])
+def test_layers_computed_twice_give_the_same_states_and_gradients_to_the_bit(roles, cut):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    once = outcome(roles, leanly(roles, batch, cut))
+    roles.checkpointing = True
+    assert torch.equal(roles.hidden("sft", batch), leanly(roles, batch, batch.width - 1))
+    again = outcome(roles, leanly(roles, batch, cut, twice=True))
+    assert torch.equal(again[0], once[0])
+    assert all(torch.equal(mine, other) for mine, other in zip(again[1], once[1], strict=True))
+
+
+@pytest.mark.parametrize("cut", [0, 10, torch.tensor([14, 12, 15, 13])])
+def test_the_way_in_which_a_gpu_reads_gives_the_same_states_and_gradients(roles, cut, monkeypatch):
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    seen = batch.attention[:, cut:].bool() if isinstance(cut, int) else torch.ones(len(PROMPTS), 1, dtype=torch.bool)
+    plainly = outcome(roles, leanly(roles, batch, cut)[seen])
+    as_on_a_gpu(monkeypatch)
+    check_alike(outcome(roles, leanly(roles, batch, cut)[seen]), plainly)
+
+
+def as_on_a_gpu(monkeypatch):
+    """Attention by PyTorch's fused operation, over a mask that is repeated for each head of a group."""
+    monkeypatch.setattr(trunk, "_read", trunk._read_at_once)
+    monkeypatch.setattr(trunk, "_fused", lambda config, _: config.num_attention_heads // config.num_key_value_heads)
+
+
+@pytest.mark.parametrize("shape", ["grouped heads, tied", "qwen2 with bias", "qwen3 with norms by head"])
+def test_layers_in_4_bits_say_and_learn_what_the_librarys_pass_over_them_does(shape, tmp_path):
+    roles = load(str(save(SHAPES[shape], tmp_path)), device="cpu", precision="4-bit")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in roles.weights("sft").values():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    roles.trainable("sft")
+    batch = batch_of(PROMPTS, RESPONSES, 0)
+    with roles.autocast():
+        ours, theirs = (outcome(roles, way(roles, batch)[batch.attention.bool()]) for way in (leanly, by_the_library))
+    assert (ours[0] - theirs[0]).norm() < 0.02 * theirs[0].norm()
+    ours, theirs = (torch.cat([each.flatten() for each in found[1]]) for found in (ours, theirs))
+    assert theirs.norm() > 0 and (ours - theirs).norm() < 0.05 * theirs.norm()
+
+
+def test_layers_in_4_bits_turn_back_what_the_library_turns_back(tmp_path):
+    roles = load(str(save(SHAPES["qwen2 with bias"], tmp_path)), device="cpu", precision="4-bit")
+    layer = roles.model.base_model.model.model.layers[0]
+    layers = tuple(getattr(layer.self_attn, name).base_layer for name in ("q_proj", "k_proj", "v_proj"))
+    x = torch.randn(5, roles.model.config.hidden_size, generator=torch.Generator().manual_seed(0)).bfloat16()
+    x.requires_grad_(True)
+    side = Side(layers, torch.bfloat16)
+    said = side(x)
+    gradient = torch.randn(said.shape, generator=torch.Generator().manual_seed(1)).bfloat16()
+    (expected,) = torch.autograd.grad(said, x, gradient)
+    assert (side.back(gradient) - expected).abs().max() <= 0.02 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_what_it_keeps_on_a_gpu_is_foretold(roles, dtype, monkeypatch):
+    """By the tensors that are kept when attention reads as it does there."""
+    as_on_a_gpu(monkeypatch)
+    found = []
+    for columns in (32, 96):  # the difference is free of what is kept once
+        batch = batch_of([[5] * (columns // 2)] * 4, [[6] * (columns // 2)] * 4, 0)
+        with Saved() as saved, torch.autocast("cpu", dtype=dtype, enabled=dtype == torch.bfloat16):
+            leanly(roles, batch)
+        facts = facts_from(roles.model.config)
+        layer = LeanOnGpu(facts, columns, dtype.itemsize, 4)
+        inside = dtype.itemsize * 8 * facts.adapted / facts.layers
+        found.append((saved.bytes, 4 * columns * (facts.layers * (layer.kept + inside) + layer.once)))
+    (short, short_foretold), (long, long_foretold) = found
+    assert long - short == pytest.approx(long_foretold - short_foretold, rel=0.1)
+
+
+class Saved:
+    """Counts the bytes of all tensors that are kept for the backward pass, each once."""
+
+    def __enter__(self):
+        self.bytes, self.known = 0, {}
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self.pack, lambda tensor: tensor)
+        self.hooks.__enter__()
+        return self
+
+    def pack(self, tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.known:
+            self.known[storage.data_ptr()] = tensor  # which stays, so that no other comes to its place
+            self.bytes += storage.nbytes()
+        return tensor
+
+    def __exit__(self, *problem):
+        self.hooks.__exit__(*problem)
 
 
 def test_weights_side_by_side_are_views_and_stay_what_they_were(roles):
