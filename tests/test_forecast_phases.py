@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
+from costless import NoProducts
 from test_memory import allocated
 from transformers import Gemma2Config, GemmaConfig, GPT2Config, Phi3Config, Qwen3Config
 
@@ -67,4 +70,15 @@ def compared(roles, knobs, names):
     """Foretold bytes over measured ones."""
     reckoned = foretold(foretell(facts_from(roles.model.config), "ppo", knobs), knobs)
     work = phases(roles, "sft", knobs)
-    return {name: reckoned[name] / allocated(work[name]) for name in names}
+    with NoProducts() if roles.products == torch.bfloat16 and roles.precision != "4-bit" else nullcontext():
+        return {name: reckoned[name] / allocated(work[name]) for name in names}
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_products_that_are_left_out_take_the_same_memory(name, bases, monkeypatch):
+    monkeypatch.setattr("lab.arithmetic.fastest", lambda: torch.float32)
+    work = phases(load(str(bases[name]), device="cpu"), "sft", Knobs(minibatch=8, **SHORT))
+    for each in ("score", "update"):
+        with NoProducts():
+            without = allocated(work[each])
+        assert without == pytest.approx(allocated(work[each]), rel=1e-4)
