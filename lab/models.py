@@ -29,8 +29,8 @@ class Roles:
 
     An adapter is named after its role (sft, policy, reward, or a run); heads are fp32 and stand outside PEFT. `name` is
     what the base was loaded as, `precision` what its weights are in (one of config.PRECISIONS), `products` what its
-    products are computed in, `fingerprint` what adapters and checkpoints know it by, `checkpointing` whether the
-    library's pass keeps only what runs between two layers, `recorded` whether a GPU records a token's pass (until one
+    products are computed in, `fingerprint` what adapters and checkpoints know it by, `checkpointing` whether a
+    pass that learns keeps only what runs between two layers, `recorded` whether a GPU records a token's pass (until one
     could not be).
     """
 
@@ -46,6 +46,7 @@ class Roles:
     recorded: bool = True
     _layers: list[Any] = field(default_factory=list)
     _lean: dict[str, bool] = field(default_factory=dict)
+    _weights: dict[str, dict[str, nn.Parameter]] = field(default_factory=dict)  # by role, as a walk over all finds them
     _tried: dict[int, bool] = field(default_factory=dict)
 
     def known(self) -> list[str]:
@@ -79,12 +80,14 @@ class Roles:
         No adapter stays active between passes: when an active one is deleted, PEFT lets another one learn in its place.
         """
         self._lean.clear()
+        self._weights.clear()
         self._layers = [module for module in self.model.modules() if hasattr(module, "_active_adapter")]
         for layer in self._layers:
             layer._active_adapter = []
 
     def remove(self, role: str) -> None:
         """The adapter and head of a role go, if there are any."""
+        self._weights.pop(role, None)
         if role in self.model.peft_config:
             self.model.delete_adapter(role)
         if role in self.heads:
@@ -92,8 +95,10 @@ class Roles:
 
     def weights(self, role: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by a name that is the same for every role."""
-        mark = f".{role}."
-        return {name.replace(mark, "."): parameter for name, parameter in self.model.named_parameters() if mark in name}
+        if role not in self._weights:
+            mark, named = f".{role}.", self.model.named_parameters()
+            self._weights[role] = {name.replace(mark, "."): parameter for name, parameter in named if mark in name}
+        return dict(self._weights[role])
 
     def head(self, name: str, seed: int = 0) -> nn.Linear:
         """A fresh scalar head, N(0, 1/(h+1)) with no bias at the start (Ziegler et al. 2019)."""

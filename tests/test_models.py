@@ -152,6 +152,19 @@ def test_one_copy_of_the_base_serves_every_role(folders):
     assert sum(p.numel() for n, p in roles.model.named_parameters() if "lora" not in n) == base
 
 
+def test_a_roles_weights_are_those_that_its_passes_read_after_its_adapter_was_made_anew_or_went(folders):
+    roles = load(str(folders["llama"]), device="cpu")
+    assert roles.weights("policy") == {}, "which is asked before there is one"
+    for rank in (8, 4):
+        roles.add("policy", rank=rank)
+        own = {id(parameter) for name, parameter in roles.model.named_parameters() if ".policy." in name}
+        assert own and {id(parameter) for parameter in roles.weights("policy").values()} == own
+    roles.weights("policy").clear()
+    assert {id(parameter) for parameter in roles.weights("policy").values()} == own
+    roles.remove("policy")
+    assert roles.weights("policy") == {}
+
+
 def test_an_adapter_comes_back_bitwise_with_its_head_and_facts(folders, tmp_path):
     roles = load(str(folders["llama"]), device="cpu")
     for parameter in roles.weights("sft").values():
