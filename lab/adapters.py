@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lab.errors import Damaged, DiskFull, WrongBase
+from lab.errors import Damaged, WrongBase, unwritten
 from lab.folders import whole
 from lab.loading import fingerprints
 from lab.models import Roles, copy_weights
@@ -22,16 +22,15 @@ WEIGHTS, HEAD, MANIFEST = "adapter_model.safetensors", "head.safetensors", "mani
 def save_adapter(roles: Roles, role: str, folder: Path, **facts: Any) -> None:
     """The adapter (and head, if the role has one) for PEFT to load elsewhere, and a manifest with `facts` for us.
 
-    The folder is whole or absent. Raises DiskFull when it cannot be written; the one of before then stays.
+    The folder is whole or absent. Raises DiskFull or BadFile when it cannot be written; the one of before then
+    stays.
     """
     try:
         with whole(folder) as beside:
             _write(roles, role, beside, facts)
     except (OSError, SafetensorError) as problem:
-        raise DiskFull(
-            f"The adapter could not be written to {folder} ({problem}). The run's checkpoints are still there. "
-            "Free some space, then resume the run."
-        ) from problem
+        words = f"The adapter could not be written to {folder}, and the run's checkpoints are still there"
+        raise unwritten(problem, words, "resume the run") from problem
 
 
 def _write(roles: Roles, role: str, folder: Path, facts: dict[str, Any]) -> None:

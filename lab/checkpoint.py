@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lab.errors import Damaged, DiskFull, NotFinite, NotFound
+from lab.errors import Damaged, NotFinite, NotFound, unwritten
 from lab.folders import whole
 from lab.state import State
 from lab.workspace import step_folder, steps_in
@@ -31,7 +31,8 @@ def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10, prune:
     prune: whether others may go now; not while a person waits to go back to one. Those of later steps go first: they
     were damaged, so the run went on from an earlier one, and they would be kept in the place of what it writes now.
 
-    Raises NotFinite rather than keep broken weights, DiskFull when there is no room; older checkpoints stay.
+    Raises NotFinite rather than keep broken weights, DiskFull when there is no room, and BadFile where it cannot be
+    written for another reason; older checkpoints stay.
     """
     tensors, numbers = state.pack()
     broken = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
@@ -56,10 +57,8 @@ def write_folder(folder: Path, tensors: Mapping[str, torch.Tensor], numbers: dic
             hashes = {name: _hash(beside / name) for name in (WEIGHTS, NUMBERS)}
             (beside / MANIFEST).write_text(json.dumps(hashes))
     except (OSError, SafetensorError) as problem:
-        raise DiskFull(
-            f"The checkpoint could not be written ({problem}). The one before it is still there. "
-            "Free some space, then resume the run."
-        ) from problem
+        words = "The checkpoint could not be written, and the one before it is still there"
+        raise unwritten(problem, words, "resume the run") from problem
 
 
 def read_folder(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -37,6 +37,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 
 class LabError(Exception):
@@ -154,6 +155,15 @@ class DiskFull(LabError):
 
     code = "E_DISK_FULL"
     errnos = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def unwritten(problem: Exception, what: str, then: str) -> DiskFull | BadFile:
+    """Why weights were not written, and what to do before `then`; safetensors has the system's number in its words."""
+    numbered = re.search(r"os error (\d+)", str(problem))
+    number = getattr(problem, "errno", None) or (int(numbered[1]) if numbered else None)
+    if number in DiskFull.errnos:
+        return DiskFull(f"{what} ({problem}). Free some space, then {then}.")
+    return BadFile(f"{what} ({problem}). See that the lab may write there, then {then}.")
 
 
 class OutOfMemory(LabError):

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from lab.arithmetic import WIDEST
-from lab.errors import BadFile, BadInput, DiskFull, Unsupported
+from lab.errors import BadInput, Unsupported, unwritten
 from lab.folders import whole
 from lab.loading import folder_of, quiet
 from lab.models import Roles
@@ -43,11 +43,8 @@ def save_merged(roles: Roles, role: str, folder: Path, more: dict[str, Any] | No
             _tokenizer(roles, model.config.pad_token_id if head is not None else None).save_pretrained(beside)
             (beside / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
     except (OSError, SafetensorError) as problem:
-        if isinstance(problem, SafetensorError) or problem.errno in DiskFull.errnos:
-            raise DiskFull(
-                f"The model could not be written to {folder} ({problem}). Free some space or name another folder."
-            ) from problem
-        raise BadFile(f"No model can be written to {folder} ({problem}). Name another folder with --out.") from problem
+        then = "try again, or name another folder with --out"
+        raise unwritten(problem, f"No model could be written to {folder}", then) from problem
     return facts
 
 

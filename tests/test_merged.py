@@ -128,11 +128,11 @@ def test_what_is_there_is_not_overwritten_and_what_fails_leaves_nothing(tmp_path
 def test_only_a_disk_without_room_is_said_to_need_space(tmp_path, monkeypatch):
     roles = load("tiny", device="cpu")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadFile, match="Not a directory.*Name another folder"):
+    with pytest.raises(BadFile, match="Not a directory.*name another folder"):
         merged.save_merged(roles, "sft", tmp_path / "file" / "out")
     sealed = OSError(30, "Read-only file system")
     monkeypatch.setattr(type(roles.text.tokenizer), "save_pretrained", lambda *_: (_ for _ in ()).throw(sealed))
-    with pytest.raises(BadFile, match="Read-only file system.*Name another folder") as found:
+    with pytest.raises(BadFile, match="Read-only file system.*name another folder") as found:
         merged.save_merged(roles, "sft", tmp_path / "out")
     assert "space" not in str(found.value) and [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 from folders import GROUPED, SMALL, configs, make, put, tokenizer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers.normalizers import Prepend
 from tokenizers.processors import TemplateProcessing
@@ -25,8 +26,10 @@ from transformers import (
 from lab import allocator, ppo, reward, sft
 from lab.adapters import MANIFEST, load_adapter, save_adapter
 from lab.cast import Cast
+from lab.checkpoint import write_folder
 from lab.config import Ppo, Reward, Sft
 from lab.errors import (
+    BadFile,
     BadInput,
     BadText,
     Damaged,
@@ -189,6 +192,29 @@ def test_an_adapter_that_finds_no_room_leaves_the_one_before_it_and_says_so(fold
         save_adapter(roles, "sft", tmp_path / "a", gain=3.0)
     assert load_adapter(roles, "again", tmp_path / "a") == {"gain": 2.0}
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "then"),
+    [
+        (OSError(28, "No space left on device"), DiskFull, "Free some space, then resume"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), DiskFull, "Free some space"),
+        (PermissionError(13, "Permission denied"), BadFile, "See that the lab may write there, then resume"),
+        (SafetensorError("I/O error: Read-only file system (os error 30)"), BadFile, "may write there"),
+        (SafetensorError("something else"), BadFile, "may write there"),
+    ],
+)
+def test_space_is_asked_for_only_where_none_is_left(problem, kind, then, folders, tmp_path, monkeypatch):
+    def refused(*_):
+        raise problem
+
+    monkeypatch.setattr("lab.adapters.save_file", refused)
+    monkeypatch.setattr("lab.checkpoint.save_file", refused)
+    with pytest.raises(kind, match=then):
+        save_adapter(load(str(folders["llama"]), device="cpu"), "sft", tmp_path / "a")
+    with pytest.raises(kind, match=then):
+        write_folder(tmp_path / "b", {}, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_adapter_of_another_base_of_the_same_shape_is_refused(folders, tmp_path):
