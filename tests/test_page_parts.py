@@ -250,8 +250,20 @@ def test_prompts_are_read_from_text_and_tables_each_once(tmp_path):
     (tmp_path / "b.jsonl").write_text(
         '{"prompt": "One?"}\n{"instruction": "Two?"}\n{"messages": [{"role": "user", "content": "Three?"}]}\n'
     )
-    assert from_file(tmp_path / "a.txt") == ["One?", "Two?"]
-    assert from_file(tmp_path / "b.jsonl") == ["One?", "Two?", "Three?"]
+    assert from_file(tmp_path / "a.txt") == (["One?", "Two?"], "")
+    assert from_file(tmp_path / "b.jsonl") == (["One?", "Two?", "Three?"], "")
+
+
+def test_rows_of_a_table_that_hold_no_prompt_are_counted_and_the_first_broken_one_named(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "One?"}\n{"x": 1}\n')
+    (tmp_path / "b.jsonl").write_text(
+        '{"prompt": "One?"}\n{broken\n{"prompt": " "}\n{"prompt": "One?"}\n{also\n{"x": 1}\n'
+    )
+    assert from_file(tmp_path / "a.jsonl") == (["One?"], "Left out: 1 row without a prompt.")
+    texts, left = from_file(tmp_path / "b.jsonl")
+    assert texts == ["One?"]
+    assert left.startswith("Left out: 2 rows that cannot be read (row 2: not JSON")
+    assert left.endswith(") and 2 rows without a prompt.")
 
 
 def test_more_prompts_than_are_taken_are_refused_before_any_is_stored(tmp_path):

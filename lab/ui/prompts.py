@@ -98,13 +98,18 @@ def of_a_file(source: str) -> bool:
     return source.startswith(f"{OWN}:")
 
 
-def from_file(path: str | Path) -> list[str]:
-    """The prompts of a text file (one a line) or of any table that the lab reads; NoRows when it holds none."""
-    path = Path(path)
+def from_file(path: str | Path) -> tuple[list[str], str]:
+    """The prompts of a text file (one a line) or of any table that the lab reads, each once; and in words which rows of
+    a table are left out. NoRows when it holds no prompt."""
+    path, broken = Path(path), []
     if path.suffix.lower() in (".txt", ".md"):
         found = [line.strip() for line in text_of(path.read_bytes(), path.name).splitlines()]
+        empty = 0
     else:
-        found = [_prompt_of(row) for row in _readable(path)]
+        table = rows(path)
+        broken = [row for row in table if row.fault]
+        found = [_prompt_of(row) for row in _readable(path, table)]
+        empty = found.count("")
     texts = list(dict.fromkeys(text for text in found if text))
     if len(texts) > MOST:
         raise BadFile(f"{path.name} holds {len(texts):,} prompts, and {MOST:,} at most are taken. Give a part of them.")
@@ -113,12 +118,22 @@ def from_file(path: str | Path) -> list[str]:
             f"{path.name} holds no prompt. Write one prompt a line in a .txt file, or JSON lines with a field "
             f"{FIELDS[0]}."
         )
-    return texts
+    return texts, _left_out(broken, empty)
 
 
-def _readable(path: Path) -> list[FileRow]:
+def _left_out(broken: list[FileRow], empty: int) -> str:
+    """What of a table is not taken, with the first fault; nothing where all is."""
+    found = []
+    if broken:
+        count = "1 row that cannot be read" if len(broken) == 1 else f"{len(broken):,} rows that cannot be read"
+        found.append(f"{count} (row {broken[0].line}: {broken[0].fault})")
+    if empty:
+        found.append("1 row without a prompt" if empty == 1 else f"{empty:,} rows without a prompt")
+    return f"Left out: {' and '.join(found)}." if found else ""
+
+
+def _readable(path: Path, found: list[FileRow]) -> list[FileRow]:
     """The rows of a table that can be read; BadFile with the first one's fault where none can."""
-    found = rows(path)
     if found and all(row.fault for row in found):
         first = found[0]
         raise BadFile(

@@ -20,10 +20,13 @@ def page(office: Office) -> None:
     @told(office)
     def upload(path: str, request: gr.Request) -> str:
         check(office.is_host(request), "prompts from a file")
-        texts = from_file(path)
+        texts, left = from_file(path)
         office.store.add_prompts(texts, f"{OWN}:{Path(path).name[:80]}")
         office.feed.own_came()
-        return "1 prompt added. It comes next." if len(texts) == 1 else f"{len(texts):,} prompts added. They come next."
+        added = (
+            "1 prompt added. It comes next." if len(texts) == 1 else f"{len(texts):,} prompts added. They come next."
+        )
+        return f"{added} {left}".strip()
 
     lead("Which answer is better?", "Order the answers from best to worst. Who wrote them is hidden until you submit.")
     Board("rank", elem_id="board")
