@@ -72,15 +72,18 @@ class Facts:
 def facts_of(name: str) -> Facts:
     """From the config of a name, folder or Hugging Face id alone: no weights are read.
 
-    Raises ModelIncomplete, and Unsupported where no attention is in it.
+    Raises ModelIncomplete, also where a folder's files of weights are not whole, and Unsupported where no attention is
+    in it.
     """
     from transformers import AutoConfig
 
     from lab import hub
-    from lab.loading import REFUSALS, here, incomplete
+    from lab.loading import REFUSALS, check_files, here, incomplete
 
     where = here(name)
     try:
+        if where:
+            check_files(name, where)
         offline = where is None and not hub.answers()
         config = AutoConfig.from_pretrained(where or name, local_files_only=offline, trust_remote_code=False)
         return facts_from(config, str(name))

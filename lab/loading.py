@@ -311,13 +311,29 @@ def fingerprint_of(folder: Path) -> str:
 
     It is the same however the files are loaded, and a merged adapter changes it.
     """
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    files = {single.name} if single.exists() else set(json.loads(index.read_text())["weight_map"].values())
     marks: dict[str, list[Any]] = {}
-    for file in files:
-        with safe_open(folder / file, "pt") as weights:
+    for file in weight_files(folder):
+        with safe_open(file, "pt") as weights:
             marks |= {name: _mark(weights.get_slice(name)) for name in weights.keys()}  # noqa: SIM118
     return hashlib.sha256(json.dumps(sorted(marks.items())).encode()).hexdigest()[:32]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that a base's weights are said to be in; none where the folder holds its config alone."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.exists():
+        return [single]
+    names = json.loads(index.read_text())["weight_map"].values() if index.exists() else ()
+    return [folder / name for name in sorted(set(names))]
+
+
+def check_files(name: str, folder: Path) -> None:
+    """ModelIncomplete for weights that are pickles, and one of REFUSALS where a file of them is missing or cut off,
+    which its length tells. A folder that holds no weights passes."""
+    _safe(name, folder)
+    for file in weight_files(folder):
+        with safe_open(file, "pt"):
+            pass
 
 
 def _mark(weight: Any) -> list[Any]:

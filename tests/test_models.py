@@ -278,6 +278,12 @@ def test_a_folder_with_a_file_missing_or_cut_off_says_which_model_and_what_to_do
         weights.unlink() if harm == "lose" else weights.write_bytes(weights.read_bytes()[:5000])
         with pytest.raises(ModelIncomplete, match=name):
             load(str(tmp_path / name), device="cpu")
+    facts_of(str(tmp_path / "gone"))  # whose config says what it would take
+    with pytest.raises(ModelIncomplete, match="half"):
+        facts_of(str(tmp_path / "half"))
+    (tmp_path / "gone" / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}')
+    with pytest.raises(ModelIncomplete, match="gone"):
+        facts_of(str(tmp_path / "gone"))
     with pytest.raises(ModelIncomplete, match="nowhere"):
         load(str(tmp_path / "nowhere"), device="cpu")
 
