@@ -19,7 +19,8 @@ from lab.logprobs import at_once
 from lab.stem import learning
 
 GIB = 2**30
-CONTEXT = round(0.9 * GIB)  # of CUDA (docs/gpu.md)
+CONTEXT = round(0.82 * GIB)  # of CUDA (docs/gpu.md)
+WORKSPACE = round(0.08 * GIB)  # that its libraries ask of the allocator, to multiply in
 LIBRARIES = round(0.3 * GIB)  # of a process that has imported them and holds no model
 SHARED = "shared states"
 HEARD = "sampled states"
@@ -85,7 +86,12 @@ def foretell(facts: Facts, stage: str, knobs: Knobs, device: str = "cpu") -> lis
     if stage == "ppo":
         rows += _shared(facts, knobs, 4 if lean else _flow(facts, knobs, lean, device), lean and device == "cpu")
     rows += _update(facts, stage, knobs, lean, width, device)
-    rows += [Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries")] if device != "cpu" else []
+    if lean and knobs.precision == "4-bit":
+        turned, why = 2 * facts.widest * facts.hidden, "of the widest layer, in bfloat16 while it multiplies"
+        rows += [Row("turned weights", turned, phase, why) for phase in ("rollout", "score", "update")]
+    if device != "cpu":
+        rows.append(Row("CUDA itself", CONTEXT, "always", "the driver's context and libraries"))
+        rows.append(Row("workspace", WORKSPACE, "always", "of the libraries that multiply"))
     return rows
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path
 
 import pytest
 import torch
 
 from lab import calibrate, folding, generate, logprobs, material, reward
+from lab.bench.gpu_job import SETTINGS
 from lab.bench.isolated import job
-from lab.bench.shapes import llama, save
+from lab.bench.shapes import config_of, llama, save
 from lab.config import Ppo, Reward, Sft
 from lab.errors import BadInput, FlatReward, ModelIncomplete
 from lab.events import Warned
@@ -379,6 +382,19 @@ def test_on_a_gpu_a_float32_base_is_computed_in_float32_and_any_other_in_bfloat1
     assert kept["auto"] == kept["bfloat16"] < kept["float16"] < kept["float32"]
 
 
+def test_the_table_of_what_a_gpu_took_says_what_is_foretold_today():
+    """Of every row in docs/gpu.md that was measured: the figure of the forecast, and how far the peak is from it."""
+    text = (Path(__file__).parent.parent / "docs" / "gpu.md").read_text()
+    rows = re.findall(r"^\| ([\d.]+B):([\w-]+) \| ([\d.]+) \| ([\d.]+) \| ([+-][\d.]+)% \|", text, re.MULTILINE)
+    assert len(rows) >= 6
+    for size, precision, peak, told, off in rows:
+        knobs = Knobs(precision=precision, **SETTINGS)
+        table = foretell(facts_from(config_of(size)), "ppo", knobs, "cuda")
+        found = total([row for row in table if row.role != "CUDA itself"]) / GIB
+        assert found == pytest.approx(float(told), abs=0.006)
+        assert 100 * (found / float(peak) - 1) == pytest.approx(float(off), abs=0.5) and abs(float(off)) < 15
+
+
 def test_a_ranking_of_many_long_answers_is_foretold_with_all_of_them():
     rows = [
         [[5] * 9, [[6] * 4, [6] * 30, [6] * 8], [[0], [1], [2]], "", 1],
@@ -492,7 +508,8 @@ def test_the_librarys_rollout_is_foretold_at_the_largest_of_its_peaks(knobs, bat
     facts = replace(facts, vocabulary=facts.vocabulary * batch_of_logits)
 
     def bytes_of(knobs):
-        return {row.role: row.bytes for row in foretell(facts, "ppo", knobs, device) if row.phase == "rollout"}
+        rows = [row for row in foretell(facts, "ppo", knobs, device) if row.phase == "rollout"]
+        return {row.role: row.bytes for row in rows if row.role != "turned weights"}  # which are so at every moment
 
     rows, at_first = bytes_of(knobs), bytes_of(replace(knobs, tokens=0))
     held = rows if device == "cuda" else at_first  # a GPU's cache has its whole size from the start
