@@ -22,22 +22,27 @@ def test_a_card_is_dragged_by_its_head_which_says_so_and_its_text_stays_to_be_se
     assert strip(page) == "C > A > D > B"
 
 
-def test_a_reload_keeps_the_order_and_the_note_in_the_making_and_a_save_forgets_them(app, visit):
+def test_a_reload_keeps_order_note_and_tags_in_the_making_and_a_save_forgets_them(app, visit):
     page, note = visit(), f"{BOARD} .board-note input"
     prompt = ready(page)
     for key in "3=1":
         page.keyboard.press(key)
     page.keyboard.press("n")
     page.keyboard.type("both are fine")
+    tags = page.locator(f"{BOARD} .board-tag")
+    tags.filter(has_text="too long").click()
     page.reload()
     assert ready(page) == prompt
     assert (strip(page), page.input_value(note)) == ("C = A", "both are fine")
+    pressed = page.locator(f"{BOARD} .board-tag[aria-pressed=true]")
+    assert pressed.all_inner_texts() == ["too long"]
     rank(page, "4")
-    assert app.rankings()[-1].order == ((2, 0), (3,), (1,)) and app.rankings()[-1].note == "both are fine"
+    newest = app.rankings()[-1]
+    assert (newest.order, newest.note, list(newest.tags)) == (((2, 0), (3,), (1,)), "both are fine", ["too long"])
     ready(page)
     page.reload()
     ready(page)
-    assert "Click the best answer first" in strip(page) and page.input_value(note) == ""
+    assert "Click the best answer first" in strip(page) and page.input_value(note) == "" and pressed.count() == 0
 
 
 def test_a_browser_that_forbids_a_page_in_a_frame_to_remember_ranks_all_the_same(app, visit):

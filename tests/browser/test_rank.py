@@ -117,6 +117,7 @@ def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app
     prompt = ready(page)
     page.fill(f"{BOARD} .board-note input", "as they came")
     page.keyboard.press("Enter")
+    page.locator(f"{BOARD} .board-tag").filter(has_text="rude").click()
     rank(page)
     assert app.rankings()[-1].comparison.prompt == prompt
     seq = app.rankings()[-1].seq
@@ -126,10 +127,31 @@ def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app
     )
     assert seq not in [each.seq for each in app.rankings()]
     assert strip(page) == "A > B > C > D" and page.input_value(f"{BOARD} .board-note input") == "as they came"
+    assert page.locator(f"{BOARD} .board-tag[aria-pressed=true]").all_inner_texts() == ["rude"]
     page.keyboard.press("u")
     rank(page, "432")
     assert app.rankings()[-1].comparison.prompt == prompt
     assert app.rankings()[-1].order == ORDER
+
+
+def test_enter_submits_after_a_tag_or_the_tie_was_clicked_and_presses_them_where_a_keyboard_stands_on_them(app, visit):
+    page = visit()
+    ready(page)
+    for key in "1234":
+        page.keyboard.press(key)
+    page.locator(f"{BOARD} [data-do=tie]").click()
+    assert strip(page) == "A > B > C = D"
+    tag = page.locator(f"{BOARD} .board-tag").filter(has_text="off topic")
+    tag.focus()
+    page.keyboard.press("Enter")
+    assert tag.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Enter")
+    assert tag.get_attribute("aria-pressed") == "false"
+    tag.click()
+    with page.expect_response("**/lab/board-submit"):
+        page.keyboard.press("Enter")
+    newest = app.rankings()[-1]
+    assert (newest.order, list(newest.tags)) == (((0,), (1,), (2, 3)), ["off topic"])
 
 
 def ask_an_own_prompt(page, seq) -> None:

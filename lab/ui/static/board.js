@@ -16,7 +16,7 @@ let answers = []; // the nodes of each card
 let began = 0;
 let saving = null; // the request that is being saved, kept for a retry with the same key
 let sending = null; // the attempt at it that is under way
-let saved = null; // the number, order and note of the newest saved ranking, which U takes back
+let saved = null; // the number, order, note and tags of the newest saved ranking, which U takes back
 let typed = ""; // the item of the newest prompt that was typed here
 let asked = 0; // counts what was asked for, so that an answer that comes too late is not shown
 
@@ -52,7 +52,7 @@ function build() {
   began = performance.now();
   find(".board-prompt").textContent = lab.visible(item.prompt);
   note.value = before?.note ?? "";
-  panels.clearTags();
+  panels.setTags(before?.tags ?? []);
   cards.style.setProperty("--card", item.tokens > 100 ? "360px" : item.count > 2 ? "264px" : "196px");
   answers = Array.from({ length: item.count }, (_, index) => card(index));
   cards.replaceChildren(...answers.map((each) => each.card));
@@ -151,7 +151,7 @@ function placeName(index) {
 }
 
 function keepDraft() {
-  if (item?.count) draft.keep(item.item, ranking.groups, note.value);
+  if (item?.count) draft.keep(item.item, ranking.groups, note.value, panels.chosenTags());
 }
 
 function paint() {
@@ -268,7 +268,7 @@ async function attempt() {
   problem("");
   try {
     const answer = await lab.post("board-submit", saving);
-    saved = { seq: answer.seq, order: saving.order, note: saving.note };
+    saved = { seq: answer.seq, order: saving.order, note: saving.note, tags: saving.tags };
     saving = null;
     asked++;
     reveal(answer.reveal);
@@ -304,7 +304,7 @@ async function bringBack(action, seq) {
   try {
     const view = await turn(action, { key: lab.key(), seq });
     if (!view) return;
-    if (action === "board-undo") draft.keep(view.item, saved.order, saved.note);
+    if (action === "board-undo") draft.keep(view.item, saved.order, saved.note, saved.tags);
     if (seq === saved?.seq) saved = null;
     find(".board-reveal").hidden = true;
     show(view);
@@ -380,7 +380,7 @@ function onKey(event) {
   if (handle(event)) event.preventDefault();
 }
 
-note.addEventListener("input", keepDraft);
+[[note, "input"], [find(".board-tags"), "click"]].forEach(([node, kind]) => node.addEventListener(kind, keepDraft));
 document.addEventListener("keydown", onKey);
 element.querySelectorAll("[data-do]").forEach((button) => button.addEventListener("click", () => actions[button.dataset.do]()));
 if (duel) {

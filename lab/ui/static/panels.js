@@ -57,11 +57,13 @@ function makePanels(area, { kind, knobs, tags }, change) {
   area.querySelector(".board-tags").append(...buttons);
   panel("settings").append(...knobs.filter((knob) => !duel || knob.name !== "count").map(knobField));
   panel("help").append(...KEYS.map(keyRow));
+  // After a button was pressed by a pointer Enter submits, and does not press that button again.
+  area.addEventListener("click", (event) => event.detail && event.target.closest("[data-do], .board-tag")?.blur());
   area.querySelectorAll("[data-open]").forEach((button) => button.addEventListener("click", () => toggle(button.dataset.open)));
 
   return {
     toggle,
     chosenTags: () => buttons.filter((tag) => tag.getAttribute("aria-pressed") === "true").map((tag) => tag.textContent),
-    clearTags: () => buttons.forEach((tag) => tag.setAttribute("aria-pressed", "false")),
+    setTags: (names) => buttons.forEach((tag) => tag.setAttribute("aria-pressed", String(names.includes(tag.textContent)))),
   };
 }
