@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -31,10 +31,27 @@ def run(
     given = {} if inputs is None else inputs
     check_inputs(stage, given)
     check_knobs(stage, knobs)
-    return _run(stage, workspace, base, given, knobs)
+    return _driven(workspace, base, lambda studio: studio.start(stage, knobs, given, "notebook"))
 
 
-def _run(stage: str, workspace: str, base: str, inputs: dict, knobs: dict[str, Any]) -> Iterator[Any]:
+def resume(name: str, workspace: str = "workspace", *, step: int | None = None) -> Iterator[Any]:
+    """The events of a run that was stopped or killed, from its newest whole checkpoint on, or from that of a step.
+
+    Raises NotFound at once where the workspace has no such run, and Busy while an app works in it or once the run is
+    done.
+    """
+    from pathlib import Path
+
+    from lab.errors import NotFound
+    from lab.workspace import Workspace
+
+    if not Path(workspace).is_dir():
+        raise NotFound(f"There is no workspace {workspace}. Name the one that the run is in.")
+    Workspace(Path(workspace)).run(name)  # or a word that there is none
+    return _driven(workspace, "", lambda studio: studio.resume(name, step))
+
+
+def _driven(workspace: str, base: str, begin: Callable[[Any], Any]) -> Iterator[Any]:
     from pathlib import Path
 
     from lab.runner import drive
@@ -45,7 +62,7 @@ def _run(stage: str, workspace: str, base: str, inputs: dict, knobs: dict[str, A
     lock = opened.lock()
     lock.acquire(timeout=0)
     try:
-        yield from drive(open_studio(opened, base).start(stage, knobs, inputs, "notebook"))
+        yield from drive(begin(open_studio(opened, base)))
     finally:
         lock.release()
 

@@ -636,6 +636,22 @@ def test_a_notebook_iterates_a_run_and_its_events_are_on_disk(folder, tmp_path):
     assert Workspace(tmp_path / "w").run("0001-sft").status() == "done"
 
 
+def test_a_notebook_goes_on_with_a_run_that_was_broken_off(folder, tmp_path):
+    pairs, place = [("Hi", "Hello.")] * 8, tmp_path / "w"
+    for step in package.run("sft", place, base=str(folder), steps=3, batch=4, inputs={"pairs": pairs}):
+        if isinstance(step, Step):
+            break  # as a cell that is interrupted
+    events = list(package.resume("0001-sft", place))
+    assert isinstance(events[-1], Finished) and [each.step for each in events if isinstance(each, Step)][-1] == 3
+    assert Workspace(place).run("0001-sft").status() == "done"
+    for name, where, words in (("0009-ppo", place, "no run '0009-ppo'"), ("0001-sft", tmp_path / "x", "no workspace")):
+        with pytest.raises(NotFound, match=words):
+            package.resume(name, where)
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(Busy, match="is done"):
+        next(package.resume("0001-sft", place))
+
+
 def lab(*arguments, **options):
     return subprocess.Popen(
         [sys.executable, "-m", "lab", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
