@@ -16,6 +16,7 @@ from lab.models import Roles
 from lab.shortage import ran_out, with_smaller_microbatches
 
 WORTH_IT = 1 / 8  # of the free memory: a run that takes less cannot run out of it, whatever the forecast is worth
+HELD = ("base", "CUDA itself", "workspace")  # rows of the table that are taken before a run begins
 ANEW = "Stop, press Make it fit on the Model page, start anew."
 OFF, LEAST = 0.15, 64 * 2**20  # what counts as another number than the one foretold
 
@@ -47,9 +48,9 @@ def _knobs(roles: Roles, config: Any, lengths: dict[str, int]) -> Knobs:
 
 
 def _limit(roles: Roles, facts: Facts, knobs: Knobs) -> int:
-    """What is free, and what the base holds already."""
+    """What is free, and what is held already."""
     rows = foretell(facts, "sft", knobs, roles.device.type)
-    return room_of(roles.device.type) + sum(row.bytes for row in rows if row.role in ("base", "CUDA itself"))
+    return room_of(roles.device.type) + sum(row.bytes for row in rows if row.role in HELD)
 
 
 def told(turns: list[Turn], fits: bool) -> Iterator[Event]:
