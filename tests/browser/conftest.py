@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
@@ -57,7 +58,7 @@ def start(workspace: Path, *more: str) -> App:
     port = free_port()
     command = [sys.executable, "app.py", "--workspace", str(workspace), "--port", str(port), *more]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with open(workspace.parent / f"app-{port}.log", "wb") as log:
+    with open(workspace.parent / f"app-{port}.log", "wb") as log, heard():
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 90
@@ -70,6 +71,16 @@ def start(workspace: Path, *more: str) -> App:
             assert process.poll() is None, (workspace.parent / f"app-{port}.log").read_text()
             time.sleep(0.1)
     raise AssertionError("the app did not answer in 90 s")
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """What is started here hears Ctrl-C, which it else would not where a shell runs the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def stop(app: App) -> None:
