@@ -16,6 +16,8 @@ HOSTILE = '<img src=x onerror="window.__x=1"><b>ana</b>'
 SCORE = f'{CURVES} .curve[data-key="reward/score"]'
 LINES = f"() => document.querySelector('{SCORE} .curve-plot').layout.shapes.filter(each => each.type === 'line').length"
 
+AT_900, TICKS_TO_900 = "each => each.x0 === 900", ["0", "200", "400", "600", "800"]
+
 
 def steps(first: int, last: int) -> list[Step]:
     return [Step(i, ppo_metrics(i)) for i in range(first, last + 1)]
@@ -213,6 +215,29 @@ def test_ticks_of_a_short_run_are_whole_steps_each_once(app, visit):
         wait_for_steps(page, 3)
         page.locator(f"{SCORE} .xtick text").nth(2).wait_for()
         assert page.locator(f"{SCORE} .xtick text").all_text_contents() == ["1", "2", "3"]
+        short.write(*steps(4, 5))
+        wait_for_steps(page, 5)
+        assert page.locator(f"{SCORE} .xtick text").all_text_contents() == ["1", "2", "3", "4", "5"]
+
+
+def test_a_mark_far_from_the_points_and_a_zoom_that_is_left_again_leave_few_ticks(app, visit):
+    with made(app.workspace, total=900) as long:
+        long.write(*steps(1, 2), Warned(900, "W_KL", "Far from the reference.", "Stop."))
+        page = visit("ppo")
+        wait_for_steps(page, 2)
+        page.wait_for_function(f"() => document.querySelector('{SCORE} .curve-plot').layout.shapes.some({AT_900})")
+        assert page.locator(f"{SCORE} .xtick text").all_text_contents() == TICKS_TO_900
+        zoom = "(g, change) => window.labPlotly.then(P => P.relayout(g, change))"
+        for change, ticks in (
+            ({"xaxis.range": [1, 4]}, ["1", "2", "3", "4"]),
+            ({"xaxis.autorange": True}, TICKS_TO_900),
+        ):
+            page.locator(f"{SCORE} .curve-plot").evaluate(zoom, change)
+            for key in ("reward/score", "kl/reference"):
+                texts = f'document.querySelectorAll(`{CURVES} .curve[data-key="{key}"] .xtick text`)'
+                page.wait_for_function(
+                    f"ticks => [...{texts}].map(each => each.textContent).join() === ticks", arg=",".join(ticks)
+                )
 
 
 def test_memory_that_hardly_grows_has_no_two_ticks_alike(app, visit):

@@ -178,7 +178,7 @@ async function update(key, fresh, newMarks) {
   found.forEach((curve) => { if (curve?.x.length) Object.assign(card, { last: curve.y.at(-1), mean: curve.smooth.at(-1) }); });
   if (!drawn) await draw(card, data);
   else if (grown.length || replaced.length || newMarks) {
-    decorate(card, card.plot.layout, data);
+    decorate(card, card.plot.layout, data, grown.map((index) => found[index].x.at(-1)));
     if (grown.length) await extend(card, found, grown);
     else await Plotly.redraw(card.plot);
   }
@@ -220,18 +220,30 @@ async function breathe() {
 
 // Band and marks go into the layout before a drawing, so that each card is drawn once. The band ends where the axis will end: one
 // that reached further would stretch the axis and flatten the curve.
-function decorate(card, layout, data) {
+function decorate(card, layout, data, coming = []) {
   const bounds = card.extents.filter(Boolean), low = Math.min(...bounds.map(([each]) => each)), high = Math.max(...bounds.map(([, each]) => each));
   const pad = high > low ? 0.05 * (high - low) : 0.5;
-  // A run without points here leaves no marks either: they would stretch the axis to where nothing is drawn.
-  const drawn = new Set(runs.filter((_, index) => data[2 * index].x.length).map((run) => run.name)), there = gathered().filter((mark) => drawn.has(mark.run));
+  const there = marksIn(data);
   layout.shapes = [...(low <= high ? bandShape(card, low - pad, high + pad) : []), ...there.map(markShape)];
   layout.annotations = signs(there);
-  // Steps are whole: between a few of them Plotly would put ticks at halves, and round them to the same number twice.
-  const [first, last] = zoom ?? [data[0].x[0] ?? 0, Math.max(...data.map((trace) => trace.x.at(-1) ?? 0))];
-  layout.xaxis.dtick = last - first < 6 ? 1 : undefined;
+  Object.assign(layout.xaxis, ticks(data, coming));
   const mode = data[0].x.length < 25 ? "lines+markers" : "lines";
   data.forEach((trace, index) => { if (index % 2 === 0) trace.mode = mode; });
+}
+
+// A run without points here leaves no marks either: they would stretch the axis to where nothing is drawn.
+function marksIn(data) {
+  const drawn = new Set(runs.filter((_, index) => data[2 * index].x.length).map((run) => run.name));
+  return gathered().filter((mark) => drawn.has(mark.run));
+}
+
+// Steps are whole: between a few of them Plotly would put ticks at halves, and round them to the same number twice.
+// `coming`: steps that are drawn with these. Told the ticks one by one it never draws more of them, however far the axis reaches meanwhile; a thousand take a minute.
+function ticks(data, coming = []) {
+  const steps = [...coming, ...data.flatMap((trace) => [trace.x[0], trace.x.at(-1)]), ...marksIn(data).map((mark) => mark.step)].filter((step) => step !== undefined);
+  const [first, last] = (zoom ?? [Math.min(...steps), Math.max(...steps)]).map(Math.round);
+  if (!(last - first < 6 && steps.length)) return { tickmode: "auto", tickvals: undefined };
+  return { tickmode: "array", tickvals: Array.from({ length: last - first + 3 }, (_, index) => first - 1 + index) };
 }
 
 function bandShape({ metric }, bottom, top) {
@@ -327,7 +339,9 @@ function onZoom(card, change) {
   if (String(range) === String(zoom)) return;
   zoom = range;
   for (const other of drawnCards()) {
-    if (other !== card) Plotly.relayout(other.plot, zoom ? { "xaxis.range": [...zoom] } : { "xaxis.autorange": true });
+    const { tickmode, tickvals } = ticks(other.plot.data), axis = { "xaxis.tickmode": tickmode, "xaxis.tickvals": tickvals ?? null };
+    if (other !== card) Object.assign(axis, zoom ? { "xaxis.range": [...zoom] } : { "xaxis.autorange": true });
+    Plotly.relayout(other.plot, axis);
   }
   if ([...held.values()].some((mine) => mine.thinned)) askAnew();
 }
