@@ -45,5 +45,5 @@ def test_a_run_takes_the_rate_of_its_base_unless_somebody_sets_one(tmp_path, mon
     studio = Studio(Workspace(tmp_path), roles)
     for knobs, size, rate in (({}, 4e6, 3e-3), ({}, 1.5e9, 1e-4), ({"learning_rate": 0.5}, 1.5e9, 0.5)):
         monkeypatch.setattr(roles.model, "num_parameters", lambda size=size: int(size))
-        kept = studio.start("sft", {"steps": 1} | knobs, {}).run.facts()["config"]
+        kept = studio.start("sft", {"steps": 1} | knobs, {"pairs": [("Why?", "So.")]}).run.facts()["config"]
         assert kept["learning_rate"] == rate and kept["steps"] == 1
