@@ -19,7 +19,7 @@ import pytest
 import torch
 from published import DATA
 
-from lab import verbs
+from lab import material, verbs
 from lab.__main__ import main
 from lab.loading import load
 from lab.workspace import Workspace
@@ -58,7 +58,9 @@ def last(done):
 def workspace(tmp_path_factory):
     """A workspace in which sft, rank, reward, ppo and compare have run, each in short."""
     where = tmp_path_factory.mktemp("cli") / "w"
-    last(lab("sft", "-w", where, "--steps", 4, "--batch", 4, "--threads", 1, "--json"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(material, "SFT_HELD_OUT", 16)
+        last(lab("sft", "-w", where, "--steps", 4, "--batch", 4, "--threads", 1, "--json"))
     last(lab("rank", "-w", where, "--count", 16, "--threads", 1, "--json"))
     return where
 
@@ -295,12 +297,12 @@ def test_ctrl_c_in_a_loop_without_a_workspace_says_that_nothing_is_kept(tmp_path
     assert line.startswith("Stopped. Nothing was kept") and "resume" not in line
 
 
-def test_output_that_nobody_reads_any_more_ends_the_verb_without_a_trace():
+def test_output_that_nobody_reads_any_more_ends_the_verb_without_a_trace(workspace, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", "lab", "models"], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=280
-    )
+    export = ["export", "-w", workspace, "--format", "rankings", "--out", tmp_path / "rankings.jsonl"]
+    command = [sys.executable, "-m", "lab", *export]
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=280)
     os.close(writer)
     assert done.returncode == 141 and not done.stderr
 
