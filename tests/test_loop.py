@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lab import loop
+from lab import loop, material
 from lab.__main__ import main
 from lab.workspace import Workspace
 
@@ -17,6 +17,7 @@ SHORT = "--sft-steps 20 --count 16 --steps 2 --batch 16 --minibatch 16 --threads
 def short(monkeypatch):
     monkeypatch.setattr(loop, "TEST_PROMPTS", 12)
     monkeypatch.setattr(loop, "TEST_RANKINGS", 8)
+    monkeypatch.setattr(material, "SFT_HELD_OUT", 16)
 
 
 def test_the_loop_runs_every_stage_and_reports_what_came_of_it(short, tmp_path, capsys):
