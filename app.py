@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from lab import allocator
-from lab.ui.launch import main
+
+def open_page() -> int:
+    """Ctrl-C ends it without a word also while the libraries are read and the page is not there yet."""
+    try:
+        from lab import allocator
+        from lab.ui.launch import main
+
+        allocator.search_rarely()
+        return main()
+    except KeyboardInterrupt:
+        return 130
+
 
 if __name__ == "__main__":
-    allocator.search_rarely()
-    sys.exit(main())
+    sys.exit(open_page())

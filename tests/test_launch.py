@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -17,6 +20,8 @@ from lab.ui.guard import allowed_host
 from lab.ui.launch import ANYWHERE, Options, address, needs_key, parse
 from lab.ui.server import hosts
 from lab.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
 
 
 def machine(monkeypatch, own: str = "", name: str = "Desk.example.org") -> list:
@@ -121,6 +126,23 @@ def test_a_workspace_that_is_a_file_is_refused_in_words_by_the_app_as_by_every_v
     with pytest.raises(BadFile) as refused:
         lab.launch(str(file), inline=True)
     assert str(refused.value) == words and file.read_text() == "x"
+
+
+INTERRUPTED = """
+import runpy, sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "gradio":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["app.py"]
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_the_libraries_are_read_ends_the_app_without_a_trace():
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 def test_closing_the_page_ends_its_worker_and_leaves_the_workspace_to_others(tmp_path, monkeypatch):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -193,7 +192,7 @@ def _app(workspace: Path) -> Iterator[tuple[int, float]]:
     try:
         yield port, _answers(port, process, began)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # Ctrl-C is not heard by what a shell runs in its background
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
