@@ -31,9 +31,11 @@ from lab.steps import result_of
 from lab.studio import Studio
 from lab.text import batch_of
 from lab.workspace import Workspace
+from lab.world import corpus
 from tests.folders import configs, deeper, make, put, tokenizer
 
 SEVEN = llama(152064, 3584, 18944, 28, 28, 4, tie_word_embeddings=False)
+PAIRS = [(each.prompt, each.response) for each in corpus.pairs(40, 0)]
 
 
 @pytest.mark.parametrize(
@@ -334,24 +336,23 @@ def test_the_measured_peak_sees_what_is_freed_again():
 def test_a_run_that_is_to_fit_says_what_was_turned_and_keeps_it(tmp_path, monkeypatch):
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 120_000_000)
     studio = Studio(Workspace(tmp_path), load("tiny", device="cpu"))
-    job = studio.start("sft", {"steps": 1, "batch": 64, "microbatch": 64}, {}, fit=True)
+    job = studio.start("sft", {"steps": 1, "batch": 64, "microbatch": 64}, {"pairs": PAIRS}, fit=True)
     events = list(job.events)
     kept = job.run.facts()["config"]
     assert events[0].code == "W_FIT" and f"microbatch {kept['microbatch']} (" in events[0].message
     assert kept["microbatch"] < 64 and kept["batch"] == 64
-    assert "W_FIT" not in {
-        event.code for event in studio.start("sft", {"steps": 1}, {}).events if isinstance(event, Warned)
-    }
+    again = studio.start("sft", {"steps": 1}, {"pairs": PAIRS})
+    assert "W_FIT" not in {event.code for event in again.events if isinstance(event, Warned)}
 
 
 def test_where_layers_cannot_be_told_apart_all_learn_and_the_run_says_so(tmp_path, monkeypatch):
     studio = Studio(Workspace(tmp_path), load("tiny", device="cpu"))
-    halves = studio.start("sft", {"steps": 1, "unfrozen": 0.5}, {})
+    halves = studio.start("sft", {"steps": 1, "unfrozen": 0.5}, {"pairs": PAIRS})
     assert halves.run.facts()["config"]["unfrozen"] == 0.5
     assert "W_LAYERS" not in {event.code for event in halves.events if isinstance(event, Warned)}
     monkeypatch.setitem(studio.roles.__dict__, "_stack", ("", ()))
     monkeypatch.setattr("lab.calibrate.room_of", lambda device: 0)  # so every knob is turned that can be
-    whole = studio.start("sft", {"steps": 1, "unfrozen": 0.5}, {}, fit=True)
+    whole = studio.start("sft", {"steps": 1, "unfrozen": 0.5}, {"pairs": PAIRS}, fit=True)
     warned = {event.code: event.message for event in whole.events if isinstance(event, Warned)}
     assert "all of them learn" in warned["W_LAYERS"] and "microbatch" in warned["W_FIT"]
     assert whole.run.facts()["config"]["unfrozen"] == 1.0

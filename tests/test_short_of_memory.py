@@ -210,7 +210,8 @@ def none_for_python(*_, **__):
 @pytest.mark.parametrize("short", [none_left, none_for_python])
 def test_a_run_whose_smallest_part_does_not_fit_fails_in_words_and_names_what_to_lower(tmp_path, monkeypatch, short):
     studio = Studio(Workspace(tmp_path), load("tiny", device="cpu"))
-    job = studio.start("sft", {"steps": 20, "batch": 2, "microbatch": 2}, {})
+    pairs = [(text, "Fish.") for text in TEXTS]
+    job = studio.start("sft", {"steps": 20, "batch": 2, "microbatch": 2}, {"pairs": pairs})
     for event in drive(job):
         if isinstance(event, Step) and event.step == 12:
             monkeypatch.setattr(Roles, "hidden", short)
