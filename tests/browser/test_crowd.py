@@ -10,6 +10,7 @@ from lab.errors import BadNumber
 from .conftest import free_port
 
 
+@pytest.mark.slow  # load
 def test_what_a_crowd_saves_is_on_the_disk_and_nothing_is_refused(app):
     port, before = int(app.url.rpartition(":")[2]), len(app.rankings())
     found = crowd(port, 3, 20)

@@ -320,6 +320,7 @@ def test_another_method_has_its_own_settings_and_an_answer_of_it_has_no_value(ap
         assert page.locator(DESK).get_by_role("button", name="Start DPO").count() == 1
 
 
+@pytest.mark.slow  # a whole training; tests/test_alternatives.py shows that DPO learns
 def test_dpo_learns_from_the_rankings_alone(app, ranked, visit):
     page = visit("ppo")
     page.set_default_timeout(120_000)
@@ -340,6 +341,7 @@ def ranked(app):
         rank_by_taste(store, 25, "ana")
 
 
+@pytest.mark.slow  # two trainings and a kill; tests/test_worker.py and test_runner.py kill runs, too
 def test_a_run_with_the_real_model_is_killed_in_its_middle_and_goes_on(app, ranked, visit):
     page = visit("reward")
     page.set_default_timeout(300_000)
