@@ -17,6 +17,7 @@ from lab.facts import Facts
 from lab.folding import FEW, LARGEST, packs
 from lab.logprobs import at_once
 from lab.stem import learning
+from lab.trunk import serves
 
 GIB = 2**30
 CONTEXT = round(0.82 * GIB)  # of CUDA (docs/gpu.md)
@@ -104,10 +105,8 @@ def _width(knobs: Knobs, lean: bool, device: str) -> int:
 
 
 def is_lean(facts: Facts, knobs: Knobs, device: str) -> bool:
-    """Whether the lean pass serves: Llama shapes, in numbers that it can read there, as models.py says."""
-    precision = facts.kept or knobs.precision
-    within = {"cpu": ("8-bit", "4-bit"), "cuda": ("8-bit", "float16")}
-    return facts.lean and device in within and precision not in within[device]
+    """Whether the lean pass serves: Llama shapes, in numbers that it can read there."""
+    return facts.lean and serves(device, facts.kept or knobs.precision)
 
 
 def _moments(knobs: Knobs) -> int:

@@ -231,10 +231,9 @@ class Roles:
     def lean(self, role: str) -> bool:
         """Whether our own, leaner pass computes what the model does: Llama shapes, in 4 bits on a GPU alone."""
         if role not in self._lean:
-            kind, in_4_bits = self.device.type, self.device.type == "cuda" and self.precision == "4-bit"
-            # On a GPU float16 would be turned anew in each pass; Apple's MPS computes as the weights are.
-            serves = kind == "cpu" or kind == "cuda" and self.precision != "float16"
-            self._lean[role] = serves and folding.suits(self.model, role, folding.ANY_SIZE, quantised=in_4_bits)
+            in_4_bits = self.precision == "4-bit"
+            fits = trunk.serves(self.device.type, self.precision)
+            self._lean[role] = fits and folding.suits(self.model, role, folding.ANY_SIZE, quantised=in_4_bits)
         return self._lean[role]
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:

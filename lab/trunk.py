@@ -24,6 +24,14 @@ from lab.quantised import Side, in_4_bits
 from lab.stem import Stem
 
 ALIGNED = 16  # columns of a mask
+# Precisions that are left to the library's pass, by device: on a GPU float16 would be turned anew in each pass. Apple's
+# MPS computes as the weights are, and is left to it whole.
+LEFT = {"cpu": ("8-bit", "4-bit"), "cuda": ("8-bit", "float16")}
+
+
+def serves(device: str, precision: str) -> bool:
+    """Whether this pass is for bases of that precision on a kind of device, where folding.suits accepts the shape."""
+    return device in LEFT and precision not in LEFT[device]
 
 
 def states(
