@@ -106,9 +106,8 @@ def from_file(path: str | Path) -> tuple[list[str], str]:
         found = [line.strip() for line in text_of(path.read_bytes(), path.name).splitlines()]
         empty = 0
     else:
-        table = rows(path)
-        broken = [row for row in table if row.fault]
-        found = [_prompt_of(row) for row in _readable(path, table)]
+        whole, broken = _readable(path)
+        found = [_prompt_of(row) for row in whole]
         empty = found.count("")
     texts = list(dict.fromkeys(text for text in found if text))
     if len(texts) > MOST:
@@ -132,15 +131,17 @@ def _left_out(broken: list[FileRow], empty: int) -> str:
     return f"Left out: {' and '.join(found)}." if found else ""
 
 
-def _readable(path: Path, found: list[FileRow]) -> list[FileRow]:
-    """The rows of a table that can be read; BadFile with the first one's fault where none can."""
-    if found and all(row.fault for row in found):
-        first = found[0]
+def _readable(path: Path) -> tuple[list[FileRow], list[FileRow]]:
+    """The rows of a table that can be read, and the others; BadFile with the first one's fault where none can be."""
+    table = rows(path)
+    whole, broken = [row for row in table if not row.fault], [row for row in table if row.fault]
+    if broken and not whole:
+        first = broken[0]
         raise BadFile(
             f"{path.name} holds no row that can be read; row {first.line}: {first.fault}. Mend the file and choose it "
             "again."
         )
-    return [row for row in found if not row.fault]
+    return whole, broken
 
 
 def _prompt_of(row: FileRow) -> str:

@@ -23,9 +23,8 @@ def page(office: Office) -> None:
         texts, left = from_file(path)
         office.store.add_prompts(texts, f"{OWN}:{Path(path).name[:80]}")
         office.feed.own_came()
-        added = (
-            "1 prompt added. It comes next." if len(texts) == 1 else f"{len(texts):,} prompts added. They come next."
-        )
+        one = len(texts) == 1
+        added = "1 prompt added. It comes next." if one else f"{len(texts):,} prompts added. They come next."
         return f"{added} {left}".strip()
 
     lead("Which answer is better?", "Order the answers from best to worst. Who wrote them is hidden until you submit.")
