@@ -28,6 +28,13 @@ def pytest_xdist_make_scheduler(config, log):
             file = super()._split_scope(nodeid)
             return next((group for group, files in ONE_APP.items() if file in files), file)
 
+        def remove_node(self, node) -> str | None:
+            """What a process had finished before it died is not handed out again: of a unit without a test that is
+            left, xdist would wait for an end for ever."""
+            work = self.assigned_work[node]
+            self.assigned_work[node] = {scope: unit for scope, unit in work.items() if not all(unit.values())}
+            return super().remove_node(node)
+
     config.option.loadscopereorder = False
     return Scheduling(config, log)
 

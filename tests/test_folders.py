@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import fork
 
 from lab.folders import LEFT_SECONDS, finish, mend, unfinished, whole
 from lab.store import Store
@@ -69,12 +70,13 @@ def test_a_file_takes_the_place_of_the_old_one_when_it_is_finished_and_goes_when
 
 def killed(folder: Path, words: str) -> list[Path]:
     """The files that a writer leaves who is killed between the two halves of an unfinished one."""
-    child = os.fork()
-    if not child:
+
+    def write() -> None:
         with unfinished(folder) as part:
             part.write_text(words)
             os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+
+    os.waitpid(fork(write), 0)
     return [*folder.glob(".*.part")]
 
 
@@ -105,13 +107,13 @@ def test_a_store_that_is_opened_to_write_clears_what_killed_writers_left_of_it_a
 @pytest.mark.parametrize("at", range(12))
 def test_a_kill_before_any_step_of_the_writing_leaves_a_whole_folder(tmp_path, monkeypatch, at):
     put(tmp_path / "it", "old")
-    child = os.fork()
-    if not child:
+
+    def write() -> None:
         _die_at(at, monkeypatch)
         put(tmp_path / "it", "new")
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) == (at < STEPS)
+
+    _, status = os.waitpid(fork(write), 0)
+    assert os.WIFSIGNALED(status) if at < STEPS else status == 0
     mend(tmp_path)
     assert what(tmp_path / "it") in ("old", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["it"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from folders import make
+from forked import fork
 from safetensors.torch import load_file
 
 import lab as package
@@ -723,15 +724,17 @@ def test_20_kills_inside_a_checkpoint_all_resume(rewarded):
     running = drive(job)
     next(event for event in running if isinstance(event, Step))
     checkpoint.save(job.run.folder / "checkpoint", job.state)
+
+    def save_on_and_on() -> None:
+        while True:
+            checkpoint.save(job.run.folder / "checkpoint", job.state)
+
     for number in range(20):
-        child = os.fork()
-        if not child:
-            for _ in range(10_000):
-                checkpoint.save(job.run.folder / "checkpoint", job.state)
-            os._exit(0)
+        child = fork(save_on_and_on)
         time.sleep(0.02 + 0.01 * number)
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), "the child ended by an error of its own"
         mend(job.run.folder / "checkpoint")
         assert checkpoint.restore(job.run.folder / "checkpoint", job.state) == []
     running.close()
