@@ -110,6 +110,7 @@ def test_what_loading_left_in_the_allocator_does_not_count_as_held_by_learning(c
     assert done == ["given back", "counted anew", "learning"]
 
 
+@pytest.mark.slow  # a shape once more; the one below measures every figure
 def test_the_foretold_peak_is_without_what_is_measured_in_columns_of_its_own(card, tmp_path):
     found = gpu_job.measure_gpu("0.5B", "bfloat16", str(tmp_path / "0.5B"))
     of_rows = {"always": 0, "rollout": 0, "score": 0, "update": 0}
@@ -167,6 +168,7 @@ def test_a_part_that_fails_costs_no_other_and_says_why(card, tmp_path, monkeypat
     assert row[14].endswith("Tried to allocate 2 / 3 GiB.")
 
 
+@pytest.mark.slow  # many cases; that a failing part costs no other is tried at each change
 def test_a_case_that_breaks_off_in_the_middle_is_a_row_and_all_others_are_measured(
     card, here, tmp_path, monkeypatch, capsys
 ):

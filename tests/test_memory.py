@@ -41,8 +41,16 @@ PAIRS = [(each.prompt, each.response) for each in corpus.pairs(40, 0)]
 @pytest.mark.parametrize(
     "shape, knobs",
     [
-        ((4096, 256, 384, 4, 4, 2), {"batch": 64, "minibatch": 32, "microbatch": 32, "prompt": 32, "tokens": 48}),
-        ((4096, 256, 512, 3, 4, 2), {"batch": 96, "minibatch": 8, "microbatch": 8, "prompt": 100, "tokens": 100}),
+        pytest.param(
+            (4096, 256, 384, 4, 4, 2),
+            {"batch": 64, "minibatch": 32, "microbatch": 32, "prompt": 32, "tokens": 48},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            (4096, 256, 512, 3, 4, 2),
+            {"batch": 96, "minibatch": 8, "microbatch": 8, "prompt": 100, "tokens": 100},
+            marks=pytest.mark.slow,
+        ),
         ((8192, 192, 512, 6, 3, 3), {"batch": 32, "minibatch": 16, "microbatch": 16, "prompt": 40, "tokens": 60}),
     ],
 )

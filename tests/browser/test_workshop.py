@@ -171,6 +171,7 @@ def test_a_guest_takes_a_ranking_back_where_it_was_saved_and_nowhere_else_under_
     other.close()
 
 
+@pytest.mark.slow  # a second app
 def test_one_browser_is_the_host_of_two_labs_on_one_machine_with_a_name_in_each(workshop, tmp_path, chromium):
     first, second = workshop[0], start(tmp_path / "workspace", "--mode", "workshop")
     try:
@@ -199,6 +200,7 @@ def test_a_second_app_on_the_workspace_ends_with_one_line_that_names_the_first(w
     assert f"E_BUSY: This workspace is open already, at {app.url}/" in found.stderr
 
 
+@pytest.mark.slow  # two more apps
 def test_open_pages_of_guests_and_host_go_on_after_a_restart(tmp_path):
     links = []
     for _ in range(2):
