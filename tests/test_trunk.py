@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -18,9 +20,13 @@ PROMPTS = [[5, 6, 7], [9] * 11, [300, 40, 5, 6], [1]]
 RESPONSES = [[10, 11, 12, 2], [13, 2], [14, 15, 16, 17, 18], [19, 20, 2]]
 
 
-@pytest.fixture(params=["grouped heads, tied", "plain heads, wide head", "qwen2 with bias", "qwen3 with norms by head"])
-def roles(request, tmp_path):
-    found = load(str(save(SHAPES[request.param], tmp_path)), device="cpu", precision="float32")
+@pytest.fixture(
+    params=["grouped heads, tied", "plain heads, wide head", "qwen2 with bias", "qwen3 with norms by head"],
+    scope="module",
+)
+def loaded(request, tmp_path_factory):
+    folder = save(SHAPES[request.param], tmp_path_factory.mktemp("shape"))
+    found = load(str(folder), device="cpu", precision="float32")
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in found.model.named_parameters():
@@ -28,6 +34,12 @@ def roles(request, tmp_path):
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     found.trainable("sft")
     return found
+
+
+@pytest.fixture
+def roles(loaded):
+    """A test's own copy, which is quicker than to read the files again."""
+    return copy.deepcopy(loaded)
 
 
 def by_the_library(roles, batch):
