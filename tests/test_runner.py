@@ -72,10 +72,20 @@ def studio(folder, tmp_path):
     return Studio(workspace, load(str(folder), device="cpu"))
 
 
+@pytest.fixture(scope="module")
+def with_reward(folder, tmp_path_factory):
+    """A workspace with rankings and a reward model, trained once."""
+    workspace = Workspace(tmp_path_factory.mktemp("rewarded") / "w")
+    fill(workspace)
+    list(drive(Studio(workspace, load(str(folder), device="cpu")).start("reward", REWARD, {})))
+    return workspace.root
+
+
 @pytest.fixture
-def rewarded(studio):
-    list(drive(studio.start("reward", REWARD, {})))
-    return studio
+def rewarded(with_reward, folder, tmp_path):
+    """A test's own copy of it, under a studio that reads it from the disk."""
+    shutil.copytree(with_reward, tmp_path / "w")
+    return Studio(Workspace(tmp_path / "w"), load(str(folder), device="cpu"))
 
 
 def final(run):
@@ -423,7 +433,7 @@ def test_a_run_whose_state_cannot_be_made_leaves_neither_a_folder_nor_a_role(rew
     def refuse(*_):
         raise problem
 
-    known = {*rewarded.roles.known()}
+    known = {*rewarded.roles.known(), "0001-reward"}  # read from the disk for this run; the next one needs it, too
     monkeypatch.setattr("lab.state._adamw", refuse)
     with pytest.raises(type(problem)):
         rewarded.start("ppo", PPO | {"value_model": "adapter"}, {"prompts": ["Hi"]})
