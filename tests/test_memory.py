@@ -40,7 +40,7 @@ PAIRS = [(each.prompt, each.response) for each in corpus.pairs(40, 0)]
 
 @pytest.mark.parametrize(
     "shape, knobs",
-    [
+    [  # the last one at each change: it has the most layers and the largest vocabulary
         pytest.param(
             (4096, 256, 384, 4, 4, 2),
             {"batch": 64, "minibatch": 32, "microbatch": 32, "prompt": 32, "tokens": 48},

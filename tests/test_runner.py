@@ -710,7 +710,6 @@ def kill_and_resume(rewarded, kills, steps, seed):
     return run
 
 
-@pytest.mark.slow  # processes of their own; a killed run goes on in test_worker.py, too
 def test_kill_9_in_the_middle_of_a_run_loses_at_most_the_steps_since_the_last_checkpoint(rewarded, folder):
     rewarded.workspace.set_base({"base": str(folder), "four_bit": False})
     run = kill_and_resume(rewarded, 1, 40, seed=1)

@@ -1,4 +1,4 @@
-"""Gradio without the stubs (.pyi) that it compares with its own source at each import: half of its time to start."""
+"""Gradio without the stubs (.pyi) that it compares with its own source at each import, which takes long."""
 
 from __future__ import annotations
 

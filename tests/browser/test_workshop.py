@@ -200,7 +200,6 @@ def test_a_second_app_on_the_workspace_ends_with_one_line_that_names_the_first(w
     assert f"E_BUSY: This workspace is open already, at {app.url}/" in found.stderr
 
 
-@pytest.mark.slow  # two more apps
 def test_open_pages_of_guests_and_host_go_on_after_a_restart(tmp_path):
     links = []
     for _ in range(2):
