@@ -19,7 +19,7 @@ from lab.reward import Ranked
 from lab.samples import in_words
 from lab.shortage import in_parts
 from lab.state import State, new_state
-from lab.steps import as_dict, changes, finite, part_by_part
+from lab.steps import as_dict, changes, finite, last_read, live_knobs, part_by_part
 from lab.text import batch_of
 
 TIE = 1e-4  # nats
@@ -55,7 +55,7 @@ def dpo(
 
     The answers to the pinned prompts are sampled before the first step and after the last.
     """
-    config = live()
+    config = last_read(live(), state.knobs)
     if not any(ranked.pairs for ranked in rankings):
         raise TooFewRankings(
             f"DPO learns from pairs, and {len(rankings)} rankings give 0 (ties and skips give none). Rank some prompts."
@@ -69,6 +69,7 @@ def dpo(
     while state.step < total:
         before, config = config, live()
         yield from changes(state.step, before, config)
+        state.knobs = live_knobs(config)
         began = monotonic()
         metrics = _learn(state, cast, _chosen(pairs, config, state.step), config)
         yield from state.told_of_memory()

@@ -8,7 +8,7 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, float32
 
 from lab import allocator, losses
 from lab.cast import Cast
@@ -22,7 +22,7 @@ from lab.rollout import Part, Rollout, check_same_as_reference, cut, measure, st
 from lab.samples import of_rollout
 from lab.state import State, new_state
 from lab.stem import Stem
-from lab.steps import as_dict, changes, finite, peak_bytes, step_seed
+from lab.steps import as_dict, changes, finite, last_read, live_knobs, peak_bytes, step_seed
 from lab.text import Asked
 
 Live = Callable[[], Ppo | Group]
@@ -61,7 +61,7 @@ def add_policy(roles: Roles, cast: Cast) -> None:
 def state_of(roles: Roles, groups: Sequence[tuple[str, str]], config: Ppo | Group) -> State:
     """The state before step 1, in which these (adapter, head) pairs learn."""
     state = new_state(roles, groups, config, eps=1e-5)
-    state.beta = state.knob = config.beta
+    state.beta, state.knobs = config.beta, live_knobs(config)
     return state
 
 
@@ -83,10 +83,8 @@ def follow(
     """
     if not prompts:
         raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
-    config = live()
-    if state.knob is not None:  # moved while the run stood still: told and obeyed at the next step
-        config = replace(config, beta=state.knob)
-    diagnosis = Diagnosis(_setup(cast, config))
+    config = last_read(live(), state.knobs)  # what was moved while the run stood still is obeyed at the next step
+    diagnosis = Diagnosis(_setup(state.roles, cast, config))
     diagnosis.replay(step for step in past if step.step <= state.step)
     yield Started(config.method, config.steps, as_dict(config), state.step)
     if state.step == 0:
@@ -95,7 +93,7 @@ def follow(
         at = beta_moved()  # before the knob itself, so that no order between the two is missed
         before, config = config, live()
         yield from _heard(state, before, config, at)
-        diagnosis.setup = _setup(cast, config)
+        diagnosis.setup = _setup(state.roles, cast, config)
         metrics = yield from _step(method, state, cast, prompts, config)
         if state.step % config.pinned_every == 0 or state.step == config.steps:
             yield from pinned_samples(method, state, cast, pinned, config)
@@ -117,12 +115,13 @@ def _heard(state: State, before: Ppo | Group, config: Ppo | Group, at: float | N
         if before.beta == config.beta != came_to:
             told.append(Changed(state.step, "beta", came_to, config.beta, ""))
         state.beta = config.beta
-    state.knob, state.moved = config.beta, at
+    state.knobs, state.moved = live_knobs(config), at
     return told
 
 
-def _setup(cast: Cast, config: Ppo | Group) -> Setup:
-    return Setup(config.batch, config.target_kl, config.score_clip, cast.scale.highest)
+def _setup(roles: Roles, cast: Cast, config: Ppo | Group) -> Setup:
+    exact = roles.products == float32
+    return Setup(config.batch, config.target_kl, config.score_clip, cast.scale.highest, exact)
 
 
 def _step(

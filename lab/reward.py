@@ -22,7 +22,7 @@ from lab.memory import SCALED
 from lab.models import Roles
 from lab.probe import first_head, learning_curve
 from lab.state import State, new_state
-from lab.steps import as_dict, changes, finite, part_by_part, result_of, step_seed
+from lab.steps import as_dict, changes, finite, last_read, live_knobs, part_by_part, result_of, step_seed
 from lab.text import Asked, batch_of
 
 # Steps in which AdamW learns more slowly, since its second moments rest on few gradients at first; and the share of the
@@ -71,7 +71,7 @@ def reward(
 
     `prompts` are asked of the reference to fix the scale. Raises TooFewRankings and FlatReward.
     """
-    config, role = live(), state.adapters[0]
+    config, role = last_read(live(), state.knobs), state.adapters[0]
     train, test = split(rankings, config)
     per_epoch = -(-len(train) // config.batch)
     epochs = config.epochs or epochs_for(len(train))
@@ -84,6 +84,7 @@ def reward(
     while state.step < total:
         before, config = config, live()
         yield from changes(state.step, before, config)
+        state.knobs = live_knobs(config)
         metrics = _learn(state, train, config, total)
         yield from state.told_of_memory()
         state.step += 1

@@ -15,7 +15,7 @@ from lab.events import Event, Finished, Started, Step
 from lab.models import Roles
 from lab.samples import in_words
 from lab.state import State, new_state
-from lab.steps import as_dict, changes, finite, part_by_part
+from lab.steps import as_dict, changes, finite, last_read, live_knobs, part_by_part
 from lab.text import Batch, batch_of
 
 Pairs = Sequence[tuple[str, str]]
@@ -45,7 +45,7 @@ def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned:
 
     The answers to the pinned prompts are sampled before the first step and after the last.
     """
-    config, metrics = live(), {}
+    config, metrics = last_read(live(), state.knobs), {}
     if not pairs:
         raise NoRows("There is no instruction pair to learn from. Give some with --data, or use the built-in ones.")
     encoded = [encode(state.roles, pair) for pair in pairs]
@@ -55,6 +55,7 @@ def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned:
     while state.step < config.steps:
         before, config = config, live()
         yield from changes(state.step, before, config)
+        state.knobs = live_knobs(config)
         metrics = _learn(state, encoded, config)
         yield from state.told_of_memory()
         state.step += 1

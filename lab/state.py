@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -36,8 +36,8 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     beta: float = 0.0
-    knob: float | None = None  # the config's beta at the last step: whether somebody has moved it since
-    moved: float | None = None  # when that was moved: whether somebody has set it to the same number since
+    knobs: dict[str, Any] = field(default_factory=dict)  # the live ones at the last step: whether one was moved since
+    moved: float | None = None  # when beta was moved: whether somebody has set it to the same number since
     microbatch: int = 0  # the largest that fitted, once memory has run out; 0 before that
     together: int = 0  # the same for prompts that are answered together
     told: tuple[int, int] = (0, 0)  # the two as they were last told
@@ -101,7 +101,7 @@ class State:
             moments = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in moments.items()}
         kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-        return kept, {"step": self.step, "beta": self.beta, "knob": self.knob, "moved": self.moved}
+        return kept, {"step": self.step, "beta": self.beta, "knobs": self.knobs, "moved": self.moved}
 
     def unpack(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
         """Go back to what was packed. Raises Damaged when it does not fit this state."""
@@ -112,7 +112,7 @@ class State:
                 self.roles.heads[name].load_state_dict(under(tensors, f"head/{name}/"))
             self._unpack_optimizer(under(tensors, "optimizer/"))
             self.step, self.beta = int(numbers["step"]), float(numbers["beta"])
-            self.knob, self.moved = numbers.get("knob"), numbers.get("moved")
+            self.knobs, self.moved = _knobs(numbers), numbers.get("moved")
         except (LookupError, RuntimeError, ValueError) as problem:
             raise Damaged(
                 f"This checkpoint does not fit the run's settings ({str(problem).splitlines()[0]}), so the run cannot "
@@ -134,6 +134,12 @@ class State:
                 raise ValueError(f"moment {name} is {tuple(tensor.shape)} and not {tuple(parameter.shape)}")
             value = tensor.item() if plain and tensor.ndim == 0 else tensor.to(parameter.device, copy=True)
             self.optimizer.state[parameter][key] = value
+
+
+def _knobs(numbers: dict[str, Any]) -> dict[str, Any]:
+    """The live knobs of a checkpoint; older ones knew beta alone, or none."""
+    older = numbers.get("knob")
+    return dict(numbers.get("knobs") or ({} if older is None else {"beta": older}))
 
 
 def under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

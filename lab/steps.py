@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import resource
 import sys
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from lab.shortage import in_parts
 
 T = TypeVar("T")
 R = TypeVar("R")
+C = TypeVar("C")  # a stage's config
 
 
 def finite(value: torch.Tensor | float, what: str) -> float:
@@ -35,11 +36,20 @@ def as_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
+def last_read(config: C, knobs: Mapping[str, Any]) -> C:
+    """The config with the live knobs as they were read last: one that was moved while its run stood still is told."""
+    return replace(config, **{name: value for name, value in knobs.items() if name in live_knobs(config)})
+
+
+def live_knobs(config: Any) -> dict[str, Any]:
+    """Those that may move while the run goes on, by name."""
+    return {each.name: getattr(config, each.name) for each in fields(config) if each.metadata["live"]}
+
+
 def changes(step: int, before: Any, after: Any) -> list[Changed]:
     """The live knobs that moved between two readings of the config; who moved them, the runner knows."""
-    moved = [each for each in fields(after) if each.metadata["live"]]
-    pairs = [(each.name, getattr(before, each.name), getattr(after, each.name)) for each in moved]
-    return [Changed(step, name, old, new, "") for name, old, new in pairs if old != new]
+    old, new = live_knobs(before), live_knobs(after)
+    return [Changed(step, name, old[name], new[name], "") for name in new if old[name] != new[name]]
 
 
 def step_seed(seed: int, step: int) -> int:

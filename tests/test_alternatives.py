@@ -137,7 +137,7 @@ def test_groups_that_all_score_alike_for_three_steps_end_the_run(roles):
 def test_a_beta_moved_while_the_run_stood_still_is_told(roles):
     config = Group(steps=2, **SHORT)
     state = rloo_grpo.begin(roles, Cast(), config)
-    state.step, state.knob = 1, config.beta
+    state.step, state.knobs = 1, {"beta": config.beta}
     [change] = [event for event in run(state, replace(config, beta=0.7)) if isinstance(event, Changed)]
     assert (change.step, change.key, change.before, change.after) == (1, "beta", config.beta, 0.7)
     assert state.beta == 0.7

@@ -320,6 +320,18 @@ def test_a_beta_that_adapts_is_shown_and_doubled_from_what_it_has_come_to_and_be
     assert desk.in_force(Track(running).refresh())["beta"] == 0.35
 
 
+def test_a_beta_that_adapted_stays_what_is_shown_and_doubled_when_that_is_switched_off(office, running):
+    config = asdict(Ppo(beta=0.05, target_kl=6.0))
+    write(running, Started("ppo", 60, config, 4), Step(5, {"kl/beta": 0.1}), Step(6, {"kl/beta": 0.3096}))
+    write(running, Warned(6, "W_KL_HIGH", "Too far.", "Double beta."))
+    desk.move(office, PAGE, {"run": running.name, "key": "target_kl", "value": 0}, "ana")
+    write(running, Changed(6, "target_kl", 6.0, 0.0, "ana"), Step(7, {"kl/beta": 0.3096}), Step(8, {"kl/beta": 0.3096}))
+    track = desk.track_of(office, PAGE, {"run": running.name})
+    assert desk.in_force(track)["beta"] == 0.3096
+    remedies.apply(office, track, {"code": "W_KL_HIGH", "index": 0}, "ana")
+    assert running.control()["live"]["beta"] == 0.6192
+
+
 def test_a_beta_that_adapts_is_shown_as_somebody_has_set_it_though_it_is_the_number_that_it_began_with(office, running):
     config = asdict(Ppo(beta=0.05, target_kl=6.0))
     write(running, Started("ppo", 60, config, 4), Step(5, {"kl/beta": 0.1}), Step(6, {"kl/beta": 0.19}))

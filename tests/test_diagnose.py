@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -126,6 +127,12 @@ def test_an_average_over_three_steps_is_not_judged_before_there_are_three():
     assert diagnosis.warnings(2, HEALTHY | {"kl/update": 0.06}) == []
     assert [each.code for each in diagnosis.warnings(3, HEALTHY | {"kl/update": 0.06})] == ["W_UPDATE_KL"]
     assert [each.code for each in Diagnosis(SETUP).warnings(1, HEALTHY | {"policy/ratio_first": 0.1})] == ["W_RATIO"]
+
+
+@pytest.mark.parametrize(("value", "graveness"), [(0.9e-3, []), (1.1e-3, [False]), (0.051, [True])])
+def test_where_products_are_in_float32_a_small_difference_at_the_first_update_is_an_error_already(value, graveness):
+    found = Diagnosis(replace(SETUP, exact=True)).warnings(1, HEALTHY | {"policy/ratio_first": value})
+    assert [each.grave for each in found] == graveness
 
 
 def test_one_loud_step_is_no_alarm_where_the_average_stays_below():

@@ -376,6 +376,21 @@ def test_a_beta_moved_while_the_run_stood_still_is_told_and_obeyed_when_it_goes_
     assert {each.metrics["kl/beta"] for each in events if isinstance(each, Step)} == {0.5}
 
 
+@pytest.mark.parametrize(
+    "stage, knobs, inputs", [("sft", {"steps": 6}, {"pairs": [("Hi", "Yes")]}), ("ppo", PPO, {"prompts": ["Hi"]})]
+)
+def test_any_knob_moved_while_the_run_stood_still_is_told_with_who_moved_it(rewarded, stage, knobs, inputs):
+    job = rewarded.start(stage, knobs, inputs)
+    for event in drive(job):
+        if isinstance(event, Step) and event.step == 2:
+            job.run.set_control(order="stop")
+    job.run.set_control(live={"learning_rate": 2e-5}, by="ben")
+    events = [*drive(rewarded.resume(job.run.name))]
+    moved = [(each.key, each.after) for each in events if isinstance(each, Changed)]
+    assert moved == [("learning_rate", 2e-5)]
+    assert [each.by for each, _ in job.run.events().events if isinstance(each, Changed)] == ["ben"]
+
+
 @pytest.mark.parametrize("standing", [False, True])
 def test_a_beta_that_adapts_is_set_by_an_order_for_the_number_that_it_was_configured_to(rewarded, standing):
     job = rewarded.start("ppo", PPO | {"beta": 0.5, "target_kl": 1e-3, "learning_rate": 1e-2}, {"prompts": ["Hi"]})

@@ -141,10 +141,11 @@ def settings(track: Track) -> dict[str, Any]:
 
 
 def in_force(track: Track) -> dict[str, Any]:
-    """The same, and of a beta that adapts what it has come to, unless it was moved and no step is done with it yet."""
+    """The same, and of a beta that adapts, or did until that was switched off, what it has come to; unless it was moved
+    and no step is done with it yet."""
     found = settings(track)
     moved = track.run.control()["moved"].get("beta", 0.0)
-    if found.get("target_kl") and found["beta"] == track.knobs.get("beta") and moved <= track.begun:
+    if "beta" in found and found["beta"] == track.knobs.get("beta") and moved <= track.begun:
         found["beta"] = float(f"{track.latest('kl/beta') or found['beta']:.4g}")
     return found
 
