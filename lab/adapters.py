@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lab.errors import Damaged, WrongBase, unwritten
 from lab.folders import whole
+from lab.journal import read_json
 from lab.loading import fingerprints
 from lab.models import Roles, copy_weights
 
@@ -78,6 +79,11 @@ def load_adapter(roles: Roles, role: str, folder: Path) -> dict[str, Any]:
     if head:
         roles.head(role).load_state_dict(head)
     return manifest["facts"]
+
+
+def made_at(folder: Path) -> int | None:
+    """The step that a run had reached when it wrote its adapter; None where its manifest does not say."""
+    return (read_json(folder / MANIFEST) or {}).get("facts", {}).get("step")
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]:

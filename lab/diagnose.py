@@ -174,7 +174,7 @@ def _red(text: str) -> Found:
 
 
 def _ratio(view: View) -> Found | None:
-    """One step is proof enough. In float32 the difference is 0 and even a small one is an error, in bfloat16 it rounds."""
+    """One step is proof enough. In float32 it is 0 and even a small difference is an error; bfloat16 rounds."""
     value = view.last.get("policy/ratio_first", 0.0)
     text = (
         f"The first update of a step begins at a log-ratio of {value:.2g} instead of 0: "

@@ -51,6 +51,15 @@ def unfinished(folder: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def discard(folder: Path) -> None:
+    """The folder goes, at once for whoever reads it: under its name there is never a part of it."""
+    beside = folder.with_name(f"{BESIDE}{folder.name}-{os.getpid()}")
+    _remove(beside)
+    with suppress(FileNotFoundError):
+        folder.rename(beside)
+    _remove(beside)
+
+
 def finish(part: Path, path: Path) -> None:
     """On the disk first, under its name second: whoever reads finds the old file or the new one, also after a power
     cut. Both are in one folder; an OSError leaves the old file as it was."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from lab import calibrate, checkpoint, material
-from lab.adapters import save_adapter
+from lab import calibrate, checkpoint, folders, material
+from lab.adapters import made_at, save_adapter
 from lab.config import STAGES as KNOBS
 from lab.config import sized
 from lab.errors import BadNumber, Busy
@@ -124,6 +124,8 @@ def _restored(run: Run, state: State, step: int | None, foretold: Iterator[Warne
         skipped = checkpoint.restore(run.folder / "checkpoint", state, step)
     if step is not None:
         checkpoint.forget_after(run.folder / "checkpoint", step)
+        if run.adapter.is_dir() and made_at(run.adapter) != step:
+            folders.discard(run.adapter)  # else a run that breaks off here would pass for what it went back from
     for each in skipped:
         yield Warned(state.step, "W_CHECKPOINT", each, f"The run goes on from step {state.step}.")
     yield from (replace(each, step=state.step) for each in warnings)

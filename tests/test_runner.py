@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 import lab as package
 from lab import checkpoint, material
+from lab.adapters import made_at
 from lab.diagnose import Diagnosis
 from lab.errors import (
     BadInput,
@@ -298,6 +299,20 @@ def test_a_run_that_is_held_where_it_went_back_to_takes_its_next_step_with_the_k
         assert not isinstance(event, Step)
         job.run.set_control(order="stop")
     assert job.run.status() == "stopped" and job.run.checkpoints()[-1] == 10
+
+
+def test_a_run_that_went_back_and_broke_off_there_hands_out_nothing_of_what_it_went_back_from(rewarded):
+    job = rewarded.start("ppo", PPO | {"steps": 12}, {"prompts": ["Hi"]})
+    list(drive(job))
+    assert made_at(job.run.adapter) == 12
+    resumed = drive(rewarded.resume(job.run.name, step=10))
+    next(event for event in resumed if isinstance(event, Step))
+    resumed.close()
+    assert job.run.status() == "interrupted"
+    with pytest.raises(NotFound, match="has no adapter yet: it is interrupted. Resume it"):
+        rewarded.policies.role(job.run.name)
+    list(drive(rewarded.resume(job.run.name, step=10)))
+    assert made_at(job.run.adapter) == 12 and rewarded.policies.role(job.run.name) == job.run.name
 
 
 def test_the_steps_behind_a_run_are_those_that_stand_after_it_went_back(rewarded):
