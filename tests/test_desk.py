@@ -414,7 +414,7 @@ def test_every_warning_that_a_run_can_give_has_a_remedy_but_two_about_which_noth
     trainers = Path(lab.__file__).parent.glob("*.py")
     given = {code for file in trainers for code in re.findall(r'"(W_\w+)"', file.read_text())}
     assert {"W_FIT", "W_CUT", "W_CHANCE"} < given
-    warned = set(remedies.REMEDIES) - {"E_OOM"}
+    warned = {code for code in remedies.REMEDIES if code.startswith("W_")}
     assert given | {alarm.code for alarm in alarms()} == warned | {"W_MEMORY", "W_CHECKPOINT"}
 
 
@@ -544,6 +544,24 @@ def test_what_the_form_holds_is_checked_before_the_old_run_is_stopped(office, ru
     with pytest.raises(BadInput):
         remedies.apply(office, track, {"code": "W_MEMORY_SHORT", "index": 0, "changed": changed}, "ana")
     assert running.control()["order"] == "run" and asked(office) == []
+
+
+def test_a_run_whose_numbers_broke_down_goes_back_or_begins_anew_at_half_the_rate(office):
+    run = office.workspace.new_run("ppo", asdict(Ppo()), inputs={"reward": "0001-reward", "prompts": "built-in"})
+    write(run, Started("ppo", 60, asdict(Ppo())), Step(2, {}), Step(3, {}), Failed(3, "E_NOT_FINITE", "It is nan."))
+    track, before = Track(run).refresh(), Ppo().learning_rate
+    anew = "Start anew with half the learning rate"
+    assert [each["words"] for each in remedies.shown(track)["ways_out"]] == [anew], "there is no checkpoint yet"
+    remedies.apply(office, track, {"code": "E_NOT_FINITE", "index": 1}, "ana")
+    assert asked(office)[0][1]["config"]["learning_rate"] == before / 2
+    run.checkpoint(2).mkdir(parents=True)
+    (run.checkpoint(2) / "manifest.json").write_text("{}")
+    offers = remedies.shown(track)["ways_out"]
+    assert [each["words"] for each in offers] == ["Go back and halve the learning rate (step 2)", anew]
+    remedies.apply(office, track, {"code": "E_NOT_FINITE", "index": 0}, "ana")
+    assert run.control()["live"]["learning_rate"] == before / 2
+    kind, payload = asked(office)[1]
+    assert (kind, payload["run"], payload["from"]) == ("resume", run.name, 2)
 
 
 def test_where_all_is_turned_already_only_a_smaller_model_is_left(office):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lab.config import STAGES, lessened
-from lab.errors import BadInput, Damaged, OutOfMemory
+from lab.errors import BadInput, Damaged, FlatReward, NotFinite, OutOfMemory
 from lab.events import Failed, Warned
 from lab.journal import read_json
 from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, settings, track_of, wait_a_little
@@ -82,6 +82,11 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
         "W_LAYERS": (_MODEL,),
         "W_REFERENCE": (Remedy("Train another reward model", tab="reward"),),
         "W_FORECAST": (Remedy("See what it needs", tab="model"),),
+        NotFinite.code: (
+            Remedy("Go back and halve the learning rate", {"learning_rate": 0.5}, back=True),
+            Remedy("Start anew with half the learning rate", {"learning_rate": 0.5}, anew=True),
+        ),
+        FlatReward.code: (_RETURN, _RANK),
         OutOfMemory.code: (Remedy("Start anew with", anew=True, fit=True, less=True), _SMALLER),
     }
 )
