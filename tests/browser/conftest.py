@@ -29,7 +29,7 @@ from lab.workspace import Workspace
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
+    "--disable-sync", "--no-first-run", "--process-per-site",
 )  # fmt: skip
 PATIENCE = 120_000
 
@@ -163,8 +163,14 @@ def watch(page: Page, url: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def cached(chromium) -> Iterator[BrowserContext]:
-    """One browser whose cache serves all tests: reading Gradio's scripts anew costs seconds a page."""
+    """One browser whose cache serves all tests: reading Gradio's scripts anew costs seconds a page.
+
+    A page that stays open keeps the process alive in which the next one finds those scripts compiled.
+    """
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    keeper = context.new_page()
+    keeper.route("**", lambda route: route.fulfill(body="Kept open."))
+    keeper.goto("http://127.0.0.1/")
     yield context
     context.close()
 
