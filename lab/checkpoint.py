@@ -25,8 +25,8 @@ WEIGHTS, NUMBERS, MANIFEST = "weights.safetensors", "numbers.json", "manifest.js
 MILESTONES = 10  # with its optimizer each is hundreds of megabytes for a base of 7 billion parameters
 
 
-def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10, prune: bool = True) -> Path:
-    """Write the state under root; the `keep` newest stay whole, and MILESTONES of steps `milestone` apart or wider.
+def save(root: Path, state: State, *, keep: int = 2, prune: bool = True) -> Path:
+    """Write the state under root; the `keep` newest stay whole, and milestones.
 
     prune: whether others may go now; not while a person waits to go back to one. Those of later steps go first: they
     were damaged, so the run went on from an earlier one, and they would be kept in the place of what it writes now.
@@ -44,7 +44,7 @@ def save(root: Path, state: State, *, keep: int = 2, milestone: int = 10, prune:
     write_folder(folder, tensors, numbers)
     if prune:
         forget_after(root, state.step)
-        _prune(root, keep, milestone)
+        _prune(root, keep)
     return folder
 
 
@@ -100,13 +100,20 @@ def forget_after(root: Path, step: int) -> None:
             shutil.rmtree(step_folder(root, found), ignore_errors=True)
 
 
-def _prune(root: Path, keep: int, milestone: int) -> None:
-    """Older checkpoints go, evenly spread milestones stay; a checkpoint goes only after a newer one is whole."""
+def is_milestone(step: int, newest: int) -> bool:
+    """Whether a step stays when `newest` is reached: of a short run every one, so that there is always a way back to
+    before something went wrong, and of a longer one at most MILESTONES, evenly spread."""
+    apart = 1
+    while newest > MILESTONES * apart:
+        apart *= 2
+    return step % apart == 0
+
+
+def _prune(root: Path, keep: int) -> None:
+    """Older checkpoints go, milestones stay; a checkpoint goes only after a newer one is whole."""
     *older, newest = steps_in(root)
-    while newest > MILESTONES * milestone:
-        milestone *= 2
     for step in [*older, newest][:-keep]:
-        if step % milestone:
+        if not is_milestone(step, newest):
             shutil.rmtree(step_folder(root, step), ignore_errors=True)
 
 

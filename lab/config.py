@@ -19,6 +19,8 @@ SIZES = tuple(map(math.log, (13e6, 135e6, 1.5e9)))
 # unseen ones a single pair is more than ten points of accuracy.
 PAIRS_TO_LEARN, PAIRS_TO_TEST = 30, 10
 SEEDS = 2**31 - 1  # the largest seed: seeds of steps are made from it
+# A knob that can be no larger than another one.
+WITHIN: Mapping[str, str] = MappingProxyType({"minibatch": "batch"})
 # What a base's weights are kept in. auto: bfloat16; on a CPU float32 where its products are faster so, or where our own
 # lean pass does not serve.
 PRECISIONS = ("auto", "bfloat16", "float16", "float32", "8-bit", "4-bit")
@@ -61,6 +63,13 @@ def sized(config: type, parameters: int) -> dict[str, float]:
         below, above = each.metadata["sized"][high - 1 : high + 1]
         found[each.name] = float(f"{below ** (1 - share) * above**share:.2g}")
     return found
+
+
+def along(config: type, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Knobs that nobody set and that can be no larger than one that somebody did: those come along with it."""
+    usual = {each.name: each.default for each in fields(config)}
+    pairs = [(name, most) for name, most in WITHIN.items() if name in usual and most in knobs and name not in knobs]
+    return {name: knobs[most] for name, most in pairs if isinstance(knobs[most], int) and 0 < knobs[most] < usual[name]}
 
 
 def _unfrozen(share: float = 0.5) -> Any:
@@ -263,11 +272,6 @@ class Group:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.microbatch > self.minibatch:
-            raise BadNumber(
-                f"A rollout of {self.minibatch} responses cannot be cut in microbatches of {self.microbatch}: "
-                "each must be at most the whole. Lower microbatch."
-            )
 
     @property
     def batch(self) -> int:

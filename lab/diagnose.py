@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import NamedTuple
 
@@ -107,7 +107,7 @@ class Diagnosis:
         return [Warned(step, alarm.code, found.text, alarm.remedy, found.grave) for alarm, found in said if found]
 
     def _judged(self, alarm: Alarm, view: View) -> Found | None:
-        """What the alarm has to say that it has not said lately."""
+        """What the alarm has to say that it has not said lately: of this step, where its own figures say so too."""
         if self.seen < alarm.after or any(key not in view.now or key not in view.first for key in alarm.reads):
             return None
         found = alarm.found(view)
@@ -116,7 +116,12 @@ class Diagnosis:
         new = 0 if found is None else 2 if found.grave else 1
         if new >= level:
             self.heard[alarm.code] = new, self.seen
-        return found if new > level else None
+        if found is None or new <= level:
+            return None
+        own = alarm.found(replace(view, now={**view.now, **view.last}))
+        if own and own.grave >= found.grave:
+            return Found(own.text, found.grave)
+        return Found(f"{found.text} This is a mean of the last steps.", found.grave)
 
     def check_not_flat(self, step: int) -> None:
         """FlatReward where three rollouts in a row scored all alike, so that nothing can be learned.
@@ -135,7 +140,7 @@ class Diagnosis:
 def alarms() -> tuple[Alarm, ...]:
     """Every rule."""
     again = "Go back to an earlier checkpoint and double beta."
-    slower = "Halve the learning rate."
+    slower = "Halve the learning rate, or go back to a checkpoint and halve it there."
     return (
         Alarm("W_RATIO", _ratio, ("policy/ratio_first",), "Stop the run, and start it in another precision.", after=1),
         Alarm("W_RATIO_MEAN", _ratio_mean, ("policy/ratio_mean",), slower),

@@ -271,11 +271,12 @@ def measure_scale(
 
 
 def _no_better_than_chance(step: int, result: dict[str, float]) -> Warned:
+    shown = "not shown to be better" if result["pairs/accuracy"] > 0.5 else "no better"
     return Warned(
         step,
         "W_CHANCE",
         f"On {result['pairs']} held-out pairs the reward model is right in {result['pairs/accuracy']:.0%} "
         f"(95 % between {result['pairs/accuracy_low']:.0%} and {result['pairs/accuracy_high']:.0%}): "
-        "no better than chance, so PPO would chase noise.",
+        f"{shown} than chance, so PPO may chase noise.",
         "Rank more prompts, or check that your rankings agree with one another.",
     )

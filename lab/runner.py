@@ -20,7 +20,7 @@ from lab.shortage import ran_out
 from lab.state import State
 from lab.workspace import Run, taken
 
-CHECKPOINT_SECONDS, PAUSE_SECONDS, MILESTONE = 10.0, 0.05, 10
+CHECKPOINT_SECONDS, PAUSE_SECONDS = 10.0, 0.05
 IN_STEP = ("rollout", "scored", "update")  # what a step of a policy's training says how far it is with
 
 
@@ -120,8 +120,8 @@ def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
         if job.state is None or not isinstance(event, Step | Started):
             continue
         updates, order = job.state.updates, _order(job.run, event.step)
-        due = order != "run" or monotonic() - saved > CHECKPOINT_SECONDS or event.step % MILESTONE == 0
-        if due and isinstance(event, Step):
+        due = order != "run" or monotonic() - saved > CHECKPOINT_SECONDS
+        if isinstance(event, Step) and (due or checkpoint.is_milestone(event.step, event.step)):
             keep(job, writer)
             saved = monotonic()
         while order == "pause":
@@ -172,7 +172,7 @@ def keep(job: Job, writer: Writer) -> Path:
     writer.sync()
     # Who stops a run may do so to go back to any checkpoint that was there.
     stopped = job.run.control()["order"] == "stop"
-    return checkpoint.save(_folder(job.run), job.state, milestone=MILESTONE, prune=not stopped)
+    return checkpoint.save(_folder(job.run), job.state, prune=not stopped)
 
 
 def _order(run: Run, step: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from lab import calibrate, checkpoint, folders, material
 from lab.adapters import made_at, save_adapter
 from lab.config import STAGES as KNOBS
-from lab.config import sized
+from lab.config import along, sized
 from lab.errors import BadNumber, Busy
 from lab.events import Event, Warned
 from lab.models import Roles
@@ -31,13 +31,15 @@ class Studio:
     def start(self, stage: str, knobs: dict[str, Any], inputs: dict[str, Any], by: str = "", fit: bool = False) -> Job:
         """A new run of a stage: its folder, its material, its state. A run that is refused leaves no folder.
 
-        What knobs leave out is as usual; a learning rate is then chosen for the size of the base.
+        What knobs leave out is as usual; a learning rate is then chosen for the size of the base, and a minibatch is no
+        larger than a batch that is smaller than usual.
 
         fit: turn knobs until it fits the memory; so does a workspace that was told to on the Model page.
         """
         kind = stage_named(stage)
         check_knobs(stage, knobs)
-        chosen = sized(KNOBS[stage], self.roles.model.num_parameters()) | knobs | kind.fixed
+        of_size = sized(KNOBS[stage], self.roles.model.num_parameters())
+        chosen = of_size | along(KNOBS[stage], knobs) | knobs | kind.fixed
         config, told = calibrate.layered(self.roles, _config(KNOBS[stage], chosen))
         turns, fits = [], True
         begun = kind.begin(self.policies, config, dict(inputs))

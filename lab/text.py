@@ -88,9 +88,10 @@ class Text:
             raise EmptyPrompt("The prompt is empty, so there is nothing to answer. Write at least one word.")
         ids = self._ids(_begun(_rendered(self.tokenizer, messages), self.start))
         if len(ids) + room > self.context:
+            advice = "Shorten the prompt." if len(ids) > room else "Shorten the answer, or allow fewer tokens for it."
             raise PromptTooLong(
                 f"The prompt {_beginning(messages)} has {len(ids)} tokens and the answer needs room for {room}, but "
-                f"this model reads {self.context} in all. Shorten the prompt or the longest response."
+                f"this model reads {self.context} in all. {advice}"
             )
         return ids
 

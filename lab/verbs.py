@@ -40,7 +40,7 @@ def reward(options: Options) -> Result:
     result = _run(options, "reward", {"raters": options.raters})
     if "pairs/accuracy" in result:
         low, high = result["pairs/accuracy_low"], result["pairs/accuracy_high"]
-        verdict = "no better than chance" if low <= 0.5 else "better than chance"
+        verdict = "not shown to be better than chance" if low <= 0.5 else "better than chance"
         print(
             f"right on {result['pairs/accuracy']:.1%} of {result['pairs']} held-out pairs (95 % between {low:.1%} and "
             f"{high:.1%}): {verdict}"

@@ -11,7 +11,7 @@ import torch
 from lab import dpo, losses, material, on_policy, rloo_grpo
 from lab.cast import Cast
 from lab.dpo import Dpo
-from lab.errors import BadNumber, FlatReward, NotFound, TooFewRankings
+from lab.errors import FlatReward, NotFound, TooFewRankings
 from lab.events import Changed, Finished, Progress, Sample, Step, Warned
 from lab.glossary import measured
 from lab.loading import load
@@ -134,6 +134,16 @@ def test_groups_that_all_score_alike_for_three_steps_end_the_run(roles):
         run(rloo_grpo.begin(roles, Cast(), config), config)
 
 
+def test_a_microbatch_that_is_larger_than_the_rollout_is_the_whole_of_it(roles):
+    found = []
+    for microbatch in (4, 99):
+        config = Group(steps=1, prompts=2, group=2, tokens=8, missing_eos="off", microbatch=microbatch)
+        state = rloo_grpo.begin(roles, Cast(), config)
+        run(state, config)
+        found.append([weight.clone() for weight in roles.weights("policy").values()])
+    assert all(map(torch.equal, *found))
+
+
 def test_a_beta_moved_while_the_run_stood_still_is_told(roles):
     config = Group(steps=2, **SHORT)
     state = rloo_grpo.begin(roles, Cast(), config)
@@ -161,11 +171,6 @@ def test_rloo_pays_for_the_kl_in_its_reward_and_grpo_does_not():
     paid = rloo_grpo.advantages_of(score, kl, 0.5, Group(method="rloo", group=2))
     assert paid.tolist() == [1.0, -1.0]
     assert rloo_grpo.advantages_of(score, kl, 0.5, Group(method="grpo", group=2)).tolist() == [0.0, 0.0]
-
-
-def test_a_microbatch_larger_than_the_rollout_is_refused():
-    with pytest.raises(BadNumber, match="4 responses"):
-        Group(prompts=2, group=2, microbatch=8)
 
 
 def rankings_of(roles):

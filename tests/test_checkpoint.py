@@ -20,16 +20,26 @@ def roles(tmp_path_factory):
     return load(str(make(tmp_path_factory.mktemp("checkpoint"), "llama")), device="cpu")
 
 
-def test_a_long_run_keeps_the_two_newest_and_at_most_ten_milestones_evenly_spread(roles, tmp_path):
-    state = sft.begin(roles, Sft())
-    for state.step in range(5, 450, 5):
+def test_a_run_keeps_the_two_newest_and_at_most_ten_milestones_evenly_spread_from_its_first_step_on(roles, tmp_path):
+    state, saved = sft.begin(roles, Sft()), [0]
+    for state.step in range(1, 340):
+        if state.step % 7 and not checkpoint.is_milestone(state.step, state.step):
+            continue
         checkpoint.save(tmp_path, state)
+        saved.append(state.step)
         *older, before, newest = [0, *steps_in(tmp_path)]
-        assert (before, newest) == (state.step - 5, state.step)
-        apart = older[1] if len(older) > 1 else 10
+        assert [before, newest] == saved[-2:]
+        apart = older[1] if len(older) > 1 else 1
         assert older == list(range(0, before, apart)) and len(older) - 1 <= checkpoint.MILESTONES
-        assert apart == 10 or newest > apart / 2 * checkpoint.MILESTONES, "no sparser than they must be"
-    assert older[1:] == [80, 160, 240, 320, 400]
+        assert apart == 1 or newest > apart / 2 * checkpoint.MILESTONES, "no sparser than they must be"
+    assert older[1:] == [64, 128, 192, 256, 320]
+
+
+def test_a_short_run_can_go_back_to_before_any_of_its_steps(roles, tmp_path):
+    studio = Studio(Workspace(tmp_path / "w"), roles)
+    job = studio.start("sft", {"steps": 12, "batch": 2}, {"pairs": [["Hi", "Hello."], ["Why?", "So."]]})
+    list(drive(job))
+    assert job.run.checkpoints() == [2, 4, 6, 8, 10, 12]
 
 
 def test_a_checkpoint_that_somebody_goes_back_to_outlives_the_stop(roles, tmp_path):
@@ -47,12 +57,10 @@ def test_a_checkpoint_that_somebody_goes_back_to_outlives_the_stop(roles, tmp_pa
 
 def test_one_that_went_is_refused_with_those_that_are_left(roles, tmp_path):
     studio = Studio(Workspace(tmp_path / "w"), roles)
-    job = studio.start("sft", {"steps": 4, "batch": 2}, {"pairs": [["Hi", "Hello."], ["Why?", "So."]]})
-    for event in drive(job):
-        if isinstance(event, Step):
-            checkpoint.save(job.run.folder / "checkpoint", job.state)
+    job = studio.start("sft", {"steps": 12, "batch": 2}, {"pairs": [["Hi", "Hello."], ["Why?", "So."]]})
+    list(drive(job))
     for ask in (lambda: studio.resume(job.run.name, step=1), lambda: studio.policies.role(f"{job.run.name}@1")):
-        with pytest.raises(NotFound, match="no checkpoint of step 1. Checkpoints: 3, 4."):
+        with pytest.raises(NotFound, match="no checkpoint of step 1. Checkpoints: 2, 4, 6, 8, 10, 12."):
             ask()
 
 
@@ -74,20 +82,18 @@ def test_a_second_crash_after_damaged_checkpoints_loses_nothing_that_was_saved_s
     job = studio.start("sft", {"steps": 9, "batch": 2}, {"pairs": [["Hi", "Hello."], ["Why?", "So."]]})
     root = job.run.folder / "checkpoint"
 
-    def crashed(job, *saved, keep):
-        """A run that saves at these steps, and whose process ends at the last of them."""
+    def crashed(job, last):
+        """A run that saves at each of its steps, and whose process ends after the next of these."""
         running = drive(job)
         for event in running:
-            if isinstance(event, Step) and event.step in saved:
-                checkpoint.save(root, job.state, keep=keep)
-                if event.step == saved[-1]:
-                    running.close()
+            if isinstance(event, Step) and event.step == last + 1:
+                running.close()
 
-    crashed(job, 2, 5, 6, keep=3)
-    for step in (5, 6):
+    crashed(job, 6)
+    for step in (3, 4, 5, 6):
         (step_folder(root, step) / checkpoint.WEIGHTS).write_bytes(b"damaged")
-    crashed(studio.resume(job.run.name), 3, 4, keep=2)
-    assert job.run.checkpoints() == [3, 4]
+    crashed(studio.resume(job.run.name), 4)
+    assert job.run.checkpoints() == [1, 2, 3, 4]
     events = list(drive(studio.resume(job.run.name)))
     assert [event.step for event in events if isinstance(event, Step)] == [5, 6, 7, 8, 9]
     assert not [event for event in events if getattr(event, "code", "") == "W_CHECKPOINT"]

@@ -546,6 +546,18 @@ def test_what_the_form_holds_is_checked_before_the_old_run_is_stopped(office, ru
     assert running.control()["order"] == "run" and asked(office) == []
 
 
+def test_a_grave_warning_is_not_pushed_out_by_those_that_followed_from_it(office, running):
+    codes = [f"W_{name}" for name in "CLIP VALUE ENDED LENGTH STUCK FLAT ENTROPY_HIGH".split()]
+    write(running, *(Warned(4, code, "So it is.", "Do it.") for code in codes))
+    shown = remedies.cards(desk.track_of(office, PAGE, {"run": running.name}))
+    assert len(shown) == remedies.NEWEST and "W_KL_HIGH" not in [each["code"] for each in shown]
+    write(
+        running, Warned(5, "W_UPDATE_KL", "Far.", "Halve it.", True), *(Warned(6, code, "So.", "Do.") for code in codes)
+    )
+    shown = remedies.cards(Track(running).refresh())
+    assert [each["code"] for each in shown] == ["W_UPDATE_KL", *reversed(codes[-5:])]
+
+
 def test_a_run_whose_numbers_broke_down_goes_back_or_begins_anew_at_half_the_rate(office):
     run = office.workspace.new_run("ppo", asdict(Ppo()), inputs={"reward": "0001-reward", "prompts": "built-in"})
     write(run, Started("ppo", 60, asdict(Ppo())), Step(2, {}), Step(3, {}), Failed(3, "E_NOT_FINITE", "It is nan."))

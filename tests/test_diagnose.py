@@ -135,6 +135,17 @@ def test_where_products_are_in_float32_a_small_difference_at_the_first_update_is
     assert [each.grave for each in found] == graveness
 
 
+def test_a_warning_tells_the_steps_own_figures_and_where_these_are_healthy_again_says_that_it_is_a_mean():
+    diagnosis = after(12)
+    [found] = diagnosis.warnings(13, HEALTHY | {"kl/update": 0.04})
+    assert "0.040 nats a token" in found.message and "mean" not in found.message
+    diagnosis = after(12)
+    assert diagnosis.warnings(13, HEALTHY | {"kl/update": 0.019}) == []
+    diagnosis.smooth[-1] = diagnosis.smooth[-1] | {"kl/update": 0.03}
+    [found] = diagnosis.warnings(14, HEALTHY | {"kl/update": 0.018})
+    assert "0.024 nats a token" in found.message and found.message.endswith("This is a mean of the last steps.")
+
+
 def test_one_loud_step_is_no_alarm_where_the_average_stays_below():
     assert after(12).warnings(13, HEALTHY | {"response/distinct": 0.5}) == []
 

@@ -25,6 +25,7 @@ from lab.adapters import made_at
 from lab.diagnose import Diagnosis
 from lab.errors import (
     BadInput,
+    BadNumber,
     Busy,
     Damaged,
     NoRows,
@@ -272,7 +273,7 @@ def test_going_back_to_a_checkpoint_starts_from_its_step(rewarded):
     for event in drive(again):
         if isinstance(event, Step):
             job.run.set_control(order="stop")
-    assert job.run.checkpoints() == [10, 11], "what came after step 10 is forgotten"
+    assert job.run.checkpoints() == [2, 4, 6, 8, 10, 11], "what came after step 10 is forgotten"
     events = list(drive(rewarded.resume(job.run.name)))
     assert [event.step for event in events if isinstance(event, (Started, Step))] == [11, 12]
     with pytest.raises(NotFound, match="no checkpoint of step 99"):
@@ -389,6 +390,18 @@ def test_a_beta_moved_while_the_run_stood_still_is_told_and_obeyed_when_it_goes_
     moved = [(each.key, each.before, each.after) for each in events if isinstance(each, Changed)]
     assert moved == [("beta", 0.05, 0.5)]
     assert {each.metrics["kl/beta"] for each in events if isinstance(each, Step)} == {0.5}
+
+
+def test_a_batch_that_is_smaller_than_usual_takes_the_minibatch_along_that_nobody_set(rewarded):
+    def settings(**knobs):
+        job = rewarded.start("ppo", knobs, {"prompts": ["Hi"]})
+        job.events.close()
+        return job.run.facts()["config"]
+
+    assert settings(batch=16)["minibatch"] == 16 and settings(batch=48)["minibatch"] == 32
+    assert settings(batch=16, minibatch=8)["minibatch"] == 8
+    with pytest.raises(BadNumber, match="Lower minibatch"):
+        rewarded.start("ppo", {"batch": 16, "minibatch": 32}, {"prompts": ["Hi"]})
 
 
 @pytest.mark.parametrize(
@@ -554,7 +567,7 @@ def test_a_number_that_breaks_ends_the_run_with_a_reason_and_the_checkpoint_befo
             with pytest.raises(NotFinite):
                 checkpoint.save(job.run.folder / "checkpoint", job.state)
     assert isinstance(event, Failed) and event.code == "E_NOT_FINITE" and job.run.status() == "failed"
-    assert job.run.checkpoints() == [2]
+    assert job.run.checkpoints() == [1, 2]
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "no manifest"])

@@ -7,6 +7,7 @@ from dataclasses import Field, asdict, fields
 from types import MappingProxyType
 from typing import Any
 
+from lab.config import WITHIN
 from lab.errors import BadInput, BadNumber
 
 VISIBLE = 8
@@ -40,8 +41,6 @@ _LABELS: Mapping[str, str] = MappingProxyType(
         "count": "Prompts",
     }
 )
-# A knob that can be no larger than another, whose field stands in the open while its own may be folded away.
-_WITHIN: Mapping[str, str] = MappingProxyType({"minibatch": "batch"})
 _CHOICES: Mapping[str, str] = MappingProxyType(
     {
         "pairs": "pair by pair",
@@ -84,7 +83,7 @@ def _record(each: Field) -> dict[str, Any]:
         "high": meta.get("high"),
         "live": bool(meta.get("live")),
         "shown": bool(meta.get("shown")),
-        "within": _WITHIN.get(each.name),
+        "within": WITHIN.get(each.name),
         "choices": choices,
     }
 

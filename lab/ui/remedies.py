@@ -42,6 +42,7 @@ BETA_FROM_0 = 0.01
 _DEARER = Remedy("Double beta", {"beta": 2})
 _SLOWER = Remedy("Halve the learning rate", {"learning_rate": 0.5})
 _BACK = Remedy("Go back and double beta", {"beta": 2}, back=True)
+_BACK_SLOWER = Remedy("Go back and halve the learning rate", {"learning_rate": 0.5}, back=True)
 _RETURN = Remedy("Go back to a checkpoint", back=True)
 _STOP = Remedy("Stop here", stop=True)
 _RANK = Remedy("Rank new answers", tab="rank")
@@ -56,8 +57,8 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
         "W_KL_HIGH": (_DEARER, _RETURN),
         "W_KL_NEGATIVE": (_STOP,),
         "W_STUCK": (Remedy("Halve beta", {"beta": 0.5}), Remedy("Double the learning rate", {"learning_rate": 2})),
-        "W_RATIO_MEAN": (_SLOWER,),
-        "W_UPDATE_KL": (_SLOWER,),
+        "W_RATIO_MEAN": (_SLOWER, _BACK_SLOWER),
+        "W_UPDATE_KL": (_SLOWER, _BACK_SLOWER),
         "W_CLIP": (_SLOWER, Remedy("Start anew with one epoch a step", put={"epochs": 1}, anew=True)),
         "W_GRADIENT": (_SLOWER, _RETURN),
         "W_ENTROPY_LOW": (_BACK,),
@@ -83,7 +84,7 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
         "W_REFERENCE": (Remedy("Train another reward model", tab="reward"),),
         "W_FORECAST": (Remedy("See what it needs", tab="model"),),
         NotFinite.code: (
-            Remedy("Go back and halve the learning rate", {"learning_rate": 0.5}, back=True),
+            _BACK_SLOWER,
             Remedy("Start anew with half the learning rate", {"learning_rate": 0.5}, anew=True),
         ),
         FlatReward.code: (_RETURN, _RANK),
@@ -105,20 +106,23 @@ def shown(track: Track | None) -> dict[str, Any]:
 
 
 def cards(track: Track | None) -> list[dict[str, Any]]:
-    """The newest warnings of a run, each code once, with what can be done about it as the run stands now."""
-    found: dict[str, dict[str, Any]] = {}
+    """The newest warnings of a run, each code once, grave ones first, with what can be done about it as the run stands
+    now: what went wrong is not pushed out by what followed from it."""
+    newest: dict[str, tuple[Warned, float]] = {}
     for event, at in reversed(track.warned if track else ()):
-        if event.code not in found and len(found) < NEWEST:
-            found[event.code] = {
-                "code": event.code,
-                "step": event.step,
-                "message": event.message,
-                "grave": event.grave,
-                "remedy": event.remedy,
-                "at": at,
-                "offers": _offers(track, event),
-            }
-    return list(found.values())
+        newest.setdefault(event.code, (event, at))
+    return [
+        {
+            "code": event.code,
+            "step": event.step,
+            "message": event.message,
+            "grave": event.grave,
+            "remedy": event.remedy,
+            "at": at,
+            "offers": _offers(track, event),
+        }
+        for event, at in sorted(newest.values(), key=lambda each: not each[0].grave)[:NEWEST]
+    ]
 
 
 def _offers(track: Track, event: Warned | Failed) -> list[dict[str, Any]]:
