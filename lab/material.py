@@ -13,6 +13,7 @@ from lab.journal import read_json
 from lab.reward import Ranked
 from lab.store import Candidate, Ranking
 from lab.store.raters import ALL, PERSON, is_meant, meant
+from lab.store.records import readable
 from lab.text import Prompt, Text
 from lab.workspace import Run
 from lab.world import corpus
@@ -138,6 +139,12 @@ def messages_of(each: Ranking) -> Prompt:
     return [{"role": role, "content": said} for role, said in turns] if turns else each.comparison.prompt
 
 
+def asked_in(rankings: Sequence[Ranking]) -> list[Prompt]:
+    """Every prompt that was ranked, once: conversations as turns, as the reward model reads them."""
+    found = {(each.comparison.prompt, each.comparison.turns): messages_of(each) for each in rankings}
+    return list(found.values())
+
+
 def fitted(text: Text, prompt: Prompt, room: int) -> tuple[list[int], bool]:
     """Prompt ids in at most `room` tokens, and whether its beginning had to go: whole turns first, then characters."""
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
@@ -169,7 +176,7 @@ def lengths(text: Text, material: dict[str, Any]) -> dict[str, int]:
         pairs = nlargest(LONGEST, material["pairs"], key=lambda pair: len(str(pair[0])) + len(pair[1]))
         read = max(len(text.response_ids(answer)) for _, answer in pairs)
         return {"prompt": max(len(text.prompt_ids(prompt)) for prompt, _ in pairs), "read": read}
-    prompts = nlargest(LONGEST, material["prompts"], key=len)
+    prompts = nlargest(LONGEST, material["prompts"], key=lambda prompt: len(readable(prompt)))
     return {"prompt": max(len(text.prompt_ids(prompt)) for prompt in prompts)}
 
 
@@ -181,13 +188,13 @@ def rankings_in(material: dict[str, Any]) -> list[Ranked]:
     ]
 
 
-def for_ppo(inputs: dict[str, Any], ranked_prompts: Sequence[str], seed: int) -> dict[str, Any]:
+def for_ppo(inputs: dict[str, Any], ranked: Sequence[Prompt], seed: int) -> dict[str, Any]:
     """Prompts to roll out and prompts to show again and again. `prompts`: built-in, ranked (by people) or a list."""
     wanted = inputs.get("prompts") or "built-in"
     if isinstance(wanted, list):
         prompts = [str(prompt) for prompt in wanted]
     elif wanted == "ranked":
-        prompts = list(dict.fromkeys(ranked_prompts))
+        prompts = list(ranked)
     else:
         prompts = corpus.prompts(PPO_PROMPTS, seed)
     if not prompts:

@@ -180,7 +180,7 @@ def begin_on_policy(policies: Policies, config: Ppo | Group, inputs: Inputs) -> 
     anyway = {"anyway": True} if inputs.get("anyway") is True else {}
     if not anyway:
         trust.check(reward)
-    ranked = [each.comparison.prompt for each in _rankings(policies.workspace)] if given == "ranked" else []
+    ranked = material.asked_in(_rankings(policies.workspace)) if given == "ranked" else []
     found = material.for_ppo(inputs, ranked, config.seed)
     policies.roles.text.asked(found["prompts"] + found["pinned"], room=config.tokens)
     kind = "own" if isinstance(given, list) else given or "built-in"

@@ -14,6 +14,7 @@ from jinja2 import TemplateError
 
 from lab.errors import BadInput, BadText, EmptyPrompt, ModelIncomplete, NoEndToken, PromptTooLong, Unsupported
 from lab.stem import Stem
+from lab.store.records import readable
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message.content }}"
@@ -26,7 +27,7 @@ Prompt = str | Sequence[Mapping[str, str]]
 
 
 class Asked(NamedTuple):
-    """A prompt as a person wrote it, and its ids up to where the response begins."""
+    """A prompt as people read it, and its ids, those of its turns, up to where the response begins."""
 
     text: str
     ids: tuple[int, ...]
@@ -95,9 +96,9 @@ class Text:
             )
         return ids
 
-    def asked(self, prompts: Sequence[str], room: int = 1) -> list[Asked]:
+    def asked(self, prompts: Sequence[Prompt], room: int = 1) -> list[Asked]:
         """Prompts with their ids."""
-        return [Asked(prompt, tuple(self.prompt_ids(prompt, room))) for prompt in prompts]
+        return [Asked(readable(prompt), tuple(self.prompt_ids(prompt, room))) for prompt in prompts]
 
     def response_ids(self, response: str, ended: bool = True) -> list[int]:
         """The ids of a response as they stand behind a prompt, closed by the end token if it ended.

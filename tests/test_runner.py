@@ -20,7 +20,7 @@ from forked import fork
 from safetensors.torch import load_file
 
 import lab as package
-from lab import checkpoint, material
+from lab import checkpoint, material, ppo, rloo_grpo
 from lab.adapters import made_at
 from lab.diagnose import Diagnosis
 from lab.errors import (
@@ -43,7 +43,7 @@ from lab.loading import load
 from lab.policies import MOST_LOADED
 from lab.runner import drive, steps_of
 from lab.serve import Server
-from lab.store import Candidate
+from lab.store import Candidate, prepared
 from lab.studio import Studio
 from lab.workspace import Workspace, steps_in
 
@@ -88,6 +88,31 @@ def rewarded(with_reward, folder, tmp_path):
     """A test's own copy of it, under a studio that reads it from the disk."""
     shutil.copytree(with_reward, tmp_path / "w")
     return Studio(Workspace(tmp_path / "w"), load(str(folder), device="cpu"))
+
+
+def talk(said):
+    """A conversation of three turns."""
+    turns = zip(("user", "assistant", "user"), ("Is it far?", "No.", said), strict=True)
+    return [{"role": role, "content": words} for role, words in turns]
+
+
+def bring_talks(workspace, *talks):
+    asked = [(said, ["Yes.", "No."], [[0], [1]], "") for said in talks]
+    with workspace.store() as store:
+        store.add_prepared(prepared(asked, "ana", "talks.jsonl"), "batch", "talks.jsonl")
+
+
+@pytest.fixture
+def practised(monkeypatch):
+    """What each run of PPO or RLOO that is made is given to practise on."""
+    found = []
+
+    def watched(real):
+        return lambda state, cast, prompts, *more: found.append(prompts) or real(state, cast, prompts, *more)
+
+    monkeypatch.setattr("lab.ppo.ppo", watched(ppo.ppo))
+    monkeypatch.setattr("lab.rloo_grpo.rloo_grpo", watched(rloo_grpo.rloo_grpo))
+    return found
 
 
 def final(run):
@@ -803,6 +828,39 @@ def test_rankings_too_long_for_the_knob_and_for_the_base_are_told_apart(studio):
         told = next(events)
         events.close()
         assert told.code == code and told.message.startswith("1 of 21 rankings did not fit in ")
+
+
+@pytest.mark.parametrize("stage", ["ppo", "rloo"])
+def test_a_ranked_conversation_is_practised_on_as_the_reward_model_reads_it(rewarded, practised, stage):
+    said = talk("How far?")
+    bring_talks(rewarded.workspace, said, said, talk("Which way?"))
+    with rewarded.workspace.store() as store:
+        read = material.for_reward(rewarded.roles.text, store.rankings(), "ana", 256)["rankings"]
+    job = rewarded.start(stage, PPO if stage == "ppo" else {"tokens": 8}, {"prompts": "ranked"})
+    assert [each.ids for each in practised[0]] == list(dict.fromkeys(tuple(row[0]) for row in read))
+    assert practised[0][-2].text == "User: Is it far?\n\nAssistant: No.\n\nUser: How far?"
+    assert material.kept(job.run)["prompts"][-2] == said
+    job.events.close()
+    rewarded.resume(job.run.name).events.close()
+    assert practised[1] == practised[0]
+
+
+def test_a_run_whose_prompts_an_older_lab_kept_as_text_goes_on_with_them(rewarded, practised):
+    job = rewarded.start("ppo", PPO, {"prompts": "ranked"})
+    kept = material.kept(job.run)
+    assert kept["prompts"] == [f"Question {number}?" for number in range(20)]
+    job.events.close()
+    flat = ["User: Is it far?\n\nAssistant: No.\n\nUser: How far?"]
+    (job.run.folder / material.FILE).write_text(json.dumps(kept | {"prompts": flat}))
+    assert list(drive(rewarded.resume(job.run.name)))[-1].reason == "done"
+    assert practised[1] == rewarded.roles.text.asked(flat)
+
+
+def test_the_longest_of_the_prompts_is_found_among_texts_and_conversations(studio):
+    text = studio.roles.text
+    long = [{"role": "user", "content": "a" * 99}]
+    found = material.lengths(text, {"prompts": [talk("Far?"), "a" * 50] * 64 + [long]})
+    assert found == {"prompt": len(text.prompt_ids(long))}
 
 
 def test_built_in_pairs_longer_than_a_short_context_are_left_out_and_the_run_says_so(studio):

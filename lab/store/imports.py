@@ -26,6 +26,7 @@ from lab.store.records import (
     clean,
     finite,
     pack,
+    readable,
 )
 from lab.store.schema import insert
 from lab.store.writing import Given, comparison, prompt, ranking
@@ -93,10 +94,9 @@ def said(asked: str | Sequence[Mapping[str, str]]) -> tuple[str, Turns]:
     if isinstance(asked, str):
         return checked_prompt(asked), ()
     turns = tuple((str(turn["role"]), clean(turn["content"], "A turn", PROMPT_CHARACTERS)) for turn in asked)
-    if len(turns) == 1 and turns[0][0] == "user":
-        return checked_prompt(turns[0][1]), ()
-    readable = "\n\n".join(f"{role.capitalize()}: {words}" for role, words in turns)
-    return checked_prompt(readable[:PROMPT_CHARACTERS]), turns
+    text = readable([{"role": role, "content": words} for role, words in turns])
+    alone = len(turns) == 1 and turns[0][0] == "user"
+    return checked_prompt(text[:PROMPT_CHARACTERS]), () if alone else turns
 
 
 @dataclass(frozen=True, slots=True)

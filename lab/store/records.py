@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.errors import BadInput, BadName, BadNumber, BadRanking, BadText, EmptyPrompt, NoRows, PromptTooLong
@@ -73,6 +73,15 @@ class Ranking:
     @property
     def simulated(self) -> bool:
         return self.rater.startswith(SIMULATED)
+
+
+def readable(asked: str | Sequence[Mapping[str, str]]) -> str:
+    """A prompt as people read it: what a lone user says, or every turn of a conversation under its role."""
+    if isinstance(asked, str):
+        return asked
+    if len(asked) == 1 and asked[0]["role"] == "user":
+        return asked[0]["content"]
+    return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in asked)
 
 
 def clean(text: str, what: str, limit: int = NOTE_CHARACTERS) -> str:
