@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect, bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic, time
 from typing import Any
 
@@ -122,7 +122,7 @@ class Server:
         if not isinstance(messages, list) or not messages:
             raise BadInput("A chat needs at least one message. Write something.")
         tokens, temperature = _tokens(payload), _number(payload, "temperature", TEMPERATURE, 0.0, 5.0)
-        turns = [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages[-MOST_TURNS:]]
+        turns = _turns(messages[-MOST_TURNS:])
         [role] = policies.roles_of([str(payload.get("policy") or "sft")])
         prompt, ids, said = _newest(text, turns, tokens), [], monotonic()
         for _, drawn in stream(
@@ -153,7 +153,8 @@ class Server:
             raise BadInput(f"Scoring again takes 1 to {MOST_RESCORED} answers.")
         responses = [text.response_ids(_clean(response)) for _, response in samples]
         prompts = [
-            text.prompt_ids(_clean(prompt), room=len(ids)) for (prompt, _), ids in zip(samples, responses, strict=True)
+            text.prompt_ids(_turns(prompt) if isinstance(prompt, list) else _clean(prompt), room=len(ids))
+            for (prompt, _), ids in zip(samples, responses, strict=True)
         ]
         cast = self.policies.cast(str(payload.get("reward") or ""))
         raw = reward_stage.raw_scores(self.policies.roles, cast.reward, prompts, responses)
@@ -219,6 +220,10 @@ def _fits(text: Text, turns: Sequence[dict[str, str]], room: int) -> bool:
 
 def _prompt(payload: dict[str, Any]) -> str:
     return _clean(payload.get("prompt"))
+
+
+def _turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [{"role": str(each["role"]), "content": _clean(each["content"])} for each in messages]
 
 
 def _clean(text: Any) -> str:

@@ -41,6 +41,7 @@ from lab.folders import mend
 from lab.journal import Journal
 from lab.loading import load
 from lab.policies import MOST_LOADED
+from lab.reward import raw_scores
 from lab.runner import drive, steps_of
 from lab.serve import Server
 from lab.store import Candidate, prepared
@@ -843,6 +844,14 @@ def test_a_ranked_conversation_is_practised_on_as_the_reward_model_reads_it(rewa
     job.events.close()
     rewarded.resume(job.run.name).events.close()
     assert practised[1] == practised[0]
+
+
+def test_answers_behind_a_conversation_are_scored_again_behind_its_turns(rewarded):
+    cast, text, said = rewarded.policies.cast(), rewarded.roles.text, talk("How far?")
+    ids = [text.prompt_ids(each) for each in ("Why?", said)]
+    raw = raw_scores(rewarded.roles, cast.reward, ids, [text.response_ids("So.")] * 2)
+    [found] = Server(rewarded.policies)._rescore({"samples": [["Why?", "So."], [said, "So."]], "reward": cast.reward})
+    assert found["scores"] == pytest.approx(cast.scale.of(raw).tolist(), abs=1e-5)
 
 
 def test_a_run_whose_prompts_an_older_lab_kept_as_text_goes_on_with_them(rewarded, practised):

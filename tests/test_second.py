@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,20 @@ def test_a_long_run_is_read_to_its_end(office):
     (run.folder / "samples.jsonl").write_text("".join(f"{line}\n" for line in lines))
     found = chosen(written(run))
     assert found[-1].step > 20_000 and {each.step % 2 for each in found} == {1}
+
+
+def test_answers_to_a_conversation_are_judged_behind_its_turns(office, monkeypatch):
+    judge, run = office.workspace.new_run("reward", {}), office.workspace.new_run("ppo", {})
+    monkeypatch.setattr("lab.workspace.Run.status", lambda _: "done")
+    turns = [{"role": role, "content": f"{role}?"} for role in ("user", "assistant", "user")]
+    (run.folder / "data.json").write_text(json.dumps({"prompts": ["Why?", turns]}))
+    said = [sample(1), replace(sample(2), prompt="User: user?\n\nAssistant: assistant?\n\nUser: user?")]
+    (run.folder / "samples.jsonl").write_text("".join(f"{to_json(each, 1.0)}\n" for each in said))
+    asked = []
+    monkeypatch.setattr(office, "ask", lambda kind, payload: asked.append(payload["samples"]))
+    monkeypatch.setattr(office, "wait", lambda *_: {"scores": [1.0, 2.0]})
+    opinion(office, run, judge)
+    assert asked == [[["Why?", "so"], [turns, "so"]]]
 
 
 def keep_rankings(run, prompts):

@@ -10,6 +10,7 @@ from typing import Any
 from lab.errors import BadInput, NoRows
 from lab.events import Sample
 from lab.journal import read_json
+from lab.store.records import readable
 from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.points import run_or_none
@@ -32,7 +33,9 @@ def opinion(office: Office, run: Run, reward: Run) -> dict[str, Any]:
     samples = chosen(written(run))
     if not samples:
         raise NoRows(f"{called(run)} has no finished answers to score yet. Wait for a few steps.")
-    asked = {"reward": reward.name, "samples": [[each.prompt, each.response] for each in samples]}
+    turns = talks(run)
+    answers = [[turns.get(each.prompt, each.prompt), each.response] for each in samples]
+    asked = {"reward": reward.name, "samples": answers}
     points = along(samples, office.wait(office.ask("rescore", asked), SECONDS)["scores"])
     return {"points": points, "kinship": kinship(office, run, reward)}
 
@@ -61,6 +64,12 @@ def prompts_of(reward: Run) -> frozenset[tuple[int, ...]]:
     """The prompts whose rankings a reward model was trained or tested on."""
     rows = (read_json(reward.folder / "data.json") or {}).get("rankings") or []
     return frozenset(tuple(row[0]) for row in rows)
+
+
+def talks(run: Run) -> dict[str, list[dict[str, str]]]:
+    """The turns of the conversations that a run practises on, by the readable text under which its answers stand."""
+    prompts = (read_json(run.folder / "data.json") or {}).get("prompts") or []
+    return {readable(each): each for each in prompts if not isinstance(each, str)}
 
 
 def written(run: Run) -> Iterator[Sample]:
