@@ -114,7 +114,7 @@ def _added(
     ranked = [(line, record) for line, record in records if len(record.candidates) > 1]
     alone = [line for line, record in records if len(record.candidates) < 2]
     rejected += [(line, "one answer only: a demonstration, not a ranking") for line in alone]
-    asked = ((_prompt(each), each.candidates, each.groups, "", each.rater) for _, each in ranked)
+    asked = ((each.messages, each.candidates, each.groups, "", each.rater) for _, each in ranked)
     ready = prepared(asked, rater, source)
     rejected += [(line, str(row)) for (line, _), row in zip(ranked, ready, strict=True) if isinstance(row, LabError)]
     return store.add_prepared([row for row in ready if not isinstance(row, LabError)], *batch)
@@ -149,10 +149,6 @@ def _record(ranking: Ranking) -> Record:
         rater=ranking.rater,
         source_id=ranking.key,
     )
-
-
-def _prompt(record: Record) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in record.prompt]
 
 
 def _turns(compared: Comparison) -> tuple[tuple[str, str], ...]:

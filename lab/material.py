@@ -173,7 +173,7 @@ def lengths(text: Text, material: dict[str, Any]) -> dict[str, int]:
         read = max(len(ids) for each in answers for ids in each)
         return {"prompt": max(map(len, prompts)), "read": read, "answers": max(map(len, answers))}
     if "pairs" in material:
-        pairs = nlargest(LONGEST, material["pairs"], key=lambda pair: len(str(pair[0])) + len(pair[1]))
+        pairs = nlargest(LONGEST, material["pairs"], key=lambda pair: len(readable(pair[0])) + len(pair[1]))
         read = max(len(text.response_ids(answer)) for _, answer in pairs)
         return {"prompt": max(len(text.prompt_ids(prompt)) for prompt, _ in pairs), "read": read}
     prompts = nlargest(LONGEST, material["prompts"], key=lambda prompt: len(readable(prompt)))

@@ -16,9 +16,9 @@ from lab.models import Roles
 from lab.samples import in_words
 from lab.state import State, new_state
 from lab.steps import as_dict, changes, finite, last_read, live_knobs, part_by_part
-from lab.text import Batch, batch_of
+from lab.text import Batch, Prompt, batch_of
 
-Pairs = Sequence[tuple[str, str]]
+Pairs = Sequence[tuple[Prompt, str]]
 Encoded = tuple[list[int], list[int]]
 Live = Callable[[], Sft]
 _WINDOW = 8
@@ -112,7 +112,7 @@ def _chosen(encoded: Sequence[Encoded], config: Sft, step: int) -> list[Encoded]
     return [encoded[i] for i in batches[index]]
 
 
-def encode(roles: Roles, pair: tuple[str, str]) -> Encoded:
+def encode(roles: Roles, pair: tuple[Prompt, str]) -> Encoded:
     """Prompt and response ids of a pair; the response ends with the end token."""
     response = roles.text.response_ids(pair[1])
     return roles.text.prompt_ids(pair[0], room=len(response)), response

@@ -375,13 +375,12 @@ def _pairs(path: Path) -> tuple[list[tuple[list[dict[str, str]], str]], list[tup
 
     found = read(path, "auto")
     # A format gives a prompt to every record or, as plain text, to none.
-    pairs = [(list(record.prompt), record.best) for record in found.records if record.prompt]
+    pairs = [(record.messages, record.best) for record in found.records if record.prompt]
     if not pairs:
         raise NoRows(
             f"{path} holds no pair of a prompt and an answer. Give instruction data, such as Alpaca's or TRL's."
         )
-    left_out = [(row.line, row.reason) for row in found.rejected]
-    return [([{"role": turn.role, "content": turn.content} for turn in asked], said) for asked, said in pairs], left_out
+    return pairs, [(row.line, row.reason) for row in found.rejected]
 
 
 def _lines(path: Path) -> list[str]:

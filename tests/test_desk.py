@@ -25,6 +25,7 @@ from lab.ui.office import Office
 from lab.ui.routes import routes
 from lab.ui.supervisor import Supervisor
 from lab.ui.tracks import Track
+from lab.verbs import _pairs
 from lab.workspace import taken
 
 PAGE = desk.Stage("ppo", lambda _: "", lambda body, _: ppo.inputs(None, body), lambda _: {})
@@ -590,6 +591,22 @@ def test_the_way_out_is_gone_once_the_run_goes_on_or_broke_off_for_another_reaso
         assert remedies.shown(track)["ways_out"] == []
         with pytest.raises(BadInput, match="no longer there"):
             remedies.apply(office, track, {"code": "E_OOM", "index": 0}, "ana")
+
+
+def test_sft_learns_a_files_conversations_turn_by_turn_as_from_the_shell_and_shows_them_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "get_upload_folder", lambda: str(tmp_path))
+    turns = [{"role": role, "content": f"{role}?"} for role in ("system", "user", "assistant", "user")]
+    rows = [{"messages": [*asked, {"role": "assistant", "content": "So."}]} for asked in (turns, turns[3:])]
+    file = tmp_path / "talks.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    given = sft.inputs({"file": str(file), "name": file.name})["pairs"]
+    assert given == [(turns, "So."), (turns[3:], "So.")] == _pairs(file)[0]
+    talk, lone = sft.preview({"file": str(file)})["rows"]
+    assert talk == {
+        "prompt": "System: system?\n\nUser: user?\n\nAssistant: assistant?\n\nUser: user?",
+        "response": "So.",
+    }
+    assert lone == {"prompt": "user?", "response": "So."}
 
 
 def test_an_sft_that_begins_anew_learns_from_the_same_examples_built_in_or_of_a_file(office):

@@ -44,6 +44,7 @@ from lab.policies import MOST_LOADED
 from lab.reward import raw_scores
 from lab.runner import drive, steps_of
 from lab.serve import Server
+from lab.sft import encode
 from lab.store import Candidate, prepared
 from lab.studio import Studio
 from lab.workspace import Workspace, steps_in
@@ -839,6 +840,7 @@ def test_a_ranked_conversation_is_practised_on_as_the_reward_model_reads_it(rewa
         read = material.for_reward(rewarded.roles.text, store.rankings(), "ana", 256)["rankings"]
     job = rewarded.start(stage, PPO if stage == "ppo" else {"tokens": 8}, {"prompts": "ranked"})
     assert [each.ids for each in practised[0]] == list(dict.fromkeys(tuple(row[0]) for row in read))
+    assert practised[0][-2].ids == tuple(encode(rewarded.roles, (said, "Yes."))[0])
     assert practised[0][-2].text == "User: Is it far?\n\nAssistant: No.\n\nUser: How far?"
     assert material.kept(job.run)["prompts"][-2] == said
     job.events.close()

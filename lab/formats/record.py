@@ -38,6 +38,11 @@ class Record:
     source_id: str = ""
 
     @property
+    def messages(self) -> list[dict[str, str]]:
+        """The prompt as a chat template takes it."""
+        return [{"role": turn.role, "content": turn.content} for turn in self.prompt]
+
+    @property
     def best(self) -> str:
         """The answer to imitate: one of the best group, or the first where nobody ranked them."""
         return self.candidates[self.groups[0][0] if self.groups else 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.formats.record import Message, Record, RowError
+from lab.formats.record import Record, RowError
 
 
 def pairs(record: Record) -> tuple[Record, ...]:
@@ -46,7 +46,7 @@ def trl(pair: Record) -> dict[str, Any]:
 
 def trl_conversational(pair: Record) -> dict[str, Any]:
     chosen, rejected = ([_said(words)] for words in pair.candidates)
-    return {"prompt": _turns(pair.prompt), "chosen": chosen, "rejected": rejected} | _margin(pair)
+    return {"prompt": pair.messages, "chosen": chosen, "rejected": rejected} | _margin(pair)
 
 
 def sharegpt(pair: Record) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def sharegpt(pair: Record) -> dict[str, Any]:
 
 def openrlhf(pair: Record) -> dict[str, Any]:
     """Whole conversations, which OpenRLHF reads with no prompt key set, as is its default."""
-    chosen, rejected = ([*_turns(pair.prompt), _said(words)] for words in pair.candidates)
+    chosen, rejected = ([*pair.messages, _said(words)] for words in pair.candidates)
     return {"chosen": chosen, "rejected": rejected} | _margin(pair)
 
 
@@ -73,22 +73,18 @@ def hh(pair: Record) -> dict[str, Any]:
 
 
 def messages(shown: Record) -> dict[str, Any]:
-    return {"messages": [*_turns(shown.prompt), _said(shown.candidates[0])]}
+    return {"messages": [*shown.messages, _said(shown.candidates[0])]}
 
 
 def rankings(record: Record) -> dict[str, Any]:
     return {
         "id": record.source_id,
-        "prompt": _turns(record.prompt),
+        "prompt": record.messages,
         "candidates": [{"text": words} for words in record.candidates],
         "order": [list(group) for group in record.groups],
         "margin": record.margin,
         "rater": record.rater,
     }
-
-
-def _turns(prompt: tuple[Message, ...]) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in prompt]
 
 
 def _said(words: str) -> dict[str, str]:

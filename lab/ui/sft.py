@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import BadFile, NoRows
-from lab.formats import Imported, Record
+from lab.formats import Imported
 from lab.formats import read as read_file
+from lab.store.records import readable
 from lab.ui import desk, remedies, timeline
 from lab.ui.curves import Curves
 from lab.ui.curves import serve as serve_curves
@@ -47,7 +48,7 @@ def inputs(body: dict[str, Any]) -> dict[str, Any]:
     """The examples of an uploaded file; nothing for the built-in ones."""
     if not body.get("file"):
         return {}
-    pairs = [pair_of(record) for record in demonstrations(uploaded(body["file"])).records]
+    pairs = [(record.messages, record.best) for record in demonstrations(uploaded(body["file"])).records]
     if len(pairs) > MOST_PAIRS:
         raise BadFile(f"The file has {len(pairs):,} examples; one run takes at most {MOST_PAIRS:,}. Give a part of it.")
     return {"pairs": pairs, "file": str(body.get("name") or "upload")[:120]}
@@ -59,7 +60,7 @@ def preview(body: dict[str, Any]) -> dict[str, Any]:
         rows = [{"prompt": pair.prompt, "response": pair.response} for pair in corpus.pairs(ROWS, 0)]
         return {"rows": rows, "accepted": None, "rejected": [], "rejected_count": 0, "format": "built-in"}
     found = demonstrations(uploaded(body["file"]))
-    rows = [dict(zip(("prompt", "response"), pair_of(record), strict=True)) for record in found.records[:ROWS]]
+    rows = [{"prompt": readable(each.messages), "response": each.best} for each in found.records[:ROWS]]
     rejected = [{"line": each.line, "reason": each.reason} for each in found.rejected[:REASONS]]
     return {
         "rows": rows,
@@ -80,9 +81,3 @@ def demonstrations(path: Path) -> Imported:
         )
     records, rows = zip(*kept, strict=True)
     return Imported(found.format, records, found.rejected, rows)
-
-
-def pair_of(record: Record) -> tuple[str, str]:
-    """The prompt in words and the best answer; a conversation's earlier turns stand before its last."""
-    said = [message.content for message in record.prompt if message.content.strip()]
-    return "\n\n".join(said), record.best
