@@ -38,7 +38,7 @@ def for_sft(text: Text, pairs: Sequence[tuple[Prompt, str]], seed: int) -> dict[
     Raises PromptTooLong when none fits; `left_out` counts those that do not.
     """
     pairs = pairs or [(pair.prompt, pair.response) for pair in corpus.pairs(SFT_PAIRS + SFT_HELD_OUT, seed)]
-    found = [pair for pair in pairs if _fits(text, pair)]
+    found = [(asked, said) for asked, said in pairs if _fits(text, asked, len(text.response_ids(said)))]
     if not found:
         raise PromptTooLong(
             f"None of the {len(pairs)} pairs fits in the {text.context} tokens that this model reads. Give shorter "
@@ -53,12 +53,12 @@ def for_sft(text: Text, pairs: Sequence[tuple[Prompt, str]], seed: int) -> dict[
 def pinned(text: Text, given: Sequence[str] = ()) -> list[str]:
     """Prompts whose answers are watched, as far as they fit: the given ones, else built-in ones of no training text."""
     chosen = [str(each) for each in given][:5] or corpus.prompts(3, 0, held_out=True)
-    return [prompt for prompt in chosen if _fits(text, (prompt, ""))]
+    return [prompt for prompt in chosen if _fits(text, prompt)]
 
 
-def _fits(text: Text, pair: tuple[Prompt, str]) -> bool:
+def _fits(text: Text, prompt: Prompt, room: int = 1) -> bool:
     try:
-        text.prompt_ids(pair[0], room=len(text.response_ids(pair[1])))
+        text.prompt_ids(prompt, room)
     except PromptTooLong:
         return False
     return True
@@ -139,10 +139,17 @@ def messages_of(each: Ranking) -> Prompt:
     return [{"role": role, "content": said} for role, said in turns] if turns else each.comparison.prompt
 
 
-def asked_in(rankings: Sequence[Ranking]) -> list[Prompt]:
-    """Every prompt that was ranked, once: conversations as turns, as the reward model reads them."""
-    found = {(each.comparison.prompt, each.comparison.turns): messages_of(each) for each in rankings}
-    return list(found.values())
+def asked_in(text: Text, rankings: Sequence[Ranking], room: int) -> tuple[list[Prompt], int]:
+    """Every prompt that was ranked, once, conversations as turns, as the reward model reads them; and how many are left
+    out because they leave no `room` for a response. PromptTooLong where those are all."""
+    ranked = {(each.comparison.prompt, each.comparison.turns): messages_of(each) for each in rankings}
+    found = [prompt for prompt in ranked.values() if _fits(text, prompt, room)]
+    if ranked and not found:
+        raise PromptTooLong(
+            f"None of the {len(ranked)} ranked prompts leaves room for a response of {room} tokens in the "
+            f"{text.context} that this model reads. Shorten the longest response, or practise on the built-in prompts."
+        )
+    return found, len(ranked) - len(found)
 
 
 def fitted(text: Text, prompt: Prompt, room: int) -> tuple[list[int], bool]:
@@ -227,8 +234,14 @@ def cut_warning(found: dict[str, Any], longest: int, context: int) -> Iterator[E
 
 
 def left_out_warning(found: dict[str, Any]) -> Iterator[Event]:
-    """How many pairs were left out because the model does not read so much, where any was."""
-    if found.get("left_out"):
-        total = found["left_out"] + len(found["pairs"]) + len(found["held_out"])
-        text = f"{found['left_out']} of {total} pairs are longer than the model reads and were left out."
-        yield Warned(0, "W_TOO_LONG", text, "Shorten them, or choose a base that reads more tokens.")
+    """How many pairs or ranked prompts were left out because the model does not read so much, where any was."""
+    if not found.get("left_out"):
+        return
+    if "pairs" in found:
+        kept, way_out = len(found["pairs"]) + len(found["held_out"]), "Shorten them"
+        what = "pairs are longer than the model reads"
+    else:
+        kept, way_out = len(found["prompts"]), "Ask for shorter responses"
+        what = "ranked prompts leave no room for a response in what the model reads"
+    text = f"{found['left_out']} of {found['left_out'] + kept} {what} and were left out."
+    yield Warned(0, "W_TOO_LONG", text, f"{way_out}, or choose a base that reads more tokens.")

@@ -180,12 +180,16 @@ def begin_on_policy(policies: Policies, config: Ppo | Group, inputs: Inputs) -> 
     anyway = {"anyway": True} if inputs.get("anyway") is True else {}
     if not anyway:
         trust.check(reward)
-    ranked = material.asked_in(_rankings(policies.workspace)) if given == "ranked" else []
-    found = material.for_ppo(inputs, ranked, config.seed)
-    policies.roles.text.asked(found["prompts"] + found["pinned"], room=config.tokens)
+    text, ranked, left_out = policies.roles.text, [], 0
+    if given == "ranked":
+        ranked, left_out = material.asked_in(text, _rankings(policies.workspace), config.tokens)
+    found = material.for_ppo(inputs, ranked, config.seed) | {"left_out": left_out}
+    # Whoever wrote a prompt can shorten it, so one of these that is too long is refused.
+    text.asked(found["pinned"] if ranked else found["prompts"] + found["pinned"], room=config.tokens)
     kind = "own" if isinstance(given, list) else given or "built-in"
     known = {"reward": cast.reward, "reference": cast.reference, "prompts": kind, "pinned": found["pinned"]}
-    return Begun(known | anyway, found, trust.apart(reward, cast.reference))
+    told = [*material.left_out_warning(found), *trust.apart(reward, cast.reference)]
+    return Begun(known | anyway, found, told)
 
 
 def make_ppo(policies: Policies, run: Run, config: Ppo, inputs: Inputs, found: Material) -> Made:

@@ -856,6 +856,19 @@ def test_answers_behind_a_conversation_are_scored_again_behind_its_turns(rewarde
     assert found["scores"] == pytest.approx(cast.scale.of(raw).tolist(), abs=1e-5)
 
 
+def test_ranked_prompts_without_room_for_a_response_are_left_out_and_the_run_says_how_many(rewarded):
+    bring_talks(rewarded.workspace, "Long? " * 60, talk("Long? " * 60), talk("How far?"))
+    job = rewarded.start("ppo", PPO, {"prompts": "ranked"})
+    first = next(job.events)
+    assert first.code == "W_TOO_LONG" and first.message.startswith("2 of 23 ranked prompts leave no room")
+    assert len(material.kept(job.run)["prompts"]) == 21
+    job.events.close()
+    with pytest.raises(PromptTooLong, match="None of the 23 ranked prompts leaves room for a response of 250 tokens"):
+        rewarded.start("ppo", PPO | {"tokens": 250}, {"prompts": "ranked"})
+    with pytest.raises(PromptTooLong, match="Shorten the prompt"):
+        rewarded.start("ppo", PPO, {"prompts": ["Hi", "Long? " * 60]})
+
+
 def test_a_run_whose_prompts_an_older_lab_kept_as_text_goes_on_with_them(rewarded, practised):
     job = rewarded.start("ppo", PPO, {"prompts": "ranked"})
     kept = material.kept(job.run)
