@@ -1,9 +1,10 @@
-"""The gate before every request: whose Host, whose Origin, how large, and the headers that keep a browser strict."""
+"""The gate before every request: whose Host, Origin and session, how large, and headers that keep browsers strict."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.ui.roles import COOKIE as HOST
 from lab.ui.roles import GUEST, KEY, UPLOADS, cookies_of, marked, new_guest, seal
+from lab.ui.sessions import Sessions, in_body, named, read
 
 BODY, UPLOAD = 2_000_000, 52_000_000
 CLOSED = (
@@ -25,12 +27,14 @@ CLOSED = (
     # Both take what anybody sends, and the first leaves a file behind even where it refuses it.
     "/gradio_api/process_recording",
     "/gradio_api/stream",
+    "/gradio_api/component_server",
     "/openapi.json",
     "/docs",
     "/redoc",
 )
 # Gradio asks for the first while it starts, from this machine and without a cookie; both tell and change nothing.
 OPEN = ("/gradio_api/startup-events", "/healthz")
+OTHERS = "This belongs to another browser. Reload the page to begin one of your own."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class TooLarge(Exception):
 
 class Guard:
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
-        self.app, self.rules = app, rules
+        self.app, self.rules, self.sessions = app, rules, Sessions()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -128,10 +132,30 @@ class Guard:
 
         given = self._new_guest(scope, headers)
         try:
-            await self.app(scope, counted, noted)
+            await self._as_its_own(scope, headers, counted, noted)
         except TooLarge:
             if not begun:
                 await problem(413, "E_BODY_TOO_LARGE", "The request is too large.")(scope, receive, send)
+
+    async def _as_its_own(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        """On to the app, but not about a session of Gradio's, such as a chat, that another guest has used first."""
+        if not self.rules.host_key or scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        given = await read(receive) if in_body(scope) else (b"", receive)
+        if given is None:
+            return None
+        body, receive = given
+        owner = seal(cookies_of(self.rules.mark, cookies(headers)))
+        with ExitStack() as ends:
+            try:
+                asked = named(scope, body)
+            except (ValueError, RecursionError):
+                return await problem(400, "E_BAD_JSON", "The request is not JSON.")(scope, receive, send)
+            for name in asked:
+                if not self.sessions.enter(name, owner):
+                    return await problem(403, "E_FORBIDDEN", OTHERS)(scope, receive, send)
+                ends.callback(self.sessions.leave, name)
+            return await self.app(scope, receive, send)
 
     def _new_guest(self, scope: Scope, headers: Headers) -> str:
         """A cookie of its own for a browser that opens a shared page for the first time: it tells the guests apart

@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 
 from lab.ui.guard import Guard, Rules, allowed_host
 from lab.ui.roles import new_guest
+from lab.ui.sessions import Sessions
 
 MARKS = ("aaaaaaaa", "bbbbbbbb")
 
@@ -238,6 +239,61 @@ def test_a_browser_that_was_let_in_by_an_older_lab_is_still_let_in():
     answer = client.get("/", headers=old)
     assert answer.text == "hello" and "set-cookie" not in answer.headers
     assert client.post("/gradio_api/upload", headers=old).status_code == 405
+
+
+ALICE, BOB = ({"cookie": f"lab_guest={letter * 22}"} for letter in "ab")
+USES = [
+    ("GET", "/gradio_api/queue/data?session_hash=own", None),
+    ("GET", "/gradio_api/queue/data?session_hash=other&session_hash=own", None),
+    ("GET", "/gradio_api/heartbeat/own", None),
+    ("GET", "/gradio_api/call/answer/own", None),
+    ("GET", "/gradio_api/call/v2/answer/own/", None),
+    ("POST", "/gradio_api/queue/join", {"session_hash": "own", "data": []}),
+    ("POST", "/gradio_api/run/answer", {"session_hash": "own", "data": []}),
+    ("POST", "/gradio_api/api/answer", {"session_hash": "own", "data": []}),
+    ("POST", "/gradio_api/cancel", {"session_hash": "own", "fn_index": 1, "event_id": "x"}),
+]
+
+
+@pytest.mark.parametrize("first", USES)
+@pytest.mark.parametrize("use", USES)
+def test_a_session_is_the_guests_who_used_it_first_and_nobody_elses(first, use):
+    client = guarded(host_key="mine")
+
+    def status(asked, **more) -> int:
+        method, path, body = asked
+        return client.request(method, path, json=body, **more).status_code
+
+    passed = {"GET": 200, "POST": 405}  # of the tiny app
+    assert status(first, headers=ALICE) == passed[first[0]]
+    for stranger in (BOB, {}, {"cookie": "lab_guest=guest"}):
+        assert status(use, headers=stranger) == 403
+    assert status(use, headers=ALICE) == passed[use[0]]
+    assert guarded().request(*use[:2], json=use[2]).status_code == passed[use[0]]
+
+
+def test_a_session_from_before_its_browser_had_a_cookie_is_that_browsers_from_then_on():
+    client = guarded(host_key="mine")
+    read = [client.get(USES[0][1], headers=each).status_code for each in ({}, {}, ALICE, BOB, ALICE)]
+    assert read == [200, 200, 200, 403, 200]
+
+
+def test_a_session_that_is_in_use_is_never_forgotten_and_of_the_others_those_used_last_are_kept():
+    sessions = Sessions(most=2)
+    for name in (b"open", b"first", b"second", b"first", b"third"):
+        assert sessions.enter(name, "alice")
+        if name != b"open":
+            sessions.leave(name)
+    assert [sessions.enter(name, "bob") for name in (b"open", b"first", b"third", b"second")] == [False] * 3 + [True]
+
+
+def test_what_names_a_session_in_its_body_is_read_no_further_than_the_limit_and_must_be_json():
+    client = guarded(host_key="mine")
+    pieces = (b"a" * 500_000 for _ in range(9))
+    assert client.post("/gradio_api/queue/join", content=pieces).status_code == 413
+    for body in (b"{bad", b"[" * 100_000, b"\xff"):
+        answer = client.post("/gradio_api/queue/join", content=body)
+        assert (answer.status_code, code(answer.content)) == (400, "E_BAD_JSON")
 
 
 def test_a_guests_cookie_that_can_be_guessed_gives_way_to_one_that_cannot():

@@ -128,6 +128,34 @@ def test_a_guest_reads_the_verdict_and_is_led_to_ranking_and_not_to_ppo(workshop
     owner.close()
 
 
+def test_a_guest_cannot_read_what_another_chats_about_and_both_chat_in_several_tabs(workshop, chromium):
+    app, _ = workshop
+    guests = [chromium.new_context() for _ in range(2)]
+    pages = [guest.new_page() for guest in (guests[0], guests[0], guests[1])]
+    for page in pages:
+        page.goto(f"{app.url}/#model")
+    for page in pages:
+        page.locator("#chat-words textarea").fill("How do I make pancakes?")
+        page.keyboard.press("Enter")
+    for page in pages:
+        page.wait_for_function("() => document.querySelector('#chat [data-testid=bot]')?.innerText.trim().length > 3")
+    alice = pages[0].evaluate("window.__gradio_session_hash__")
+    bob = "; ".join(f"{each['name']}={each['value']}" for each in guests[1].cookies())
+    for cookie in (bob, ""):
+        for path in (f"queue/data?session_hash={alice}", f"heartbeat/{alice}", f"call/answer/{alice}"):
+            link = http.client.HTTPConnection(urlsplit(app.url).netloc, timeout=30)
+            link.request("GET", f"/gradio_api/{path}", headers={"cookie": cookie} if cookie else {})
+            answer = link.getresponse()
+            assert answer.status == 403 and json.loads(answer.read())["error"]["code"] == "E_FORBIDDEN"
+        join = {"session_hash": alice, "data": [], "fn_index": 0}
+        assert post(app, "/gradio_api/queue/join", join, cookie)[0] == 403
+    pages[0].locator("#chat-words textarea").fill("Which is faster, a horse or a snail?")
+    pages[0].keyboard.press("Enter")
+    pages[0].wait_for_function("() => document.querySelectorAll('#chat [data-testid=bot]').length === 2")
+    for guest in guests:
+        guest.close()
+
+
 def test_guests_without_a_name_are_told_apart_and_keep_their_number(workshop, chromium):
     app, host = workshop
     names = []
