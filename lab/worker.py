@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from lab.errors import Busy, Damaged, DiskFull, LabError, OutOfMemory
+from lab.errors import Busy, Damaged, DiskFull, LabError, OutOfMemory, Unexpected
 from lab.events import Failed, Started
 from lab.journal import objects
 from lab.runner import Job, Writer, drive
@@ -208,7 +208,7 @@ class Worker:
             failure = OutOfMemory(ASKED) if ran_out(problem) else _unexpected(problem)
             self.server.refuse(request_id, failure)
             if job:
-                self._fail(job, OutOfMemory.code if isinstance(failure, OutOfMemory) else "E_INTERNAL", str(failure))
+                self._fail(job, failure.code, str(failure))
         return None
 
     def _fail(self, job: Job, code: str, message: str) -> None:
@@ -292,11 +292,11 @@ def open_studio(
     return studio
 
 
-def _unexpected(problem: Exception) -> LabError:
+def _unexpected(problem: Exception) -> Unexpected:
     """What is said of a fault that nobody foresaw, whose trace goes to the log; called where it is caught."""
     reference = uuid.uuid4().hex[:8]
-    log.exception("E_INTERNAL %s", reference)
-    return LabError(
+    log.exception("%s %s", Unexpected.code, reference)
+    return Unexpected(
         f"Something unexpected happened ({type(problem).__name__}, ref {reference}); worker.log has the details. "
         "Nothing that was saved is lost. Try again."
     )

@@ -9,7 +9,7 @@ import plotly.io as pio
 import pytest
 
 import lab
-from lab.errors import BadInput, BadNumber, DiskFull, FlatReward, LabError, NotFound, Unsupported
+from lab.errors import BadInput, BadNumber, DiskFull, FlatReward, LabError, NotFound, Unexpected, Unsupported
 from lab.events import Changed, Failed, Finished, Started, Step
 from lab.glossary import GLOSSARY
 from lab.notebook import live_figure
@@ -40,7 +40,12 @@ def test_every_event_passes_through_in_order():
 
 
 def test_a_run_that_fails_ends_with_its_reason():
-    for code, kind in (("E_DISK_FULL", DiskFull), ("E_REWARD_FLAT", FlatReward), ("E_INTERNAL", LabError)):
+    for code, kind in (
+        ("E_DISK_FULL", DiskFull),
+        ("E_REWARD_FLAT", FlatReward),
+        ("E_INTERNAL", Unexpected),
+        ("E_OF_OLD", LabError),
+    ):
         with pytest.raises(kind, match="It is over") as refused:
             drawn([*EVENTS[:2], Failed(2, code, "It is over.")])
         assert refused.value.code == code

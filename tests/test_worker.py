@@ -26,6 +26,7 @@ from lab.serve import MOST_TURNS, _newest, twins
 from lab.served import KEPT_BYTES, MOST_BYTES
 from lab.store import Candidate
 from lab.studio import Studio
+from lab.ui.feed import PASSING
 from lab.worker import NEVER, SETTLED, STALE_SECONDS, Worker
 from lab.workspace import Workspace
 
@@ -439,11 +440,31 @@ def test_a_run_whose_files_cannot_be_opened_leaves_nothing_behind_and_ends_no_wo
     hand.studio.start = begun
     hand._run(*hand.waiting.popleft())
     [run] = hand.workspace.runs()
-    assert "ref" in hand.workspace.answer(order)["error"]["message"] and f"{run.name}: " in caplog.text
+    refused = hand.workspace.answer(order)["error"]
+    assert refused["code"] == "E_INTERNAL" and "ref" in refused["message"] and f"{run.name}: " in caplog.text
     assert set(hand.studio.roles.model.peft_config) == before and run.status() == "interrupted"
     (run.folder / "samples.jsonl").rmdir()
     hand._drive(hand.studio.resume(run.name))
     assert run.status() == "done"
+
+
+def breaks(problem):
+    """A stand-in for any work that breaks off so."""
+
+    def work(*_):
+        raise problem
+
+    return work
+
+
+def test_an_answer_that_nobody_foresaw_is_told_by_the_code_that_is_asked_again(hand, caplog):
+    request = asked_of(hand, "chat", CHAT)
+    hand.server.kinds["chat"] = breaks(ZeroDivisionError("by 0"))
+    hand.look()
+    refused = hand.workspace.answer(request)["error"]
+    assert refused["code"] == "E_INTERNAL" in PASSING and "ZeroDivisionError, ref " in refused["message"]
+    [reference] = re.findall("ref ([0-9a-f]{8})", refused["message"])
+    assert f"E_INTERNAL {reference}" in caplog.text
 
 
 def test_a_conversation_that_has_grown_too_long_loses_its_oldest_turns():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.config import TUNING
-from lab.errors import BadInput, Busy, LabError, NotFound, OutOfMemory, PromptTooLong
+from lab.errors import BadInput, Busy, LabError, NotFound, OutOfMemory, PromptTooLong, Unexpected
 from lab.store import Candidate
 from lab.ui.crowd import Crowded
 from lab.ui.naming import in_titles
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AHEAD = 2
 # Refusals whose reason may be gone when the same is asked again.
-PASSING = (OutOfMemory.code, Busy.code, "E_INTERNAL")
+PASSING = (OutOfMemory.code, Busy.code, Unexpected.code)
 # Browser tabs and open prompts that are remembered; the oldest are forgotten, and their comparison stays on disk.
 TABS, ITEMS = 500, 2000
 # A new worker takes up what its predecessor left unanswered for two minutes; older requests are asked again here.
