@@ -29,6 +29,7 @@
       SelfCheck             E_SELF_CHECK          a check that the lab makes of itself at run time has failed
       DiskFull              E_DISK_FULL           no room left, so something was not saved
       OutOfMemory           E_OOM                 memory that does not suffice even for the smallest part of the work
+      DeviceLost            E_DEVICE_LOST         an error of the GPU after which its process can do no more there
       Unexpected            E_INTERNAL            a fault that nobody foresaw, whose trace is in the log
 
 `str(error)` is the message for the person: what was found, with the number; why it matters; what to do next.
@@ -169,6 +170,10 @@ def unwritten(problem: Exception, what: str, then: str) -> DiskFull | BadFile:
 
 class OutOfMemory(LabError):
     code = "E_OOM"
+
+
+class DeviceLost(LabError):
+    code = "E_DEVICE_LOST"
 
 
 class Unexpected(LabError):

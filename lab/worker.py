@@ -13,8 +13,9 @@ from time import monotonic, sleep, time
 from typing import Any
 
 import psutil
+import torch
 
-from lab.errors import Busy, Damaged, DiskFull, LabError, OutOfMemory, Unexpected
+from lab.errors import Busy, Damaged, DeviceLost, DiskFull, LabError, OutOfMemory, Unexpected
 from lab.events import Failed, Started
 from lab.journal import objects
 from lab.runner import Job, Writer, drive
@@ -33,8 +34,19 @@ STALE_SECONDS, STALE_ORDER_SECONDS = 120.0, 86_400.0
 ORDERS = ("run", "resume")
 # Answers are given for so long between two events of a run, which else would wait for the last of any crowd.
 ANSWER_SECONDS = 2.0
+ANEW = 70  # the status of a process that must give way to a new one
+# How the errors of CUDA and ROCm begin, after most of which each further call of the process fails as well.
+OF_THE_DEVICE = ("CUDA error", "HIP error")
 LATEST = 500  # requests: those that are older have been answered or given up, but for orders, which wait in line
 log = logging.getLogger("lab.worker")
+
+
+class Leaving(SystemExit):
+    """The process ends for an error of its GPU, with a status for which a new one is started."""
+
+    def __init__(self, failure: DeviceLost):
+        super().__init__(ANEW)
+        self.failure = failure
 
 
 class Worker:
@@ -188,9 +200,14 @@ class Worker:
         return self.studio.start(stage, knobs, inputs, str(payload.get("by") or ""), payload.get("fit") is True)
 
     def _drive(self, job: Job) -> None:
-        for _ in drive(job, self.between):
-            if job.state:  # also before a resumed run says Started: it may have to warn first
-                self.policies.step = job.state.step
+        """A run during which an answer loses the device ends for that reason as well."""
+        try:
+            for _ in drive(job, self.between):
+                if job.state:  # also before a resumed run says Started: it may have to warn first
+                    self.policies.step = job.state.step
+        except Leaving as leaving:
+            self._fail(job, leaving.failure)
+            raise
 
     def between(self) -> None:
         """Between two events of a run. Raises SystemExit when the parent is gone: the last checkpoint stands."""
@@ -199,7 +216,10 @@ class Worker:
             raise SystemExit(0)
 
     def _guarded(self, request_id: str, do: Callable[[], Any], job: Job | None = None) -> Any:
-        """The worker's edge: a refusal becomes an answer, anything else is logged under a reference and said so."""
+        """The worker's edge: a refusal becomes an answer, anything else is logged under a reference and said so.
+
+        Raises Leaving where the device is lost: the request is answered by then, so the next process is spared it.
+        """
         try:
             return do()
         except LabError as problem:
@@ -208,14 +228,16 @@ class Worker:
             failure = OutOfMemory(ASKED) if ran_out(problem) else _unexpected(problem)
             self.server.refuse(request_id, failure)
             if job:
-                self._fail(job, failure.code, str(failure))
+                self._fail(job, failure)
+            if isinstance(failure, DeviceLost):
+                raise Leaving(failure) from problem
         return None
 
-    def _fail(self, job: Job, code: str, message: str) -> None:
+    def _fail(self, job: Job, failure: LabError) -> None:
         """Where that cannot be written, the run counts as interrupted."""
         try:
             with closing(Writer(job.run)) as writer:
-                writer.write(Failed(self.policies.step, code, message))
+                writer.write(Failed(self.policies.step, failure.code, str(failure)))
         except (DiskFull, OSError) as problem:
             log.error("%s: %s", job.run.name, problem)
 
@@ -270,8 +292,6 @@ def open_studio(
     say: Callable[[str], None] | None = None,
 ) -> Studio:
     """The workspace's base, loaded; the first base that a workspace is opened with stays its base, in its precision."""
-    import torch
-
     from lab.loading import lasting, load
 
     if threads:
@@ -292,10 +312,23 @@ def open_studio(
     return studio
 
 
-def _unexpected(problem: Exception) -> Unexpected:
+def lost(problem: Exception) -> bool:
+    """Whether an error, which is not that memory ran out, leaves the process a device that it can use no more."""
+    words = isinstance(problem, RuntimeError) and any(each in str(problem) for each in OF_THE_DEVICE)
+    return words or isinstance(problem, torch.AcceleratorError)
+
+
+def _unexpected(problem: Exception) -> DeviceLost | Unexpected:
     """What is said of a fault that nobody foresaw, whose trace goes to the log; called where it is caught."""
-    reference = uuid.uuid4().hex[:8]
-    log.exception("%s %s", Unexpected.code, reference)
+    reference, kind = uuid.uuid4().hex[:8], DeviceLost if lost(problem) else Unexpected
+    log.exception("%s %s", kind.code, reference)
+    if kind is DeviceLost:
+        why = (str(problem).splitlines() or [type(problem).__name__])[0].rstrip(" .")
+        return DeviceLost(
+            f"The GPU broke off ({why}, ref {reference}); worker.log has the details. A process can do no more with it "
+            "after that, so the model's process starts anew. Nothing that was saved is lost. Ask again once the model "
+            "is ready, or resume the run."
+        )
     return Unexpected(
         f"Something unexpected happened ({type(problem).__name__}, ref {reference}); worker.log has the details. "
         "Nothing that was saved is lost. Try again."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -66,6 +67,36 @@ def test_a_worker_that_was_given_up_is_so_until_somebody_starts_it_again(tmp_pat
         assert supervisor.sentence() == "The model process is starting."
     finally:
         supervisor.stop()
+
+
+def test_a_worker_that_leaves_for_the_sake_of_a_new_one_gets_it_and_one_that_keeps_leaving_is_given_up(tmp_path):
+    left = tmp_path / "left"
+    code = (
+        f"import pathlib, sys, time; left = pathlib.Path({str(left)!r}); before = left.read_text() if left.exists() "
+        "else ''; left.write_text(before + 'x'); time.sleep(600) if before else sys.exit(70)"
+    )
+    supervisor = Supervisor(tmp_path, command=(sys.executable, "-c", code))
+    supervisor.start()
+    first = supervisor.pid
+    try:
+        until(lambda: left.exists() and left.read_text() == "xx" and supervisor.pid not in (first, None))
+        assert not supervisor.given_up
+    finally:
+        supervisor.stop()
+    supervisor = Supervisor(tmp_path, command=(sys.executable, "-c", "raise SystemExit(70)"))
+    supervisor.start()
+    until(lambda: supervisor.given_up)
+
+
+def test_a_thread_that_has_lost_the_gpu_is_not_started_again_in_the_same_process(tmp_path, monkeypatch):
+    def work(*_, **__):
+        raise SystemExit(70)
+
+    monkeypatch.setitem(sys.modules, "lab.worker", SimpleNamespace(work=work))
+    supervisor = Supervisor(tmp_path, inline=True)
+    supervisor.start()
+    until(lambda: supervisor.given_up)
+    assert len(supervisor._deaths) == 1 and "End the app and start it again" in supervisor.sentence()
 
 
 def until(met) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from folders import make
 
 from lab import checkpoint
@@ -27,7 +28,7 @@ from lab.served import KEPT_BYTES, MOST_BYTES
 from lab.store import Candidate
 from lab.studio import Studio
 from lab.ui.feed import PASSING
-from lab.worker import NEVER, SETTLED, STALE_SECONDS, Worker
+from lab.worker import ANEW, NEVER, SETTLED, STALE_SECONDS, Worker
 from lab.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -465,6 +466,59 @@ def test_an_answer_that_nobody_foresaw_is_told_by_the_code_that_is_asked_again(h
     assert refused["code"] == "E_INTERNAL" in PASSING and "ZeroDivisionError, ref " in refused["message"]
     [reference] = re.findall("ref ([0-9a-f]{8})", refused["message"])
     assert f"E_INTERNAL {reference}" in caplog.text
+
+
+FAULT = "CUDA error: device-side assert triggered\nSearch for `cudaErrorAssert' in the documentation."
+FAULTS = [torch.AcceleratorError(FAULT), RuntimeError(FAULT), RuntimeError("HIP error: an illegal memory access")]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{type(fault).__name__} {str(fault)[:4]}")
+def test_an_answer_that_loses_the_gpu_is_told_and_the_next_process_is_spared_it_and_answers_the_rest(hand, fault):
+    first, second = (asked_of(hand, "chat", CHAT) for _ in range(2))
+    hand.server.kinds["chat"] = breaks(fault)
+    with pytest.raises(SystemExit) as end:
+        hand.look()
+    refused = hand.workspace.answer(first)["error"]
+    assert end.value.code == ANEW != 0 and refused["code"] == "E_DEVICE_LOST"
+    assert str(fault).splitlines()[0] in refused["message"] and "process starts anew" in refused["message"]
+    assert "cudaErrorAssert" not in refused["message"] and hand.workspace.answer(second) is None
+    hand.store.close()
+    hand.__init__(hand.workspace, hand.studio, lambda: True, time.time())
+    hand.take_over()
+    hand.look()
+    assert hand.workspace.answer(second)["done"] and "error" not in hand.workspace.answer(second)
+    assert hand.workspace.answer(first)["error"] == refused
+
+
+@pytest.mark.parametrize("where", ["the run", "an answer meanwhile"])
+def test_a_run_under_which_the_gpu_is_lost_fails_for_that_and_can_be_resumed(hand, where):
+    order = asked_of(hand, "run", {"stage": "sft", "config": LITTLE, "inputs": {"pairs": [["Why?", "So."]]}})
+    hand.look()
+    if where == "the run":
+        hand.look = breaks(FAULTS[0])  # in `between`, outside of what looks after the answers
+    else:
+        hand.server.kinds["chat"] = breaks(FAULTS[0])
+        hand.written, hand.looked = NEVER, 0.0
+        asked_of(hand, "chat", CHAT)
+    with pytest.raises(SystemExit) as end:
+        hand._run(*hand.waiting.popleft())
+    [run] = hand.workspace.runs()
+    end_of_run = run.last_turn()
+    assert end.value.code == ANEW and (run.status(), end_of_run.code) == ("failed", "E_DEVICE_LOST")
+    assert "resume the run" in end_of_run.message and not run.locked()
+    assert hand.workspace.answer(order)["done"]
+    hand.look = lambda: None
+    hand._drive(hand.studio.resume(run.name))
+    assert run.status() == "done"
+
+
+def test_memory_that_runs_out_on_a_gpu_loses_nothing_and_ends_no_process(hand):
+    for problem in (torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUDA error: out of memory")):
+        request = asked_of(hand, "chat", CHAT)
+        hand.server.kinds["chat"] = breaks(problem)
+        hand.written, hand.looked = NEVER, 0.0
+        hand.look()
+        assert hand.workspace.answer(request)["error"]["code"] == "E_OOM"
 
 
 def test_a_conversation_that_has_grown_too_long_loses_its_oldest_turns():

@@ -13,6 +13,7 @@ from lab.workspace import Workspace
 
 # The status of the command line for a refusal in words.
 REFUSED = 2
+LOST = "E_DEVICE_LOST: The GPU broke off, and this process can do no more with it. End the app and start it again."
 
 
 class Inline:
@@ -50,6 +51,10 @@ class Inline:
             self._status = REFUSED
             with open(self._root / "worker.log", "a", encoding="utf-8") as log:
                 log.write(f"{refusal.code}: {refusal}\n")
-        except SystemExit:
+        except SystemExit as end:
             # The worker's way to say that it has been asked to end in the middle of a run.
-            self._status = 0
+            self._status = REFUSED if end.code else 0
+            if end.code:
+                # It has lost its device, and so would the next thread.
+                with open(self._root / "worker.log", "a", encoding="utf-8") as log:
+                    log.write(f"{LOST}\n")
