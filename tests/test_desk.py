@@ -21,6 +21,7 @@ from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
 from lab.ui import bringing, desk, model, ppo, remedies, reward, runs, sft, timeline, uploads
 from lab.ui.desk import ORDERS
+from lab.ui.killed import note, was_killed
 from lab.ui.office import Office
 from lab.ui.routes import routes
 from lab.ui.supervisor import Supervisor
@@ -513,6 +514,38 @@ def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_what_its_words
     assert (kind, payload["stage"], payload["fit"], payload["by"]) == ("run", "ppo", True, "ana")
     assert payload["config"] == asdict(Ppo(tokens=36, checkpointing="on", microbatch=Ppo().microbatch // 2))
     assert payload["inputs"] == {"reward": "0001-reward", "prompts": "built-in"}
+
+
+def test_a_run_under_which_the_system_killed_the_model_says_so_until_it_has_gone_on(office, tmp_path):
+    from lab.ui.state import _look
+
+    run = office.workspace.new_run("ppo", asdict(Ppo()), inputs={"reward": "0001-reward", "prompts": "built-in"})
+    write(run, Started("ppo", 60, asdict(Ppo())), Step(1, {}))
+    page = desk.Stage("ppo", lambda _: "", lambda body, _: {}, lambda track: ppo.more(office, track))
+
+    def seen():
+        found = desk.look(office, page, {"run": run.name})
+        return found["run"]["status"], found["run"]["failed"], [each["words"] for each in found["ways_out"]]
+
+    assert seen() == ("interrupted", None, []) and "killed" not in _look(office)["next"]["sentence"]
+    office.workspace.say({"pid": 7, "busy": run.name})
+    note(tmp_path, 8)
+    assert seen()[1] is None, "another process"
+    note(tmp_path, 7)
+    office.workspace.say({"pid": 8, "busy": None})
+    status, failed, ways = seen()
+    assert (status, failed["code"]) == ("interrupted", "E_OOM")
+    assert failed["message"].startswith("The system killed the model process, probably because memory ran out.")
+    assert "begins again, for it had no checkpoint" in failed["message"]
+    assert ways == ["Start anew with tokens 36, checkpointing on", "Choose a smaller model"]
+    why = "was interrupted: the system killed the model process, probably because memory ran out. It can begin again"
+    assert why in _look(office)["next"]["sentence"]
+    remedies.apply(office, desk.track_of(office, page, {"run": run.name}), {"code": "E_OOM", "index": 0}, "ana")
+    assert asked(office)[0][1]["config"]["microbatch"] == Ppo().microbatch // 2
+    write(run, Started("ppo", 60, asdict(Ppo())))
+    assert not was_killed(run)
+    desk.tracks_of(office).of(run)._looked = -1.0
+    assert seen() == ("interrupted", None, [])
 
 
 def test_a_button_that_begins_anew_takes_the_runs_settings_and_says_so(office):

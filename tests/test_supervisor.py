@@ -10,7 +10,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from lab.journal import read_json
+from lab.ui.killed import was_killed
 from lab.ui.supervisor import QUICK, Supervisor
+from lab.workspace import Workspace
 
 
 @pytest.fixture
@@ -97,6 +100,42 @@ def test_a_thread_that_has_lost_the_gpu_is_not_started_again_in_the_same_process
     supervisor.start()
     until(lambda: supervisor.given_up)
     assert len(supervisor._deaths) == 1 and "End the app and start it again" in supervisor.sentence()
+
+
+BUSY = """
+import json, os, pathlib, signal, sys, time
+root, ends = pathlib.Path(sys.argv[1]), sys.argv[2]
+first = not (root / "began").exists()
+(root / "began").touch()
+(root / "worker.json").write_text(json.dumps({"pid": os.getpid(), "busy": "0001-sft" if first else None}))
+if ends == "always" or (first and ends == "once"):
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("ends", "by_system"), [("once", True), ("never", False)])
+def test_a_run_that_the_system_killed_is_marked_so_and_not_one_that_was_killed_from_here(tmp_path, ends, by_system):
+    run = Workspace(tmp_path).new_run("sft", {})
+    supervisor = Supervisor(tmp_path, command=(sys.executable, "-c", BUSY, str(tmp_path), ends))
+    supervisor.start()
+    first = supervisor.pid
+    try:
+        if not by_system:
+            until(lambda: (read_json(tmp_path / "worker.json") or {}).get("busy") == run.name)
+            supervisor.kill()
+        until(lambda: (read_json(tmp_path / "worker.json") or {}).get("pid") not in (None, first))
+        assert was_killed(run) is by_system and not supervisor.given_up
+    finally:
+        supervisor.stop()
+
+
+def test_a_worker_that_the_system_kills_each_time_is_given_up_with_the_likely_reason(tmp_path):
+    supervisor = Supervisor(tmp_path, command=(sys.executable, "-c", BUSY, str(tmp_path), "always"))
+    supervisor.start()
+    until(lambda: supervisor.given_up)
+    assert supervisor.sentence().startswith("The model process has ended: the system killed it, probably because mem")
+    assert supervisor.sentence(whole=False) == "The model process has ended."
 
 
 def until(met) -> None:

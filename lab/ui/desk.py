@@ -10,9 +10,9 @@ from typing import Any
 
 from lab.config import STAGES
 from lab.errors import BadInput, Busy, NotFound, WrongBase
-from lab.events import Failed
 from lab.ui import waiting
 from lab.ui.fields import in_digits, label, live_schema, read, read_one, schema
+from lab.ui.killed import broke_off
 from lab.ui.naming import base_called, called, in_titles, run_called
 from lab.ui.office import Office
 from lab.ui.pages import newest, stages_of
@@ -101,7 +101,7 @@ def standing(track: Track, worker: Mapping[str, Any] | None) -> dict[str, Any]:
     """One run as its desk shows it; `worker` is what the living one says of itself."""
     control, status = track.run.control(), track.status()
     queued = status == "interrupted" and _is_to_begin(track, worker)
-    progress = track.progress
+    progress, broken = track.progress, broke_off(track)
     return {
         "name": track.run.name,
         "stage": track.run.stage,
@@ -112,7 +112,7 @@ def standing(track: Track, worker: Mapping[str, Any] | None) -> dict[str, Any]:
         "pace": track.seconds_a_step(),
         "left": until_end(track) if status == "running" else None,
         "progress": {"what": progress.what, "done": progress.done, "total": progress.total} if progress else None,
-        "failed": {"code": track.end.code, "message": track.end.message} if isinstance(track.end, Failed) else None,
+        "failed": {"code": broken.code, "message": broken.message} if broken else None,
         "held": status == "paused" and progress is None and _goes_on_from(track) == track.step,
         "stepping": control["order"] == "pause" and (control["until"] or 0) > track.step,
         "pausing": control["order"] == "pause" and status == "paused" and progress is not None,

@@ -13,6 +13,7 @@ from lab.events import Failed, Warned
 from lab.journal import read_json
 from lab.ui.desk import LIVE, Stage, go_back, in_force, move_to, settings, track_of, wait_a_little
 from lab.ui.fields import label, read
+from lab.ui.killed import broke_off
 from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.tracks import Track
@@ -101,8 +102,8 @@ def serve(office: Office, stage: Stage) -> None:
 
 def shown(track: Track | None) -> dict[str, Any]:
     """A page's warnings, and what can be done about the error that its run broke off with."""
-    end = track.end if track else None
-    return {"warnings": cards(track), "ways_out": _offers(track, end) if isinstance(end, Failed) else []}
+    end = broke_off(track) if track else None
+    return {"warnings": cards(track), "ways_out": _offers(track, end) if end else []}
 
 
 def cards(track: Track | None) -> list[dict[str, Any]]:
@@ -202,7 +203,7 @@ def apply(office: Office, track: Track, body: dict[str, Any], rater: str) -> dic
 
 def _said(track: Track) -> list[Warned | Failed]:
     """The warnings of a run, and the error that it broke off with."""
-    return [event for event, _ in track.warned] + ([track.end] if isinstance(track.end, Failed) else [])
+    return [*(event for event, _ in track.warned), *filter(None, [broke_off(track)])]
 
 
 def _config(track: Track, remedy: Remedy, changed: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from lab import trust
 from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST
 from lab.journal import read_json
 from lab.store.raters import learnable
+from lab.ui.killed import WHY, was_killed
 from lab.ui.naming import run_called
 from lab.ui.office import Office
 from lab.ui.pages import page_of, stages_of
@@ -47,6 +48,7 @@ def _look(office: Office) -> dict[str, Any]:
         "busy": busy,
         "doing": doing(office, busy) if busy else "",
         "interrupted": interrupted,
+        "killed": bool(interrupted and was_killed(runs[-1])),
         "kept": bool(runs and runs[-1].checkpoints()),
         "rankings": rankings,
         "pairs": pairs,
@@ -77,7 +79,8 @@ def next_step(state: dict[str, Any]) -> dict[str, str] | None:
     if state["interrupted"]:
         name = state["interrupted"]
         way = "go on from its last checkpoint" if state.get("kept") else "begin again: it had no checkpoint yet"
-        return _step(f"{words.get(name, name)} was interrupted. It can {way}.", _tab_of(name), "See it", run=name)
+        why = f": {WHY}" if state.get("killed") else ""
+        return _step(f"{words.get(name, name)} was interrupted{why}. It can {way}.", _tab_of(name), "See it", run=name)
     if not newest["reward"]:
         missing = FEWEST - state["pairs"]
         if missing > 0:

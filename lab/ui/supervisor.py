@@ -14,6 +14,7 @@ import psutil
 
 from lab.journal import read_json
 from lab.ui.inline import REFUSED, Inline
+from lab.ui.killed import BY_SYSTEM, KILLED, note
 from lab.ui.naming import run_called, without_folder
 from lab.workspace import Workspace
 
@@ -37,13 +38,16 @@ class Supervisor:
         self._stopped = True
         self._restarting = False
         self._gave_up = False
+        # The process that was killed from here, and whether the system killed the last one that died.
+        self._ended: subprocess.Popen[bytes] | Inline | None = None
+        self._killed = False
 
     def start(self) -> None:
         """The process at once, if none is kept alive already; whether it is ready stands in worker.json later."""
         with self._lock:
             if self.alive and not self._stopped:
                 return
-            self._stopped = self._gave_up = False
+            self._stopped = self._gave_up = self._killed = False
             self._deaths.clear()
             self._spawn()
             threading.Thread(target=self._watch, args=(self._process,), name="worker-watch", daemon=True).start()
@@ -75,6 +79,7 @@ class Supervisor:
         """End the worker now, in the middle of whatever it does; the watching thread starts a new one."""
         with self._lock:
             if self._process is not None and self._process.poll() is None:
+                self._ended = self._process
                 self._process.kill()
 
     @property
@@ -95,7 +100,8 @@ class Supervisor:
         facts = read_json(self.root / "worker.json") or {}
         mine = self.alive and self._process is not None and facts.get("pid") == self._process.pid
         if self.given_up:
-            why = f": {facts.get('message') or self.last_words()}" if whole else "."
+            killed = f"{BY_SYSTEM.format('it')}. Choose a smaller model, or close what else takes memory."
+            why = f": {killed if self._killed else facts.get('message') or self.last_words()}" if whole else "."
             return f"The model process has ended{why}"
         if self._held():
             return "Another process works in this workspace; waiting for it to end."
@@ -142,6 +148,9 @@ class Supervisor:
             with self._lock:
                 if self._stopped or self._process is not mine:
                     return
+                self._killed = self._process.poll() == KILLED and self._process is not self._ended
+                if self._killed:
+                    note(self.root, self._process.pid)
                 if not self._held():
                     self._deaths.append(time.monotonic())
                 if self._too_many():

@@ -74,7 +74,7 @@ def start_all_the_same(page) -> None:
 
 
 def kill_the_worker(fresh, page) -> None:
-    """The run shows as interrupted, another worker takes over, and the rankings are all there."""
+    """The run shows as interrupted and says by what, another worker takes over, and the rankings are all there."""
     from lab.journal import read_json
 
     before = read_json(fresh.workspace / "worker.json")["pid"]
@@ -86,6 +86,8 @@ def kill_the_worker(fresh, page) -> None:
     while time.monotonic() < deadline and not _ready(fresh, before):
         time.sleep(0.2)
     assert _ready(fresh, before)
+    page.locator("#ppo-desk .desk-failure").get_by_text("The system killed the model process, probably").wait_for()
+    page.locator("#ppo-desk").get_by_role("button", name="Choose a smaller model").wait_for()
     assert len(fresh.rankings()) == 8
 
 
