@@ -17,6 +17,7 @@ from lab.store.records import readable
 from lab.text import Prompt, Text
 from lab.workspace import Run
 from lab.world import corpus
+from lab.world.questions import recognise
 
 FILE = "data.json"
 SFT_PAIRS, SFT_HELD_OUT, PPO_PROMPTS = 4000, 160, 512
@@ -64,8 +65,12 @@ def _fits(text: Text, prompt: Prompt, room: int = 1) -> bool:
     return True
 
 
-def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: int, half: str = ALL) -> dict[str, Any]:
-    """Rankings of the wanted raters as token ids; those of simulated raters never mix with a person's unless asked.
+def for_reward(
+    text: Text, rankings: Sequence[Ranking], raters: str, longest: int, half: str = ALL, room: int = 1
+) -> dict[str, Any]:
+    """Rankings of the wanted raters as token ids, and prompts for the scale, each with `room` for a response.
+
+    Those of simulated raters never mix with a person's unless asked.
 
     half: all, or only the first or the second half of the prompts. Prompts that are longer than the model reads are cut
     at their beginning, responses at their end; `cut` counts the rankings.
@@ -87,7 +92,17 @@ def for_reward(text: Text, rankings: Sequence[Ranking], raters: str, longest: in
         row, shortened = _ranked(text, each, longest)
         found.append(row)
         cut += shortened
-    return {"rankings": found, "prompts": corpus.prompts(SCALE_PROMPTS, 11), "cut": cut, "raters": raters}
+    return {"rankings": found, "prompts": _for_scale(text, part, room), "cut": cut, "raters": raters}
+
+
+def _for_scale(text: Text, rankings: Sequence[Ranking], room: int) -> list[Prompt]:
+    """Prompts whose answers have a score of 0 on the mean: built-in ones while most that were ranked are such, else the
+    ranked ones themselves, since what a reward model says of another kind of question is no measure for them."""
+    foreign = [each for each in rankings if each.comparison.turns or recognise(each.comparison.prompt) is None]
+    if 2 * len(foreign) > len(rankings):
+        if found := [prompt for prompt in _once(foreign) if _fits(text, prompt, room)]:
+            return found[:SCALE_PROMPTS]
+    return corpus.prompts(SCALE_PROMPTS, 11)
 
 
 def half_of(each: Ranking) -> str:
@@ -142,14 +157,19 @@ def messages_of(each: Ranking) -> Prompt:
 def asked_in(text: Text, rankings: Sequence[Ranking], room: int) -> tuple[list[Prompt], int]:
     """Every prompt that was ranked, once, conversations as turns, as the reward model reads them; and how many are left
     out because they leave no `room` for a response. PromptTooLong where those are all."""
-    ranked = {(each.comparison.prompt, each.comparison.turns): messages_of(each) for each in rankings}
-    found = [prompt for prompt in ranked.values() if _fits(text, prompt, room)]
+    ranked = _once(rankings)
+    found = [prompt for prompt in ranked if _fits(text, prompt, room)]
     if ranked and not found:
         raise PromptTooLong(
             f"None of the {len(ranked)} ranked prompts leaves room for a response of {room} tokens in the "
             f"{text.context} that this model reads. Shorten the longest response, or practise on the built-in prompts."
         )
     return found, len(ranked) - len(found)
+
+
+def _once(rankings: Sequence[Ranking]) -> list[Prompt]:
+    """The prompt of each, whatever was ranked of it how often."""
+    return list({(each.comparison.prompt, each.comparison.turns): messages_of(each) for each in rankings}.values())
 
 
 def fitted(text: Text, prompt: Prompt, room: int) -> tuple[list[int], bool]:

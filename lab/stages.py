@@ -161,7 +161,7 @@ def _begin_ranked(policies: Policies, config: Reward | Dpo, inputs: Inputs) -> B
     text, rankings = policies.roles.text, _rankings(policies.workspace)
     raters = material.raters_of(rankings, str(inputs.get("raters") or ""))
     longest, half = getattr(config, "context", text.context), getattr(config, "half", material.ALL)
-    found = material.for_reward(text, rankings, raters, longest, half)
+    found = material.for_reward(text, rankings, raters, longest, half, getattr(config, "tokens", 1))
     return Begun(inputs | {"raters": raters, "reference": policies.role(trust.start_of(inputs) or "sft")}, found)
 
 

@@ -48,6 +48,7 @@ from lab.sft import encode
 from lab.store import Candidate, prepared
 from lab.studio import Studio
 from lab.workspace import Workspace, steps_in
+from lab.world import corpus
 
 PPO = {"steps": 6, "batch": 8, "minibatch": 4, "microbatch": 4, "tokens": 8}
 REWARD = {"epochs": 1, "normalise_over": 16, "tokens": 8, "learning_rate": 3e-3}
@@ -830,6 +831,22 @@ def test_rankings_too_long_for_the_knob_and_for_the_base_are_told_apart(studio):
         told = next(events)
         events.close()
         assert told.code == code and told.message.startswith("1 of 21 rankings did not fit in ")
+
+
+@pytest.mark.parametrize("own", [9, 11])
+def test_the_scale_is_that_of_the_questions_that_were_ranked_where_most_are_none_of_the_worlds(studio, own):
+    with studio.workspace.store() as store:
+        for seq in (each.seq for each in store.rankings()[own:]):
+            store.exclude(seq)
+        for number, prompt in enumerate(corpus.prompts(10, 3)):
+            [id] = store.add_prompts([prompt], "built-in")
+            found = store.add_comparison(id, [Candidate("a" * 3, "sft"), Candidate("a", "sft")])
+            store.rank(f"more {number}", found, [[0], [1]], rater="ana")
+    job = studio.start("reward", REWARD, {})
+    job.events.close()
+    ranked = [f"Question {number}?" for number in range(own)]
+    wanted = ranked if own > 10 else corpus.prompts(material.SCALE_PROMPTS, 11)
+    assert material.kept(job.run)["prompts"] == wanted
 
 
 @pytest.mark.parametrize("stage", ["ppo", "rloo"])
