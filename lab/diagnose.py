@@ -166,6 +166,7 @@ def alarms() -> tuple[Alarm, ...]:
         Alarm("W_VALUE_CLIP", _value_clip, ("value/clip_fraction",), "Start anew with a larger value clip."),
         Alarm("W_SCORE_CAP", _score_cap, ("reward/score",), "Stop here, and rank answers of this policy."),
         Alarm("W_SCORE_HIGH", _score_high, ("reward/score",), "Double beta, or rank answers of this policy."),
+        Alarm("W_SCALE", _scale, ("reward/score",), "Rank answers to prompts like these, then train the reward.", 1),
         Alarm("W_FLAT", _flat, ("reward/std",), "Go back, or rank prompts whose answers clearly differ.", 1),
     )
 
@@ -291,10 +292,21 @@ def _collapse(view: View) -> Found | None:
 def _length(view: View) -> Found | None:
     """Never red: whether the gain would be gone at equal length, which the table asks for too, is not measured."""
     value, first = view.now["response/length"], view.first["response/length"]
-    if 0.5 * first <= value <= 1.5 * first:
+    why, related = "length may be what the score rewards.", view.now.get("reward/length_correlation", 0.0)
+    if not 0.5 * first <= value <= 1.5 * first:
+        return _yellow(f"Responses have {value:.0f} tokens on average, {first:.0f} at the start: {why}")
+    return _yellow(f"Longer responses score higher (rank correlation {related:.2f}): {why}") if related > 0.5 else None
+
+
+def _scale(view: View) -> Found | None:
+    """Three standard errors of a mean, or 0.3: of the first step alone, whose policy is the reference to which the mean
+    of 0 belongs. Where many are cut off, that alone moves it, and W_ENDED says so."""
+    value, ended = view.last["reward/score"], view.last.get("response/ended", 1.0)
+    if view.seen > 1 or ended < 0.9 or abs(value) <= max(0.3, 3 / math.sqrt(view.setup.batch)):
         return None
     return _yellow(
-        f"Responses have {value:.0f} tokens on average, {first:.0f} at the start: length may be what the score rewards."
+        f"Before anything was learned, responses score {value:.2f} on average and not 0: the reward model was scaled "
+        "on prompts of another kind. Hold scores against this step's and not against 0."
     )
 
 

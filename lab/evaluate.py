@@ -107,8 +107,12 @@ def bins(deltas: torch.Tensor, count: int = 5) -> list[dict[str, float]]:
 def length_correlation(test: Sequence[Scored]) -> float | None:
     """Spearman's correlation of score and length over all responses; None when one of them does not vary."""
     scores = torch.cat([each.raw for each in test])
-    lengths = torch.tensor([length for each in test for length in each.lengths], dtype=torch.float)
-    ranks = [_ranks(x) - _ranks(x).mean() for x in (scores, lengths)]
+    return rank_correlation(scores, torch.tensor([length for each in test for length in each.lengths]))
+
+
+def rank_correlation(x: torch.Tensor, y: torch.Tensor) -> float | None:
+    """Spearman's correlation of two measures [N] of the same things; None when one of them does not vary."""
+    ranks = [_ranks(each).double() - _ranks(each).double().mean() for each in (x, y)]
     spread = ranks[0].norm() * ranks[1].norm()
     return float(ranks[0] @ ranks[1] / spread) if spread > 0 else None
 

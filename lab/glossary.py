@@ -60,6 +60,15 @@ _ALL = (
         source="population standard deviation of the scores of a rollout",
     ),
     Metric(
+        "reward/length_correlation",
+        "Score and length",
+        "Whether longer answers of a step score higher: 1 always, 0 not at all, -1 the other way round. Far above 0 "
+        "the model may learn to talk on rather than to answer well.",
+        low=-0.5,
+        high=0.5,
+        source="Spearman's rank correlation of the reward head's output and the number of tokens over a rollout",
+    ),
+    Metric(
         "kl/reference",
         "KL to the start",
         "How far the model has moved from the one it started as, in nats an answer. 0 is the same model. It grows "

@@ -126,7 +126,7 @@ def _setup(roles: Roles, cast: Cast, config: Ppo | Group) -> Setup:
 
 def _step(
     method: Method, state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo | Group
-) -> Generator[Event, None, dict[str, float]]:
+) -> Generator[Event, None, dict[str, float | None]]:
     """One rollout and its updates; some of its responses, and the metrics."""
     began = monotonic()
     stem = stem_of(state.roles, cast, config)

@@ -11,6 +11,7 @@ from lab import logprobs, losses
 from lab.cast import Cast
 from lab.config import Group, Ppo
 from lab.errors import SelfCheck
+from lab.evaluate import rank_correlation
 from lab.models import Roles
 from lab.stem import Stem
 from lab.steps import finite
@@ -65,8 +66,8 @@ class Rollout:
         found = {"kl": self.kl_exact, "reward": self.rewards, "value": self.values, "advantage": self.advantages}
         return {name: column for name, column in found.items() if column is not None}
 
-    def metrics(self) -> dict[str, float]:
-        """What the charts show of a rollout; every mean is over response tokens or responses."""
+    def metrics(self) -> dict[str, float | None]:
+        """What the charts show, None where that is undefined; every mean is over response tokens or responses."""
         mask, length, k1 = self.batch.mask, self.batch.mask.sum(1).float(), self.k1
         k3 = losses.masked_sum(losses.k3(self.logp, self.reference_logp), mask, dim=1)
         texts = {tuple(row[kept].tolist()) for row, kept in zip(self.batch.responses, mask, strict=True)}
@@ -75,6 +76,7 @@ class Rollout:
             "reward/total": losses.response_rewards(self.score, k1, self.beta).mean().item(),
             "reward/raw": self.raw.mean().item(),
             "reward/std": self.score.std(correction=0).item(),
+            "reward/length_correlation": rank_correlation(self.raw, length),
             "kl/reference": self.kl_exact.sum(1).mean().item(),
             "kl/k1": k1.mean().item(),
             "kl/k3": k3.mean().item(),

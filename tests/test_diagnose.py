@@ -22,6 +22,7 @@ HEALTHY = {
     "kl/k1": 8.0,
     "reward/score": 0.0,
     "reward/std": 1.0,
+    "reward/length_correlation": 0.0,
     "response/length": 100.0,
     "response/ended": 1.0,
     "response/distinct": 1.0,
@@ -66,6 +67,8 @@ CASES = [
     ("W_LENGTH", {"response/length": 149.0}, None),
     ("W_LENGTH", {"response/length": 151.0}, False),
     ("W_LENGTH", {"response/length": 49.0}, False),
+    ("W_LENGTH", {"reward/length_correlation": 0.49}, None),
+    ("W_LENGTH", {"reward/length_correlation": 0.51}, False),
     ("W_ENDED", {"response/ended": 0.91}, None),
     ("W_ENDED", {"response/ended": 0.89}, False),
     ("W_ENDED", {"response/ended": 0.69}, True),
@@ -109,8 +112,8 @@ def test_an_alarm_goes_on_beyond_its_threshold_and_is_grave_beyond_the_second(co
 
 
 def test_every_alarm_has_a_case_that_turns_it_on_and_one_that_does_not():
-    on = {code for code, _, grave in CASES if grave is not None} | {"W_STUCK"}
-    off = {code for code, _, grave in CASES if grave is None} | {"W_STUCK"}
+    on = {code for code, _, grave in CASES if grave is not None} | {"W_STUCK", "W_SCALE"}
+    off = {code for code, _, grave in CASES if grave is None} | {"W_STUCK", "W_SCALE"}
     assert on == off == {alarm.code for alarm in alarms()}
 
 
@@ -144,6 +147,18 @@ def test_a_warning_tells_the_steps_own_figures_and_where_these_are_healthy_again
     diagnosis.smooth[-1] = diagnosis.smooth[-1] | {"kl/update": 0.03}
     [found] = diagnosis.warnings(14, HEALTHY | {"kl/update": 0.018})
     assert "0.024 nats a token" in found.message and found.message.endswith("This is a mean of the last steps.")
+
+
+@pytest.mark.parametrize(("batch", "most"), [(64, 0.375), (400, 0.3)])
+def test_a_score_that_does_not_begin_at_0_is_told_at_the_first_step_and_not_later(batch, most):
+    for sign in (1, -1):
+        near, far = (HEALTHY | {"reward/score": sign * (most + more)} for more in (-0.01, 0.01))
+        assert Diagnosis(replace(SETUP, batch=batch)).warnings(1, near) == []
+        diagnosis = Diagnosis(replace(SETUP, batch=batch))
+        [found] = diagnosis.warnings(1, far)
+        assert found.code == "W_SCALE" and not found.grave
+        assert diagnosis.warnings(2, far) == []
+        assert Diagnosis(replace(SETUP, batch=batch)).warnings(1, far | {"response/ended": 0.8}) == []
 
 
 def test_one_loud_step_is_no_alarm_where_the_average_stays_below():

@@ -75,6 +75,7 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
         "W_VALUE_CLIP": (Remedy("Start anew with twice the value clip", {"value_clip": 2}, anew=True),),
         "W_SCORE_CAP": (_STOP, _RANK),
         "W_SCORE_HIGH": (_DEARER, _RANK),
+        "W_SCALE": (_RANK,),
         "W_FLAT": (_RETURN, _RANK),
         "W_CHANCE": (_MORE,),
         "W_CUT": (Remedy("Train anew, reading twice as much", {"context": 2}, anew=True),),
