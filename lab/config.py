@@ -72,6 +72,15 @@ def along(config: type, knobs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: knobs[most] for name, most in pairs if isinstance(knobs[most], int) and 0 < knobs[most] < usual[name]}
 
 
+def _refresh() -> Any:
+    """Christiano et al. (2017) let people judge and the reward model learn while the policy goes on."""
+    help = (
+        "so many new rankings after which the reward model is trained anew, while the policy waits between two steps, "
+        "and then followed; 0 is never. Rank on while it runs: answers of the policy in training, best of all"
+    )
+    return knob(0, help, low=0, high=10_000, live=True)
+
+
 def _unfrozen(share: float = 0.5) -> Any:
     """In the upper half PPO and reward models of the embedded base learn as much as in all layers, in less time."""
     help = (
@@ -228,6 +237,7 @@ class Ppo:
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     missing_eos: str = _missing_eos()
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
+    refresh: int = _refresh()
     pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
     unfrozen: float = _unfrozen()
     optimizer: str = _optimizer()
@@ -264,6 +274,7 @@ class Group:
     grad_clip: float = knob(1.0, "largest gradient norm", low=1e-3)
     missing_eos: str = _missing_eos()
     score_clip: float = knob(5.0, "largest shaped score", low=0.1)
+    refresh: int = _refresh()
     pinned_every: int = knob(5, "steps between two answers to the pinned prompts", low=1, high=1000)
     unfrozen: float = _unfrozen()
     optimizer: str = _optimizer()

@@ -27,6 +27,7 @@ from lab.text import Asked
 
 Live = Callable[[], Ppo | Group]
 Moved = Callable[[], float | None]
+Recast = Callable[[], Cast]
 _MAXIMUM = "policy/ratio_first"
 # A minibatch over this mean ratio says nothing about the policy that sampled it, and is not learned from (TRL 0.x).
 WILD = 10.0
@@ -74,12 +75,15 @@ def follow(
     pinned: Sequence[Asked] = (),
     past: Sequence[Step] = (),
     beta_moved: Moved = never,
+    recast: Recast | None = None,
 ) -> Iterator[Event]:
     """Steps from where the state stands; `live` is read once a step, so a moved knob takes effect there.
 
-    `past`: the run's earlier steps, which a warning compares with. `beta_moved` says when somebody last set beta: one
-    that adapts is set anew then, though it be to the number that `live` had before. Raises SelfCheck when policy and
-    reference differ before anything was learned, FlatReward when all responses have scored alike for three steps.
+    `recast` says before each step who plays which part: a reward model that was trained meanwhile is followed from
+    there. `past`: the run's earlier steps, which a warning compares with. `beta_moved` says when somebody last set
+    beta: one that adapts is set anew then, though it be to the number that `live` had before. Raises SelfCheck when
+    policy and reference differ before anything was learned, FlatReward when all responses have scored alike for three
+    steps.
     """
     if not prompts:
         raise NoRows("There is no prompt to answer, so there is nothing to roll out. Give at least one.")
@@ -93,6 +97,10 @@ def follow(
         at = beta_moved()  # before the knob itself, so that no order between the two is missed
         before, config = config, live()
         yield from _heard(state, before, config, at)
+        cast = recast() if recast else cast
+        if state.reward not in ("", cast.reward):
+            yield Changed(state.step, "reward", state.reward, cast.reward, "")
+        state.reward = cast.reward
         diagnosis.setup = _setup(state.roles, cast, config)
         metrics = yield from _step(method, state, cast, prompts, config)
         if state.step % config.pinned_every == 0 or state.step == config.steps:

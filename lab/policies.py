@@ -133,8 +133,11 @@ class Policies:
         self.used.pop(role)
 
     def _standing_on(self) -> list[str]:
-        inputs = self.workspace.run(self.training).facts()["inputs"] if self.training else {}
-        return [str(inputs[key]) for key in ("reference", "reward", "a", "b") if inputs.get(key)]
+        if not self.training:
+            return []
+        run = self.workspace.run(self.training)
+        inputs = run.facts()["inputs"]
+        return [str(inputs.get(key) or "") for key in ("reference", "reward", "a", "b")] + [run.control()["reward"]]
 
     def _policy_learns(self) -> bool:
         """Whether the run in training is of a policy: not of a reward model, and no comparison."""
@@ -192,7 +195,8 @@ class Policies:
     def drop(self, run: str) -> None:
         """What a run learned with goes, but for an adapter that it has kept; one that failed has none to speak with."""
         for role in ("value", run):
-            if role not in self.used:
+            # A value model is that of the run in training, which may wait for another one that ends here.
+            if role not in self.used and (role == run or self.training in ("", run)):
                 self.roles.remove(role)
 
     def check_base(self, run: Run) -> None:

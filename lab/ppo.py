@@ -46,9 +46,10 @@ def ppo(
     pinned: Sequence[Asked] = (),
     past: Sequence[Step] = (),
     beta_moved: on_policy.Moved = on_policy.never,
+    recast: on_policy.Recast | None = None,
 ) -> Iterator[Event]:
     """Steps of PPO from where the state stands; arguments and errors are those of on_policy.follow."""
-    return on_policy.follow(Method(weigh, _backward), state, cast, prompts, live, pinned, past, beta_moved)
+    return on_policy.follow(Method(weigh, _backward), state, cast, prompts, live, pinned, past, beta_moved, recast)
 
 
 def weigh(rollout: Rollout, config: Ppo) -> Rollout:

@@ -31,9 +31,10 @@ def rloo_grpo(
     live: Live,
     pinned: Sequence[Asked] = (),
     past: Sequence[Step] = (),
+    recast: on_policy.Recast | None = None,
 ) -> Iterator[Event]:
     """Steps from where the state stands; arguments and errors are those of on_policy.follow."""
-    return on_policy.follow(Method(weigh, _backward), state, cast, prompts, live, pinned, past)
+    return on_policy.follow(Method(weigh, _backward), state, cast, prompts, live, pinned, past, recast=recast)
 
 
 def weigh(rollout: Rollout, config: Group) -> Rollout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ from lab.cast import Cast
 from lab.compare import compare
 from lab.config import STAGES as KNOBS
 from lab.config import Compare, Dpo, Group, Ppo, Reward, Sft
-from lab.errors import BadInput, BadNumber, NotFound
+from lab.errors import BadInput, BadNumber, LabError, NotFound
 from lab.events import Event
 from lab.policies import Policies
 from lab.rater import MARK, rater
@@ -195,13 +196,33 @@ def begin_on_policy(policies: Policies, config: Ppo | Group, inputs: Inputs) -> 
 def make_ppo(policies: Policies, run: Run, config: Ppo, inputs: Inputs, found: Material) -> Made:
     cast, prompts, pinned = _on_policy(policies, run, config, inputs, found)
     state, live = ppo_stage.begin(policies.roles, cast, config), Live(run, config)
-    return Made(state, ppo_stage.ppo(state, cast, prompts, live, pinned, steps_of(run), lambda: live.moved("beta")))
+    recast = Recast(policies, run, cast)
+    events = ppo_stage.ppo(state, cast, prompts, live, pinned, steps_of(run), lambda: live.moved("beta"), recast)
+    return Made(state, events)
 
 
 def make_group(policies: Policies, run: Run, config: Group, inputs: Inputs, found: Material) -> Made:
     cast, prompts, pinned = _on_policy(policies, run, config, inputs, found)
     state = group_stage.begin(policies.roles, cast, config)
-    return Made(state, group_stage.rloo_grpo(state, cast, prompts, Live(run, config), pinned, steps_of(run)))
+    live, recast = Live(run, config), Recast(policies, run, cast)
+    return Made(state, group_stage.rloo_grpo(state, cast, prompts, live, pinned, steps_of(run), recast))
+
+
+@dataclass
+class Recast:
+    """Who plays which part now: the reward model is the one that the run was told to follow since it began."""
+
+    policies: Policies
+    run: Run
+    cast: Cast
+
+    def __call__(self) -> Cast:
+        """As before where that one cannot be had any more."""
+        named = self.run.control()["reward"]
+        if named and named != self.cast.reward:
+            with suppress(LabError):
+                self.cast = self.policies.cast(named, self.cast.reference, self.run.name)
+        return self.cast
 
 
 def _on_policy(

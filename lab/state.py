@@ -38,6 +38,7 @@ class State:
     beta: float = 0.0
     knobs: dict[str, Any] = field(default_factory=dict)  # the live ones at the last step: whether one was moved since
     moved: float | None = None  # when beta was moved: whether somebody has set it to the same number since
+    reward: str = ""  # the reward model that the last step followed
     microbatch: int = 0  # the largest that fitted, once memory has run out; 0 before that
     together: int = 0  # the same for prompts that are answered together
     told: tuple[int, int] = (0, 0)  # the two as they were last told
@@ -56,6 +57,12 @@ class State:
         self.optimizer.step()
         self.updates += 1
         self.optimizer.zero_grad(set_to_none=True)
+
+    def wake(self) -> None:
+        """What learns takes gradients again, after another stage had its turn with the model."""
+        self.roles.freeze()
+        for parameter in self._learning():
+            parameter.requires_grad_(True)
 
     def fitting(self, work: Callable[[int], T], microbatch: int) -> T:
         """What work(microbatch) returns: where memory runs out with half of it, which is remembered."""
@@ -101,7 +108,13 @@ class State:
             moments = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in moments.items()}
         kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-        return kept, {"step": self.step, "beta": self.beta, "knobs": self.knobs, "moved": self.moved}
+        return kept, {
+            "step": self.step,
+            "beta": self.beta,
+            "knobs": self.knobs,
+            "moved": self.moved,
+            "reward": self.reward,
+        }
 
     def unpack(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
         """Go back to what was packed. Raises Damaged when it does not fit this state."""
@@ -113,6 +126,7 @@ class State:
             self._unpack_optimizer(under(tensors, "optimizer/"))
             self.step, self.beta = int(numbers["step"]), float(numbers["beta"])
             self.knobs, self.moved = _knobs(numbers), numbers.get("moved")
+            self.reward = str(numbers.get("reward") or "")
         except (LookupError, RuntimeError, ValueError) as problem:
             raise Damaged(
                 f"This checkpoint does not fit the run's settings ({str(problem).splitlines()[0]}), so the run cannot "

@@ -18,6 +18,7 @@ import torch
 from lab.errors import Busy, Damaged, DeviceLost, DiskFull, LabError, OutOfMemory, Unexpected
 from lab.events import Failed, Started
 from lab.journal import objects
+from lab.refresh import Refresh
 from lab.runner import Job, Writer, drive
 from lab.serve import Server
 from lab.served import MOST_BYTES, begin_anew
@@ -202,9 +203,11 @@ class Worker:
     def _drive(self, job: Job) -> None:
         """A run during which an answer loses the device ends for that reason as well."""
         try:
-            for _ in drive(job, self.between):
+            refresh = Refresh(self.studio, job)
+            for event in drive(job, self.between):
                 if job.state:  # also before a resumed run says Started: it may have to warn first
                     self.policies.step = job.state.step
+                refresh.after(event, self.between)
         except Leaving as leaving:
             self._fail(job, leaving.failure)
             raise

@@ -29,7 +29,7 @@ STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 STATES = ("running", "paused", "interrupted", "done", "stopped", "failed", "damaged")
 STEP_FOLDER = re.compile(r"step-(\d+)")
 # `moved` says when each knob of `live` was last moved, so that an order to set one to what it is counts as one.
-DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "moved": {}, "by": ""})
+DEFAULT_CONTROL = MappingProxyType({"order": "run", "until": None, "live": {}, "moved": {}, "by": "", "reward": ""})
 NO_FILES: Mapping[str, dict] = MappingProxyType({})
 TITLE_CHARACTERS = 120
 PATIENCE = 0.5

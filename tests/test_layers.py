@@ -23,7 +23,7 @@ LAYERS = [
     "steps state checkpoint samples cast rollout diagnose evaluate probe rater sft reward on_policy ppo rloo_grpo dpo "
     "compare",
     # what runs them
-    "calibrate material runner policies stages studio serve worker loop quality",
+    "calibrate material runner policies stages studio refresh serve worker loop quality",
     # what people see
     "bars notebook verbs doctor bench ui __main__ __init__",
 ]

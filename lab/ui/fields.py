@@ -36,6 +36,8 @@ _LABELS: Mapping[str, str] = MappingProxyType(
         "grad_clip": "Gradient limit",
         "missing_eos": "Answers that do not end",
         "score_clip": "Score limit",
+        "refresh": "Rankings for a new reward model",
+        "reward": "Reward model",
         "pinned_every": "Steps between pinned answers",
         "best_of": "Best of",
         "count": "Prompts",

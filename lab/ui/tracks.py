@@ -126,7 +126,7 @@ class Track:
                 self._take_step(event, at)
             case Changed():
                 self.knobs[event.key] = event.after
-                words = f"{label(event.key)} from {in_digits(event.before)} to {in_digits(event.after)}"
+                words = f"{label(event.key)} from {_said(event.before)} to {_said(event.after)}"
                 self._mark_once(_mark("changed", event.step, words, event.by, event.key))
             case Warned():
                 self.warned.append((event, at))
@@ -166,6 +166,11 @@ class Track:
         self.warned = [(event, at) for event, at in self.warned if event.step < step]
         self.marks.append(_mark("rolled back", step - 1, f"went back here from step {left}", "", "rollback"))
         self.generation += 1
+
+
+def _said(value: Any) -> str:
+    """A knob's number in digits, a reward model's name as it is."""
+    return in_digits(value) if isinstance(value, int | float) else str(value)
 
 
 def _mark(kind: str, step: int, words: str, by: str, key: str) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""People and policy go on together: between two steps of a run, its reward model is trained anew on what was ranked
+since (Christiano et al. 2017), and the run follows the new one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from lab import material, trust
+from lab.config import STAGES as KNOBS
+from lab.errors import LabError
+from lab.events import Event, Step
+from lab.runner import Job, Live, drive, nothing
+from lab.store import Ranking
+from lab.store.raters import is_meant
+from lab.studio import Studio
+from lab.workspace import Run
+
+log = logging.getLogger("lab.refresh")
+FOLLOW = ("ppo", "rloo", "grpo")  # a reward model
+
+
+class Refresh:
+    """Of one run. `seen` is the newest ranking that a reward model was tried on: one that failed is not tried again
+    before as much was ranked once more."""
+
+    def __init__(self, studio: Studio, job: Job):
+        self.studio, self.job, self.seen, self.known = studio, job, 0, ""
+        self.kept: dict[str, Any] = {}
+
+    def after(self, event: Event, between: Callable[[], None] = nothing) -> Run | None:
+        """Train the reward model anew where it is due after this event, with the policy at rest; the run that did."""
+        if not isinstance(event, Step) or self.job.run.stage not in FOLLOW:
+            return None
+        settings = self._settings()
+        if not settings.refresh or event.step >= settings.steps or self.job.run.control()["order"] != "run":
+            return None
+        new = self._since()
+        if len(new) < settings.refresh:
+            return None
+        self.seen = new[-1].seq
+        checkpointing = self.studio.roles.checkpointing
+        try:
+            return self._trained(between)
+        except LabError as problem:
+            log.error("%s: %s", problem.code, problem)
+            return None
+        finally:
+            self.studio.roles.checkpointing = checkpointing
+            self.job.state.wake()
+
+    def _trained(self, between: Callable[[], None]) -> Run:
+        """A run of its own with the settings of the one before, which is followed once it may be trusted."""
+        run, before = self.job.run, self._followed()
+        facts = before.facts()
+        inputs = {key: value for key, value in facts["inputs"].items() if key in ("raters", "reference") and value}
+        anew = self.studio.start("reward", facts["config"], inputs, run.facts().get("by") or "")
+
+        def meanwhile() -> None:
+            between()
+            if run.control()["order"] == "stop":  # of the run that waits: it does not wait for all of this
+                anew.run.set_control(order="stop")
+
+        for _ in drive(anew, meanwhile):
+            pass
+        if anew.run.status() == "done" and (run.facts()["inputs"].get("anyway") or not trust.doubt(anew.run)):
+            run.set_control(reward=anew.run.name)
+        return anew.run
+
+    def _since(self) -> list[Ranking]:
+        """What was ranked since the reward model that is followed, by those whose rankings it learned from."""
+        before = self._followed()
+        if self.known != before.name:
+            self.known, self.kept = before.name, material.kept(before)
+            self.seen = max([self.seen, *(each.seq for each in material.rankings_in(self.kept))])
+        half = before.facts()["config"].get("half", material.ALL)
+        with self.studio.workspace.store(read_only=True) as store:
+            rankings = store.rankings()
+        return [
+            each
+            for each in rankings
+            if each.seq > self.seen
+            and each.order
+            and not each.excluded
+            and is_meant(each.rater, self.kept["raters"])
+            and half in (material.ALL, material.half_of(each))
+        ]
+
+    def _followed(self) -> Run:
+        run = self.job.run
+        return self.studio.workspace.run(run.control()["reward"] or run.facts()["inputs"]["reward"])
+
+    def _settings(self) -> Any:
+        """The run's settings as they are now, with the knobs that were moved."""
+        return Live(self.job.run, KNOBS[self.job.run.stage](**self.job.run.facts()["config"]))()
