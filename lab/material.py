@@ -92,7 +92,8 @@ def for_reward(
         row, shortened = _ranked(text, each, longest)
         found.append(row)
         cut += shortened
-    return {"rankings": found, "prompts": _for_scale(text, part, room), "cut": cut, "raters": raters}
+    prompts = _for_scale(text, part, room)
+    return {"rankings": found, "prompts": prompts, "cut": cut, "raters": raters, "of": len(chosen)}
 
 
 def _for_scale(text: Text, rankings: Sequence[Ranking], room: int) -> list[Prompt]:

@@ -7,13 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from lab import material, trust
+from lab import trust
 from lab.config import STAGES as KNOBS
 from lab.errors import LabError
 from lab.events import Event, Step
 from lab.runner import Job, Live, drive, nothing
-from lab.store import Ranking
-from lab.store.raters import is_meant
 from lab.studio import Studio
 from lab.workspace import Run
 
@@ -22,12 +20,11 @@ FOLLOW = ("ppo", "rloo", "grpo")  # a reward model
 
 
 class Refresh:
-    """Of one run. `seen` is the newest ranking that a reward model was tried on: one that failed is not tried again
-    before as much was ranked once more."""
+    """Of one run. `tried` is how many rankings there were when a reward model that is not followed was trained: none is
+    tried again before as many have come once more."""
 
     def __init__(self, studio: Studio, job: Job):
-        self.studio, self.job, self.seen, self.known = studio, job, 0, ""
-        self.kept: dict[str, Any] = {}
+        self.studio, self.job, self.tried = studio, job, 0
 
     def after(self, event: Event, between: Callable[[], None] = nothing) -> Run | None:
         """Train the reward model anew where it is due after this event, with the policy at rest; the run that did."""
@@ -36,19 +33,23 @@ class Refresh:
         settings = self._settings()
         if not settings.refresh or event.step >= settings.steps or self.job.run.control()["order"] != "run":
             return None
-        new = self._since()
-        if len(new) < settings.refresh:
-            return None
-        self.seen = new[-1].seq
         checkpointing = self.studio.roles.checkpointing
         try:
-            return self._trained(between)
+            return self._trained(between) if self._due(settings.refresh) else None
         except LabError as problem:
             log.error("%s: %s", problem.code, problem)
             return None
         finally:
             self.studio.roles.checkpointing = checkpointing
             self.job.state.wake()
+
+    def _due(self, every: int) -> bool:
+        with self.studio.workspace.store(read_only=True) as store:
+            new = trust.ranked_since(self._followed(), store.counts())
+        if new < self.tried + every:
+            return False
+        self.tried = new
+        return True
 
     def _trained(self, between: Callable[[], None]) -> Run:
         """A run of its own with the settings of the one before, which is followed once it may be trusted."""
@@ -66,26 +67,8 @@ class Refresh:
             pass
         if anew.run.status() == "done" and (run.facts()["inputs"].get("anyway") or not trust.doubt(anew.run)):
             run.set_control(reward=anew.run.name)
+            self.tried = 0
         return anew.run
-
-    def _since(self) -> list[Ranking]:
-        """What was ranked since the reward model that is followed, by those whose rankings it learned from."""
-        before = self._followed()
-        if self.known != before.name:
-            self.known, self.kept = before.name, material.kept(before)
-            self.seen = max([self.seen, *(each.seq for each in material.rankings_in(self.kept))])
-        half = before.facts()["config"].get("half", material.ALL)
-        with self.studio.workspace.store(read_only=True) as store:
-            rankings = store.rankings()
-        return [
-            each
-            for each in rankings
-            if each.seq > self.seen
-            and each.order
-            and not each.excluded
-            and is_meant(each.rater, self.kept["raters"])
-            and half in (material.ALL, material.half_of(each))
-        ]
 
     def _followed(self) -> Run:
         run = self.job.run

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from lab.config import PAIRS_TO_TEST
 from lab.errors import BadInput, Damaged, UnsureReward
 from lab.events import Finished, Warned
+from lab.journal import read_json
+from lab.store.raters import learnable
 from lab.workspace import SHIPPED, Run, recorded
 
 CHANCE = 0.5
@@ -32,6 +36,24 @@ def may_be_luck(run: Run) -> bool:
     """Whether its accuracy on unseen pairs may be that of a coin: no reason to refuse it, but to say so."""
     low = _result(run).get("pairs/accuracy_low")
     return isinstance(low, int | float) and low <= CHANCE
+
+
+def ranked_since(run: Run, counts: Mapping[str, Any]) -> int:
+    """How many rankings there are beyond those of which a reward model learned, all or a half, by the same raters;
+    `counts` is what Store.counts says. Raises Damaged where nobody knows any more."""
+    path = run.folder / "data.json"
+    try:
+        learned, raters = _learned(path, path.stat().st_mtime_ns)
+    except (OSError, LookupError, TypeError) as problem:
+        raise Damaged(f"data.json of run {run.name} cannot be read, and what it learned from with it.") from problem
+    return max(0, learnable(counts, raters)[0] - learned)
+
+
+@lru_cache(maxsize=8)
+def _learned(path: Path, _: int) -> tuple[int, str]:
+    """Rankings and raters; those of an older lab say only how many of a half."""
+    found = read_json(path) or {}
+    return int(found.get("of", len(found["rankings"]))), str(found["raters"])
 
 
 def start_of(inputs: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ import pytest
 
 from lab import trust
 from lab.config import PAIRS_TO_LEARN, PAIRS_TO_TEST, Reward
-from lab.errors import TooFewRankings, UnsureReward
+from lab.errors import Damaged, TooFewRankings, UnsureReward
 from lab.events import Failed, Finished, Started, to_json
+from lab.journal import replace_json
 from lab.reward import Ranked, split
 from lab.ui import state
 from lab.workspace import Workspace
@@ -87,3 +88,16 @@ def test_a_run_that_starts_from_another_sft_than_its_reward_model_is_told_what_i
     assert "first step" in warned.remedy and not warned.grave
     older = Workspace(tmp_path).new_run("reward", {})
     assert list(trust.apart(older, "0012-sft")) == [], "nobody knows what it was scaled on"
+
+
+@pytest.mark.parametrize(("kept", "since"), [({"of": 40}, 3), ({}, 23)])
+def test_what_came_since_a_reward_model_is_counted_by_its_raters_also_where_it_learned_from_a_half(
+    tmp_path, kept, since
+):
+    run = ended(tmp_path, Finished(1, "done", SOUND))
+    replace_json(run.folder / "data.json", {"rankings": [[]] * 20, "raters": "person", **kept})
+    counts = {"raters": {"ana": 30, "ben": 13, "simulated:terse": 50}}
+    assert trust.ranked_since(run, counts | {"pairs_of": dict.fromkeys(counts["raters"], 0)}) == since
+    (run.folder / "data.json").unlink()
+    with pytest.raises(Damaged):
+        trust.ranked_since(run, counts)

@@ -20,7 +20,7 @@ EVERYBODY = frozenset(
         *(f"compare-{name}" for name in ("chat", "chat-look")),
         *(f"{stage}-desk" for stage in ("sft", "reward", "ppo")),
         *("reward-facts", "reward-score", "reward-score-look", "runs-list", "runs-compare"),
-        *("curves", "timeline", "samples", "tokens", "state", "name"),
+        *("curves", "timeline", "samples", "tokens", "state", "name", "together"),
     }
 )
 UPLOADS = ("/gradio_api/upload",)

@@ -8,6 +8,7 @@ import pytest
 
 from lab.events import Finished, Started, Step
 from lab.journal import read_json
+from lab.store import Candidate, Store
 from lab.workspace import Workspace
 
 from .made import made
@@ -118,3 +119,34 @@ def test_a_ranking_that_is_left_out_is_not_in_the_next_training(tuned, doubted, 
     assert "error" not in post("reward-order", {"run": run.name, "order": "stop"})
     # A training this short may have ended by itself.
     until(lambda: run.status() in ("stopped", "done"))
+
+
+def test_people_rank_on_while_it_trains_and_after_so_many_rankings_it_follows_a_new_reward_model(tuned, ask):
+    page, post = ask
+    run = started(tuned, post, "ppo", SMALL)
+    page.click("#tab-rank-button")
+    card = page.locator("#together .together")
+    card.get_by_text(f"{run.name} is in training: step ").wait_for()
+    assert card.locator("svg[role=img]").count() == 2
+    card.get_by_role("button", name="Train it anew every 8 rankings").click()
+    field = card.get_by_label("New rankings for a new reward model")
+    field.fill("2")
+    field.press("Enter")
+    card.get_by_text("0 rankings came since; a new one after 2 more.").wait_for()
+    card.get_by_role("button", name="Rank what it says now").click()
+    assert page.locator(f"{BOARD} .board-source select").input_value() == "policy"
+    before = run.facts()["inputs"]["reward"]
+    with Store(tuned.workspace / "lab.db") as store:
+        for number in range(2):
+            [prompt] = store.add_prompts([f"Which of {number}?"], "built-in")
+            found = store.add_comparison(prompt, [Candidate("A wolf is an animal.", "sft"), Candidate("No.", "sft")])
+            store.rank(f"meanwhile {number}", found, [[0], [1]], rater="me")
+    anew = until(lambda: run.control()["reward"])
+    assert anew != before and Workspace(tuned.workspace).run(anew).status() == "done"
+    card.get_by_text(f"It follows {anew}").wait_for()
+    page.click("#tab-ppo-button")
+    page.locator("#ppo-curves").get_by_text(f"Reward model from {before} to {anew}").first.wait_for(state="attached")
+    assert "error" not in post("ppo-order", {"run": run.name, "order": "stop"})
+    until(lambda: run.status() == "stopped")
+    page.click("#tab-rank-button")
+    card.wait_for(state="hidden")

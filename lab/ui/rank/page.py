@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from lab.ui import together
 from lab.ui.board import Board
 from lab.ui.notes import lead, told
 from lab.ui.office import Office
@@ -29,6 +30,7 @@ def page(office: Office) -> None:
 
     lead("Which answer is better?", "Order the answers from best to worst. Who wrote them is hidden until you submit.")
     Board("rank", elem_id="board")
+    together.panel(office)
     with gr.Accordion("Prompts from a file", open=False, elem_classes="host-only"):
         gr.Markdown("A .txt file with one prompt a line, or a table (JSON lines, JSON, CSV) with a field `prompt`.")
         with gr.Row():

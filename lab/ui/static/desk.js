@@ -302,7 +302,7 @@ function desk(options) {
       // Twice nothing is nothing: from 0 it goes up to the usual value.
       const next = () => (Number(run.live[record.name]) ? Number(run.live[record.name]) * factor : factor > 1 ? record.default : 0);
       const node = button(sign, () => {
-        const value = Number(Math.max(next(), record.low ?? 0).toPrecision(6));
+        const wanted = Math.max(next(), record.low ?? 0), value = record.kind === "whole" ? Math.round(wanted) : Number(wanted.toPrecision(6));
         if (value === Number(run.live[record.name])) told.tell(`${record.label} is ${exact(value)} already.`);
         else send(value);
       });
