@@ -14,6 +14,10 @@ def test_a_card_is_dragged_by_its_head_which_says_so_and_its_text_stays_to_be_se
         assert handle.evaluate("node => getComputedStyle(node).cursor") == "grab"
         drag(page, handle, order, 0.9)
     assert strip(page) == "C > A"
+    drag(page, cards.nth(3).locator(".board-pick"), order, 0.9)
+    page.keyboard.press("2")
+    assert strip(page) == "C > A > D > B", "B took the last place by itself, and its press confirms it"
+    page.keyboard.press("u")
     assert cards.nth(1).locator(".board-pick").get_attribute("title").startswith("Drag it into the order below")
     drag(page, cards.nth(1).locator(".board-text"), order, 0.9)
     assert strip(page) == "C > A" and page.evaluate("String(getSelection())")

@@ -62,9 +62,35 @@ def test_a_setting_that_cannot_be_is_told_by_its_label_and_keeps_the_order_in_ha
         assert page.is_hidden(f"{BOARD} .board-problem")
 
 
-def test_whoever_presses_every_number_has_every_answer_placed(app, visit):
+def made_by(page, steps: str) -> str:
+    """The order that comes of numbers and = by keys, of letters and * by clicks (* is the button for a tie, a small
+    letter a click with Shift held); all of it is undone."""
+    texts = page.locator(f"{BOARD} .board-text")
+    for step in steps:
+        if step == "*":
+            page.click(f"{BOARD} [data-do=tie]")
+        elif step.isalpha():
+            texts.nth("abcd".index(step.lower())).click(modifiers=["Shift"] if step.islower() else [])
+        else:
+            page.keyboard.press(step)
+    made = strip(page)
+    while "Click the best answer first" not in strip(page):
+        page.keyboard.press("u")
+    return made
+
+
+def test_whoever_presses_or_ties_every_answer_has_every_answer_placed(app, visit):
     page = visit()
     ready(page)
+    steps = ("123=", "123=4", "12=3=4", "1=2=3=4", "1234=4", "ABC*D", "ABCd", "ABcd", "ABCDd", "ABCa", "ABb")
+    assert {each: made_by(page, each) for each in steps} == {
+        **dict.fromkeys(("123=", "123=4", "ABC*D", "ABCd", "ABCDd"), "A > B > C = D"),
+        **dict.fromkeys(("12=3=4", "ABcd"), "A > B = C = D"),
+        "1=2=3=4": "A = B = C = D",
+        "1234=4": "A > B > C",
+        "ABCa": "B > C > D = A",
+        "ABb": "A = B",
+    }
     for key in "3124":
         page.keyboard.press(key)
     assert strip(page) == "C > A > B > D"

@@ -76,12 +76,12 @@ function card(index) {
   }
   pick.append(lab.make("b", "", LETTERS[index]), lab.make("kbd", "", duel ? "←→"[index] : String(index + 1)), lab.make("span", "board-place"));
   box.append(pick, text);
+  box.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault()); // it ties, and selects no text
   box.addEventListener("click", (event) => {
     if (duel) return choose(index);
     const chosen = getSelection();
     if (!chosen.isCollapsed && box.contains(chosen.anchorNode)) return;
-    if (event.shiftKey && ranking.started && !ranking.joining) ranking.tie();
-    choose(index);
+    choose(index, event.shiftKey);
   });
   return { card: box, pick, text, place: pick.lastChild };
 }
@@ -143,13 +143,6 @@ async function load(another) {
 
 // ---- ordering ---------------------------------------------------------------------------------------------------
 
-function placeName(index) {
-  const place = ranking.placeOf(index);
-  if (place < 0) return "not placed";
-  const tied = ranking.groups[place].length > 1 ? ", tied" : "";
-  return `place ${place + 1}${tied}`;
-}
-
 function keepDraft() {
   if (item?.count) draft.keep(item.item, ranking.groups, note.value, panels.chosenTags());
 }
@@ -162,7 +155,7 @@ function paint() {
     const at = ranking.placeOf(index);
     card.classList.toggle("placed", at >= 0);
     place.textContent = at < 0 ? "" : String(at + 1);
-    pick.setAttribute("aria-label", `Answer ${LETTERS[index]}, ${placeName(index)}`);
+    pick.setAttribute("aria-label", `Answer ${LETTERS[index]}, ${ranking.placeName(index)}`);
     pick.setAttribute("aria-pressed", String(at >= 0));
   });
   paintStrip();
@@ -197,16 +190,17 @@ function chip(index) {
   node.type = "button";
   node.dataset.answer = index;
   node.dataset.handle = `Answer ${LETTERS[index]}`;
-  node.setAttribute("aria-label", `Answer ${LETTERS[index]}, ${placeName(index)}. Arrow keys move it, equals ties it with the one before.`);
+  node.setAttribute("aria-label", `Answer ${LETTERS[index]}, ${ranking.placeName(index)}. Arrow keys move it, equals ties it with the one before.`);
   return node;
 }
 
-function choose(index) {
+function choose(index, joined = false) {
   if (saving || !item || index >= item.count) return;
   if (duel) return decide(index);
-  ranking.pick(index);
+  if (joined) ranking.join(index);
+  else ranking.pick(index);
   paint();
-  say(`Answer ${LETTERS[index]}: ${placeName(index)}.${ranking.complete() ? " All placed, Enter submits." : ""}`);
+  say(`Answer ${LETTERS[index]}: ${ranking.placeName(index)}.${ranking.complete() ? " All placed, Enter submits." : ""}`);
 }
 
 function tie() {
@@ -224,7 +218,7 @@ function shift(index, by) {
   }
   paint();
   strip.querySelector(`[data-answer="${index}"]`)?.focus();
-  say(`Answer ${LETTERS[index]}: ${placeName(index)}`);
+  say(`Answer ${LETTERS[index]}: ${ranking.placeName(index)}`);
 }
 
 makeDragging(element, strip, (answer, { kind, other }) => {
@@ -232,7 +226,7 @@ makeDragging(element, strip, (answer, { kind, other }) => {
   else if (kind === "last") ranking.last(answer);
   else ranking.beside(answer, other, kind === "after");
   paint();
-  say(`Answer ${LETTERS[answer]}: ${placeName(answer)}`);
+  say(`Answer ${LETTERS[answer]}: ${ranking.placeName(answer)}`);
 });
 
 // ---- saving -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ function makeRanking(count) {
 
   const placed = () => groups.flat();
   const complete = () => count > 0 && placed().length === count;
+  const placeOf = (index) => groups.findIndex((group) => group.includes(index));
   const copy = () => groups.map((group) => [...group]);
 
   function change(next, join = false) {
@@ -33,9 +34,17 @@ function makeRanking(count) {
     // Whoever presses all numbers in turn confirms the last place with the last press, and does not take it away.
     if (index === given) return void (given = -1);
     if (placed().includes(index)) return change(without(index));
+    place(index, joining);
+  }
+
+  function place(index, tied) {
     const next = copy();
-    if (joining && next.length) next.at(-1).push(index);
+    if (tied && next.length) next.at(-1).push(index);
     else next.push([index]);
+    settle(next);
+  }
+
+  function settle(next) {
     const all = withLast(next);
     change(all);
     if (all !== next) given = all.at(-1)[0];
@@ -45,7 +54,19 @@ function makeRanking(count) {
   function tie() {
     if (!groups.length) return change([[...Array(count).keys()]]);
     if (!complete()) return change(copy(), !joining);
-    if (groups.length > 1) change([...copy().slice(0, -2), groups.at(-2).concat(groups.at(-1))]);
+    if (groups.length < 2) return;
+    const last = given; // its press, which follows in 1 2 3 = 4, still confirms it
+    change([...copy().slice(0, -2), groups.at(-2).concat(groups.at(-1))]);
+    given = last;
+  }
+
+  // Tied with the last one; where it is that one itself, with the one before it.
+  function join(index) {
+    const end = groups.at(-1) ?? [];
+    if (!end.length || joining) return pick(index);
+    if (!placed().includes(index)) return place(index, true);
+    if (!end.includes(index)) return tieWith(index, end[0]);
+    if (end.length === 1 && groups.length > 1) tieWith(index, groups.at(-2)[0]);
   }
 
   function beside(index, other, after) {
@@ -53,7 +74,7 @@ function makeRanking(count) {
     const next = without(index);
     const at = next.findIndex((group) => group.includes(other));
     next.splice(at < 0 ? next.length : at + (after ? 1 : 0), 0, [index]);
-    change(withLast(next));
+    settle(next);
   }
 
   function tieWith(index, other) {
@@ -62,16 +83,16 @@ function makeRanking(count) {
     const group = next.find((each) => each.includes(other));
     if (group) group.push(index);
     else next.push([other, index]);
-    change(withLast(next));
+    settle(next);
   }
 
   function last(index) {
-    change(withLast([...without(index), [index]]));
+    settle([...without(index), [index]]);
   }
 
   // One place to the left or right; out of its tie first.
   function shift(index, by) {
-    const at = groups.findIndex((group) => group.includes(index));
+    const at = placeOf(index);
     const tied = groups[at].length > 1;
     const next = without(index);
     const to = tied ? at + (by > 0 ? 1 : 0) : Math.max(0, Math.min(next.length, at + by));
@@ -95,12 +116,17 @@ function makeRanking(count) {
     return Boolean(before);
   }
 
+  function placeName(index) {
+    const place = placeOf(index);
+    if (place < 0) return "not placed";
+    return `place ${place + 1}${groups[place].length > 1 ? ", tied" : ""}`;
+  }
+
   return {
-    pick, tie, beside, tieWith, last, shift, drop, restore, undo, complete,
+    pick, tie, join, beside, tieWith, last, shift, drop, restore, undo, complete, placeOf, placeName,
     get groups() { return copy(); },
     get joining() { return joining; },
     get undoable() { return past.length > 0; },
     get started() { return groups.length > 0; },
-    placeOf: (index) => groups.findIndex((group) => group.includes(index)),
   };
 }
