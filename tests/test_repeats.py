@@ -150,6 +150,26 @@ def test_two_answers_are_shuffled_into_the_only_other_order():
     assert reshuffled(two, random.Random(0)) == two[::-1]
 
 
+def test_a_ranking_that_takes_the_place_of_another_and_its_undo_are_counted_once_in_what_is_known_of_a_rater(desk):
+    view = until_due(desk)
+    submit(desk, view["comparison"], as_before(desk, view))
+    first = next(each for each in desk.office.store.rankings() if each.comparison.prompt == view["prompt"])
+    body = {"tab": TAB, "key": uuid.uuid4().hex, "seq": first.seq, "host": True}
+    again = desk.again(body, RATER)
+    assert again["instead"] == first.seq and again["progress"]["mine"] == FEWEST and desk.repeats.total(RATER) == (6, 6)
+    new = {"tab": TAB, "key": uuid.uuid4().hex, "comparison": first.comparison.id, "instead": first.seq, "host": True}
+    saved = desk.submit(new | {"order": ORDER[::-1]}, RATER)
+    assert saved["next"]["progress"]["mine"] == FEWEST and desk.repeats.total(RATER) == (0, 6)
+    back = desk.undo(body | {"key": uuid.uuid4().hex, "seq": saved["seq"]}, RATER)
+    assert back["progress"]["mine"] == FEWEST and desk.repeats.total(RATER) == (6, 6)
+    assert [list(group) for group in desk.office.store.ranking(back["instead"]).order] == ORDER
+    assert [list(group) for group in back["before"]["groups"]] == ORDER[::-1]
+    gone = desk.undo(body | {"key": uuid.uuid4().hex, "seq": back["instead"]}, RATER)
+    assert gone["instead"] == 0 and gone["progress"]["mine"] == FEWEST - 1
+    following = desk.next({"tab": TAB, "another": True}, RATER)
+    assert following["comparison"] != first.comparison.id, "in hand once, however often it was brought back"
+
+
 @pytest.mark.parametrize("instead", ["own", "again"])
 def test_what_a_person_is_asked_once_more_is_shown_to_nobody_else_and_comes_back_to_them(desk, office, instead):
     view = until_due(desk)

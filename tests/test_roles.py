@@ -179,7 +179,31 @@ def test_what_one_browser_saved_no_other_takes_back_by_its_name(office, action):
     assert other.post(f"/lab/{action}", json=lie).status_code == 422
     assert office.store.ranking(asked["seq"]) is not None
     assert TestClient(app, cookies=ana.cookies).post(f"/lab/{action}", json=asked).status_code == 200
-    assert office.store.ranking(asked["seq"]) is None
+    assert (office.store.ranking(asked["seq"]) is None) is (action == "board-undo")
+
+
+def test_another_ranking_takes_the_place_only_of_one_that_the_same_browser_saved(office):
+    app = Starlette(routes=routes(office))
+    ana, other, host = (
+        TestClient(app, cookies={RATER: "ana", **cookies})
+        for cookies in ({GUEST: OWN[0]}, {GUEST: OWN[1]}, {GUEST: OWN[1], COOKIE: "secret"})
+    )
+    asked = ranked(office, ana)
+    seq, count = asked["seq"], office.store.counts()["raters"]["ana"]
+    compared = office.store.ranking(seq).comparison.id
+    body = {"tab": asked["tab"], "comparison": compared, "order": [[1], [0]], "instead": seq}
+    refused = other.post("/lab/board-submit", json=body | {"key": "of the other"})
+    assert "another browser" in refused.json()["error"]["message"]
+    bob = TestClient(app, cookies={RATER: "bob", GUEST: OWN[1]})
+    assert bob.post("/lab/board-submit", json=body | {"key": "beside it"}).status_code == 200
+    assert office.store.ranking(seq) is not None
+    for client, key in ((ana, "of her own"), (host, "of the host")):
+        view = client.post("/lab/board-again", json=asked | {"seq": seq}).json()
+        assert view["instead"] == seq and office.store.ranking(seq) is not None
+        saved = [client.post("/lab/board-submit", json=body | {"key": key, "instead": seq}).json() for _ in range(2)]
+        assert [each["already"] for each in saved] == [False, True]
+        assert office.store.ranking(seq) is None and saved[0]["next"]["progress"]["mine"] == count
+        seq = saved[0]["seq"]
 
 
 def test_the_host_takes_a_ranking_of_their_own_back_in_any_browser_and_also_one_of_an_older_lab(office):

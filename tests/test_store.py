@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -255,6 +256,46 @@ def test_undo_keeps_the_ranking_marked_and_lets_its_rater_rank_again(store, show
     assert [each.seq for each in store.rankings()] == [again] and again > seq
     with pytest.raises(KeyReused):
         store.withdraw("w", again)
+
+
+def test_a_ranking_in_the_place_of_an_older_one_withdraws_that_with_its_own_save_or_not_at_all(store, shown):
+    first, second = [[0], [1], [2], [3]], [[3], [2], [1], [0]]
+    old, _ = store.rank("a", shown, first, rater="ana")
+    other, _ = store.rank("b", show(store, "Why not?"), first, rater="ana")
+    for wrong in ({"instead": other}, {"instead": old, "rater": "bob"}, {"instead": 99}):
+        with pytest.raises(BadInput, match="NOT saved"):
+            store.rank("c", shown, second, **({"rater": "ana"} | wrong))
+    with pytest.raises(BadRanking):
+        store.rank("c", shown, [[3]], rater="ana", instead=old)
+    assert [each.seq for each in store.rankings()] == [old, other]
+    new = store.rank("c", shown, second, rater="ana", instead=old)[0]
+    assert store.rank("c", shown, second, rater="ana", instead=old) == (new, True)
+    assert [each.seq for each in store.rankings()] == [other, new] and store.counts() == counted(store)
+    with pytest.raises(AlreadyRanked):
+        store.rank("d", shown, first, rater="ana", instead=old)
+
+
+def test_undo_of_a_ranking_brings_back_what_it_had_taken_the_place_of_as_it_was(store, shown):
+    order = [[0, 2], [1], [3]]
+    about = {
+        "seconds": 12.5,
+        "note": "3 is wrong",
+        "tags": ["rude"],
+        "shown": [2, 0, 3, 1],
+        "guess": [0.1, 2.0, 0.3, 4],
+    }
+    old, _ = store.rank("a", shown, order, rater="ana", **about)
+    store.exclude(old)
+    [was] = store.rankings()
+    numbers = [old]
+    for time in range(3):
+        new, _ = store.rank(f"new {time}", shown, [[3], [2], [1], [0]], rater="ana", instead=numbers[-1])
+        assert not store.ranking(new).excluded
+        numbers.append(store.withdraw(f"undo {time}", new))
+        assert store.withdraw(f"undo {time}", new) == numbers[-1], "sent twice, it comes back once"
+        [back] = store.rankings()
+        assert back == replace(was, seq=numbers[-1], key=f"a~{new}") and store.counts() == counted(store)
+    assert store.withdraw("gone", numbers[-1]) == 0 and store.rankings() == []
 
 
 def test_an_excluded_ranking_is_kept_and_may_come_back(store, shown):

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,15 @@ class Store:
 
     def rank(self, key: str, comparison_id: str, order: Iterable[Sequence[int]], *, rater: str, seconds: float = 0.0,
              note: str = "", tags: Iterable[str] = (), shown: Iterable[int] = (),
-             guess: Iterable[float] | None = None) -> tuple[int, bool]:  # fmt: skip
+             guess: Iterable[float] | None = None, instead: int = 0) -> tuple[int, bool]:  # fmt: skip
         """(seq, False) once it is saved, (seq, True) when the same ranking came with the same key before.
 
+        instead: the ranking of the same candidates by the same rater that is withdrawn with it, unless it was already.
         Raises KeyReused, AlreadyRanked, BadRanking, NotFound, BadName, BadText, BadNumber or DiskFull: it is not saved.
         """
         given = writing.Given.checked(key, comparison_id, order, rater, seconds, note, tags, shown, guess)
-        return self._save(lambda link: writing.ranking(link, given))
+        save = writing.ranking if not instead else partial(writing.replacement, old=instead)
+        return self._save(lambda link: save(link, given))
 
     def add_prepared(self, rows: Sequence[imports.Row], batch: str = "", name: str = "") -> int:
         """Many rows that `prepared` has checked, in one transaction; returns how many were new.
@@ -129,10 +132,18 @@ class Store:
         """
         return self._save(lambda link: batches.taken_back(link, batch))
 
-    def withdraw(self, key: str, seq: int) -> None:
-        """Undo: the ranking keeps its place and is marked; the same rater may then rank those candidates anew."""
+    def withdraw(self, key: str, seq: int) -> int:
+        """Undo: the ranking keeps its place and is marked; the same rater may then rank those candidates anew.
+
+        What it had been saved instead of is in force again, under the number that is returned; 0 where that is none.
+        """
         key = checked_key(key)
-        self._save(lambda link: writing.withdrawal(link, key, seq))
+
+        def undo(link: sqlite3.Connection) -> int:
+            writing.withdrawal(link, key, seq)
+            return writing.restored(link, seq)
+
+        return self._save(undo)
 
     def exclude(self, seq: int, excluded: bool = True) -> None:
         """Leaves a ranking out of training, or takes it in again; the ranking itself is kept."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lab.errors import AlreadyRanked, BadInput, KeyReused, NotFound
 from lab.store.records import (
+    KEY_CHARACTERS,
     REPEAT,
     Turns,
     as_order,
@@ -27,6 +28,9 @@ from lab.store.records import (
 from lab.store.schema import insert
 
 LARGEST = (1 << 63) - 1
+# The key of a withdrawal begins so where another ranking, whose key follows, took the place; and what parts the key of
+# a ranking that came back from the number of the one that had its place.
+INSTEAD, BACK = "instead:", "~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,44 @@ def ranking(link: sqlite3.Connection, given: Given, at: float | None = None, und
     if pool == REPEAT:
         exclusion(link, seq, True)
     return seq, False
+
+
+def replacement(link: sqlite3.Connection, given: Given, old: int) -> tuple[int, bool]:
+    """The same for a ranking in the place of an older one, which is withdrawn with it; both are done, or neither."""
+    earlier = _sent_before(link, given)
+    if earlier:
+        return earlier, True
+    found = link.execute("SELECT comparison_id, rater FROM ranking WHERE seq = ?", (old,)).fetchone()
+    if found != (given.comparison_id, given.rater):
+        raise BadInput(
+            f"Ranking {old} is not of these answers by {given.rater}, so nothing can take its place and this is NOT "
+            "saved. Reload the page."
+        )
+    withdrawal(link, f"{INSTEAD}{given.key}", old)
+    return ranking(link, given)
+
+
+def restored(link: sqlite3.Connection, seq: int) -> int:
+    """Brings back, under a new number, what a ranking that is withdrawn now had replaced; that number, or 0.
+
+    Its key follows from the old one and from `seq`, so that it comes back once.
+    """
+    found = link.execute(
+        'SELECT seq, key, comparison_id, "order", rater, seconds, note, tags, shown, guess, at FROM ranking '
+        "WHERE seq = (SELECT ranking_seq FROM change WHERE key = ? || (SELECT key FROM ranking WHERE seq = ?))",
+        (INSTEAD, seq),
+    ).fetchone()
+    if not found:
+        return 0
+    old, key, comparison_id, order, rater, seconds, note, tags, shown, guess, at = found
+    given = Given(
+        f"{key.split(BACK)[0][: KEY_CHARACTERS - 20]}{BACK}{seq}", comparison_id, as_order(json.loads(order)), rater,
+        seconds, note, tuple(json.loads(tags)), tuple(json.loads(shown)), guess and tuple(json.loads(guess)),
+    )  # fmt: skip
+    new, already = ranking(link, given, at)
+    if not already:
+        exclusion(link, new, _is_excluded(link, old))
+    return new
 
 
 def _sent_before(link: sqlite3.Connection, given: Given) -> int | None:
@@ -152,12 +194,13 @@ def exclusion(link: sqlite3.Connection, seq: int, excluded: bool) -> None:
     pool = "SELECT pool FROM comparison WHERE id = (SELECT comparison_id FROM ranking WHERE seq = ?)"
     if not excluded and link.execute(pool, (seq,)).fetchone() == (REPEAT,):
         raise BadInput(f"Ranking {seq} repeats an earlier one, so it would count twice in training. It stays left out.")
-    kind = "exclude" if excluded else "include"
-    newest = link.execute(
-        "SELECT kind FROM change WHERE ranking_seq = ? AND kind != 'withdraw' ORDER BY seq DESC", (seq,)
-    ).fetchone()
-    if (newest[0] if newest else "include") != kind:
-        insert(link, "change", None, seq, kind, time.time())
+    if _is_excluded(link, seq) != excluded:
+        insert(link, "change", None, seq, "exclude" if excluded else "include", time.time())
+
+
+def _is_excluded(link: sqlite3.Connection, seq: int) -> bool:
+    question = "SELECT kind FROM change WHERE ranking_seq = ? AND kind != 'withdraw' ORDER BY seq DESC"
+    return link.execute(question, (seq,)).fetchone() == ("exclude",)
 
 
 def request(link: sqlite3.Connection, kind: str, payload: str) -> str:

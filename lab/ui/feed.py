@@ -42,6 +42,7 @@ class Item:
 
     `request` is empty while too much of the guest's, or of everybody's, is unanswered.
     `recalled`: made from what stands in the store for one person, to whom alone it may be shown.
+    `instead`: the ranking of that person whose place the next one takes; 0 where there is none.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Item:
     worker: int | None = None
     comparison: str = ""
     recalled: bool = False
+    instead: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -140,7 +142,10 @@ class Feed:
             held = self._hands.get(tab)
             if held is not None and held is not item:
                 if held.recalled:
-                    _remember(self._aside, tab, [*self._aside.get(tab, []), held], TABS)
+                    aside = [*self._aside.get(tab, []), held]
+                    # What is in hand again by another way would be refused when its turn came.
+                    kept = [each for each in aside if each.comparison != item.comparison]
+                    _remember(self._aside, tab, kept, TABS)
                 else:
                     self._ready.setdefault(held.pool, deque()).appendleft(held)
             self.give(tab, item)
@@ -174,11 +179,12 @@ class Feed:
             _remember(self._items, item.id, item, ITEMS)
         return item
 
-    def recall(self, comparison: str, pool: Pool) -> Item:
+    def recall(self, comparison: str, pool: Pool, instead: int = 0) -> Item:
         """An item for a comparison that stands in the store: after an undo, to rank it again, or as a repeat."""
         found = self.office.store.comparison(comparison)
         policies = tuple(each.policy for each in found.candidates)
-        item = Item(uuid.uuid4().hex, pool, found.prompt, "", policies, 0, comparison=comparison, recalled=True)
+        item = Item(uuid.uuid4().hex, pool, found.prompt, "", policies, 0)
+        item.comparison, item.recalled, item.instead = comparison, True, instead
         with self._lock:
             _remember(self._items, item.id, item, ITEMS)
         return item
@@ -191,6 +197,7 @@ class Feed:
             "prompt": item.prompt,
             "count": len(item.policies),
             "tokens": item.pool.sampling.tokens,
+            "instead": item.instead,
         }
         try:
             texts, finished = self._texts(item)

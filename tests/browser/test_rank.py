@@ -158,6 +158,33 @@ def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app
     rank(page, "432")
     assert app.rankings()[-1].comparison.prompt == prompt
     assert app.rankings()[-1].order == ORDER
+    stays_until_a_new_one_is_saved(app, page)
+
+
+def stays_until_a_new_one_is_saved(app, page) -> None:
+    """The newest ranking is ranked again: it counts over a reload and after a "no", and undo brings it back."""
+    old, count, told = app.rankings()[-1], len(app.rankings()), page.locator(f"{BOARD} .board-again")
+    before, keep = ready(page), page.get_by_role("button", name="Keep it as it was")
+    assert told.is_hidden()
+    for turn_away in (keep.click, lambda: page.keyboard.press("s"), None):
+        rank_an_older_one_again(page, old.seq)
+        told.wait_for()
+        page.reload()
+        assert ready(page) == old.comparison.prompt and app.rankings()[-1] == old
+        assert "earlier ranking of these answers counts until you submit a new one" in told.inner_text()
+        if turn_away:
+            turn_away()
+            turned_from(page, old.comparison.prompt)
+            assert ready(page) == before and told.is_hidden() and len(app.rankings()) == count
+    rank(page, "2=13")
+    new = app.rankings()[-1]
+    assert new.comparison == old.comparison and new.order == ((1, 0), (2,), (3,)) and len(app.rankings()) == count
+    assert told.is_hidden() and old.seq not in [each.seq for each in app.rankings()]
+    page.keyboard.press("u")
+    told.wait_for()
+    back = app.rankings()[-1]
+    assert back.comparison == old.comparison and back.order == old.order and len(app.rankings()) == count
+    assert strip(page) == "B = A > C > D", "what was taken back, to be changed"
 
 
 def test_enter_submits_after_a_tag_or_the_tie_was_clicked_and_presses_them_where_a_keyboard_stands_on_them(app, visit):

@@ -194,7 +194,11 @@ def test_a_guest_takes_a_ranking_back_where_it_was_saved_and_nowhere_else_under_
     pages[0].wait_for_function(
         "prompt => document.querySelector('#board .board-prompt').textContent === prompt", arg=arg
     )
-    assert saved.seq not in [each.seq for each in app.rankings()]
+    pages[0].locator("#board").get_by_text("counts until you submit a new one").wait_for()
+    assert saved.seq in [each.seq for each in app.rankings()]
+    rank(pages[0], "432")
+    [newest] = [each for each in app.rankings() if each.comparison.id == saved.comparison.id]
+    assert newest.seq != saved.seq and newest.rater == "dora"
     own.close()
     other.close()
 

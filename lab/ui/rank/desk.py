@@ -15,7 +15,7 @@ from lab.ui.office import NAMELESS, Office
 from lab.ui.policies import offered
 from lab.ui.pool import MIX, Pool, read_pool
 from lab.ui.prompts import OWN
-from lab.ui.rank.guess import Agreement, agreement
+from lab.ui.rank.guess import Agreement, Order, agreement
 from lab.ui.rank.repeats import REPEAT, Repeats, counts, known, reshuffled
 from lab.ui.state import AGE, ENOUGH
 
@@ -68,8 +68,27 @@ class Desk:
         return item
 
     def undo(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
-        """Take a saved ranking of one's own back and show its answers again; the prompt in hand is kept for later."""
+        """Take a saved ranking of one's own back and show its answers again; the prompt in hand is kept for later.
+
+        What it had taken the place of is in force again. `before` is the ranking as it was, to be changed.
+        """
+        found = self._own(self._ranking(body), body, rater)
+        back = self.office.store.ranking(self.office.store.withdraw(str(body.get("key")), found.seq))
+        self._forget(rater, found.seq)
+        if back:
+            self._remember(rater, back.seq, back.comparison, back.order)
+        before = {"groups": found.order, "note": found.note, "tags": found.tags}
+        return self._show_again(body, found, rater, back.seq if back else 0) | {"before": before}
+
+    def again(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
+        """Rank these answers once more: one's own ranking counts until the new one is saved in its place, another
+        person's stays beside it."""
         found = self._ranking(body)
+        mine = self._own(found, body, rater).seq if found.rater == rater else 0
+        return self._show_again(body, found, rater, mine)
+
+    def _own(self, found: Ranking, body: dict[str, Any], rater: str) -> Ranking:
+        """The same, if whoever asks may take it back."""
         if rater == NAMELESS:
             raise BadInput(
                 "This browser brought no cookie that tells who you are, so nobody knows whether that ranking is yours, "
@@ -83,15 +102,7 @@ class Desk:
                 "That ranking bears your name, but another browser saved it, or an older lab, so it stays. Take it "
                 "back where it was saved, or ask the host to leave it out."
             )
-        self.office.store.withdraw(str(body.get("key")), found.seq)
-        self.agreement.drop(rater, found.seq)
-        self.repeats.drop(rater, found.seq)
-        return self._show_again(body, found, rater)
-
-    def again(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
-        """Rank these answers once more: one's own ranking is taken back first, another person's stays beside it."""
-        found = self._ranking(body)
-        return self.undo(body, rater) if found.rater == rater else self._show_again(body, found, rater)
+        return found
 
     def _ranking(self, body: dict[str, Any]) -> Ranking:
         seq = body.get("seq")
@@ -102,8 +113,8 @@ class Desk:
             raise NotFound("That ranking has been taken back already.")
         return found
 
-    def _show_again(self, body: dict[str, Any], ranking: Ranking, rater: str) -> dict[str, Any]:
-        item = self.feed.recall(ranking.comparison.id, read_pool(body.get("pool")))
+    def _show_again(self, body: dict[str, Any], ranking: Ranking, rater: str, instead: int) -> dict[str, Any]:
+        item = self.feed.recall(ranking.comparison.id, read_pool(body.get("pool")), instead)
         self.feed.put(tab_name(body.get("tab")), item)
         return self._view(item, rater)
 
@@ -122,7 +133,7 @@ class Desk:
         return {"sources": [*named, {"value": MIX, "label": "A mixture of all"}]}
 
     def _save(self, body: dict[str, Any], comparison: Comparison, rater: str) -> tuple[int, bool]:
-        scores = guess_of(comparison)
+        scores, old = guess_of(comparison), self._replaced(body, rater)
         order = read_order(body.get("order"))
         seq, already = self.office.store.rank(
             save_key(body),
@@ -134,12 +145,28 @@ class Desk:
             tags=[tag for tag in TAGS if tag in (body.get("tags") or [])],
             shown=range(len(comparison.candidates)),
             guess=scores,
+            instead=old,
         )
+        if old:
+            self._forget(rater, old)
+        self._remember(rater, seq, comparison, order)
+        return seq, already
+
+    def _replaced(self, body: dict[str, Any], rater: str) -> int:
+        """The ranking whose place this one takes; 0 for none, and where it is gone: by this very save, sent twice."""
+        seq = body.get("instead")
+        found = self.office.store.ranking(seq) if type(seq) is int and seq else None
+        return self._own(found, body, rater).seq if found and found.rater == rater else 0
+
+    def _remember(self, rater: str, seq: int, comparison: Comparison, order: Order) -> None:
         if comparison.pool == "rank":
-            self.agreement.add(rater, seq, order, scores)
+            self.agreement.add(rater, seq, order, guess_of(comparison))
         if counts(comparison, order):
             self.repeats.add(rater, seq, known(comparison, order))
-        return seq, already
+
+    def _forget(self, rater: str, seq: int) -> None:
+        self.agreement.drop(rater, seq)
+        self.repeats.drop(rater, seq)
 
     def _reveal(self, body: dict[str, Any], comparison: Comparison, rater: str) -> dict[str, Any]:
         """What stays hidden until the click: who wrote what, and how the reward model would have ordered them."""
@@ -160,6 +187,8 @@ class Desk:
         }
 
     def _view(self, item: Item, rater: str) -> dict[str, Any]:
+        if item.instead and self.office.store.ranking(item.instead) is None:
+            item.instead = 0  # it was taken back in another window
         counts = self.office.store.counts()
         progress = {"mine": counts["raters"].get(rater, 0), "all": counts["by_person"], "enough": ENOUGH}
         progress["same"], progress["again"] = self.repeats.total(rater)

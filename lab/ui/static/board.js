@@ -16,7 +16,7 @@ let answers = []; // the nodes of each card
 let began = 0;
 let saving = null; // the request that is being saved, kept for a retry with the same key
 let sending = null; // the attempt at it that is under way
-let saved = null; // the number, order, note and tags of the newest saved ranking, which U takes back
+let saved = 0; // the number of the newest saved ranking, which U takes back
 let typed = ""; // the item of the newest prompt that was typed here
 let asked = 0; // counts what was asked for, so that an answer that comes too late is not shown
 
@@ -36,6 +36,7 @@ function show(view) {
   const fresh = !item || view.item !== item.item;
   item = view;
   if (view.progress) showProgress(view.progress);
+  find(".board-again").hidden = !view.instead;
   problem(view.error ? view.error.message : "", "Next prompt", () => load(true));
   if (fresh || view.error) build();
   if (view.error && view.item === typed) own.value ||= view.prompt; // to be shortened, not written again
@@ -233,11 +234,12 @@ makeDragging(element, strip, (answer, { kind, other }) => {
 
 async function save(order) {
   if (saving) return;
-  if (order.length === 0 && writing()) return load(true);
+  if (order.length === 0 && (writing() || item.instead)) return load(true); // of what is ranked already, that stays
   if (writing() || (order.length && !ranking.complete())) return;
   saving = body({
     key: lab.key(),
     comparison: item.comparison,
+    instead: item.instead,
     order,
     seconds: (performance.now() - began) / 1000,
     note: note.value,
@@ -262,7 +264,7 @@ async function attempt() {
   problem("");
   try {
     const answer = await lab.post("board-submit", saving);
-    saved = { seq: answer.seq, order: saving.order, note: saving.note, tags: saving.tags };
+    saved = answer.seq;
     saving = null;
     asked++;
     reveal(answer.reveal);
@@ -290,7 +292,7 @@ async function undo() {
     paint();
     return say("Undone");
   }
-  if (saved) await bringBack("board-undo", saved.seq);
+  if (saved) await bringBack("board-undo", saved);
 }
 
 // The answers of a saved ranking, to be ordered anew: after an undo, or because the Reward page doubts them.
@@ -298,12 +300,14 @@ async function bringBack(action, seq) {
   try {
     const view = await turn(action, { key: lab.key(), seq });
     if (!view) return;
-    if (action === "board-undo") draft.keep(view.item, saved.order, saved.note, saved.tags);
-    if (seq === saved?.seq) saved = null;
+    const { before } = view;
+    if (before) draft.keep(view.item, before.groups, before.note, before.tags);
+    if (before && seq === saved) saved = 0;
     find(".board-reveal").hidden = true;
     show(view);
-    say(`The ranking is taken back; ${ranking.started ? "change its order" : "order these answers again"}`);
-    element.dispatchEvent(new CustomEvent("board-taken-back", { bubbles: true }));
+    const now = ranking.started ? "change its order" : "order these answers again";
+    say(before ? `The ranking is taken back; ${now}` : `Order these answers again${view.instead ? "; the earlier ranking counts until then" : ""}`);
+    if (before) element.dispatchEvent(new CustomEvent("board-taken-back", { bubbles: true }));
   } catch (error) {
     problem(error.message);
   }

@@ -60,7 +60,7 @@ async function count() {
 
 first.addEventListener("change", change);
 second.addEventListener("change", change);
-// What the Rank page saves is no duel; what is taken back there, to be ranked again, may be one.
+// What the Rank page saves is no duel; what is taken back may be one.
 document.addEventListener("board-saved", ({ detail }) => detail === "duel" && count());
 document.addEventListener("board-taken-back", count);
 // A checkpoint that was clicked in the plot below takes the first place.
