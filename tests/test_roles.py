@@ -206,6 +206,25 @@ def test_another_ranking_takes_the_place_only_of_one_that_the_same_browser_saved
         seq = saved[0]["seq"]
 
 
+def test_a_board_names_to_each_browser_the_newest_ranking_that_it_may_take_back_and_to_others_none(office):
+    app = Starlette(routes=routes(office))
+    eve = TestClient(app, cookies={RATER: "eve", GUEST: OWN[0]})
+    first, second = (ranked(office, eve)["seq"] for _ in range(2))
+
+    def newest(pool: dict | None = None, **cookies) -> int:
+        body = {"tab": "tabone000", "pool": pool or {}}
+        return TestClient(app, cookies={RATER: "eve", **cookies}).post("/lab/board-next", json=body).json()["newest"]
+
+    duel = {"kind": "duel", "source": "base", "against": "sft"}
+    assert (newest(**eve.cookies), newest(duel, **eve.cookies)) == (second, 0)
+    for cookies in ({GUEST: OWN[1]}, {}, {GUEST: OWN[1], COOKIE: "secret"}, {GUEST: OWN[0], RATER: "ana"}):
+        assert newest(**cookies) not in (first, second)
+    assert newest(**{COOKIE: "secret"}) == second, "a host without a cookie of their own may take back what is theirs"
+    for seq, before in ((second, first), (first, 0)):
+        body = {"tab": "tabtwo000", "key": f"undo of eve's {seq}", "seq": seq}
+        assert eve.post("/lab/board-undo", json=body).json()["newest"] == before
+
+
 def test_the_host_takes_a_ranking_of_their_own_back_in_any_browser_and_also_one_of_an_older_lab(office):
     app = Starlette(routes=routes(office))
     host = TestClient(app, cookies={COOKIE: "secret", GUEST: OWN[0]})

@@ -298,6 +298,23 @@ def test_undo_of_a_ranking_brings_back_what_it_had_taken_the_place_of_as_it_was(
     assert store.withdraw("gone", numbers[-1]) == 0 and store.rankings() == []
 
 
+def test_the_newest_of_a_rater_is_the_last_in_force_that_was_saved_here_under_such_a_key(store):
+    order = [[0], [1], [2], [3]]
+    for number, (key, rater, pool) in enumerate(
+        [("a:1", "ana", "rank"), ("b:2", "ana", "repeat"), ("a:3", "ana", "duel"), ("a:4", "bob", "rank")]
+    ):
+        store.rank(key, show(store, f"Q{number}", pool), order if number else [], rater=rater)
+    store.rank("import:5", show(store, "Q5", "import"), order, rater="ana")
+    assert [store.newest_of("ana", key) for key in ("a:", "b:", "", "c:", "*")] == [1, 2, 2, 0, 0]
+    assert (store.newest_of("ana", "a:", duels=True), store.newest_of("bob", "a:"), store.newest_of("cy")) == (3, 4, 0)
+    new, _ = store.rank("a:6", store.ranking(1).comparison.id, order, rater="ana", instead=1)
+    assert store.newest_of("ana", "a:") == new
+    back = store.withdraw("undo", new)
+    assert (store.newest_of("ana", "a:"), store.newest_of("ana")) == (back, 2), "what comes back was not saved anew"
+    store.withdraw("more", back)
+    assert store.newest_of("ana", "a:") == 0
+
+
 def test_an_excluded_ranking_is_kept_and_may_come_back(store, shown):
     seq, _ = store.rank("a", shown, [[0], [1], [2], [3]], rater="ana")
     for excluded in (True, True, False, True):

@@ -14,7 +14,7 @@ from typing import Any
 from lab.errors import BadInput, BadNumber, LabError, NotFound
 from lab.folders import sweep
 from lab.store import backups, batches, imports, writing
-from lab.store.reading import Counter, Followed, comparison, ranking_at, rankings_from, times_ranked
+from lab.store.reading import Counter, Followed, comparison, newest_of, ranking_at, rankings_from, times_ranked
 from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
 from lab.store.recovery import Recovered, prepare
 from lab.store.schema import check_version, connect, refusal
@@ -171,6 +171,13 @@ class Store:
         """The one with this number; None where there is none, or it was withdrawn."""
         found = self._with(lambda link: ranking_at(link, seq)) if abs(seq) <= writing.LARGEST else None
         return found if found and found.withdrawn_at is None else None
+
+    def newest_of(self, rater: str, key: str = "", *, duels: bool = False) -> int:
+        """The number of the ranking in force that a rater saved last, under a key that begins so; 0 for none.
+
+        Duels alone, or all but duels; none that an import brought.
+        """
+        return self._with(lambda link: newest_of(link, rater, key, duels))
 
     def counts(self) -> dict:
         """rankings (skips apart), pairs, skips, simulated, by_person, without what is withdrawn or excluded.

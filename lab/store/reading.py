@@ -26,6 +26,12 @@ RANKED = """SELECT p.text, count(*) FROM comparison c
             WHERE c.prompt_id IN (SELECT id FROM prompt WHERE text IN (SELECT value FROM json_each(?)))
             AND NOT EXISTS (SELECT 1 FROM change WHERE ranking_seq = r.seq AND kind = 'withdraw') GROUP BY p.text"""
 
+# What an import brought was saved by nobody here.
+MINE = """SELECT seq, comparison_id FROM ranking WHERE rater = ?1 AND substr(key, 1, length(?2)) = ?2
+          AND key NOT GLOB 'import:*' AND key NOT GLOB 'again:*' ORDER BY at DESC, seq DESC"""
+STANDS = """SELECT 1 FROM comparison WHERE id = ? AND (pool = 'duel') = ?
+            AND NOT EXISTS (SELECT 1 FROM change WHERE ranking_seq = ? AND kind = 'withdraw')"""
+
 
 def _questions(of_pool: str, compared: str) -> tuple[str, str, str]:
     """For rankings, their comparisons and their prompts."""
@@ -67,6 +73,13 @@ def ranking_at(link: sqlite3.Connection, seq: int) -> Ranking | None:
     compared = {id: comparison(link, id) for _, _, id, *_ in rows}
     link.execute("ROLLBACK")
     return next(iter(_rankings(rows, compared, *marks(changes))), None)
+
+
+def newest_of(link: sqlite3.Connection, rater: str, key: str, duels: bool) -> int:
+    for seq, compared in link.execute(MINE, (rater, key)):
+        if link.execute(STANDS, (compared, duels, seq)).fetchone():
+            return seq
+    return 0
 
 
 def times_ranked(link: sqlite3.Connection, texts: Sequence[str]) -> dict[str, int]:

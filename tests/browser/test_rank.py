@@ -147,6 +147,9 @@ def test_undo_after_submit_withdraws_the_ranking_and_brings_its_answers_back(app
     rank(page)
     assert app.rankings()[-1].comparison.prompt == prompt
     seq = app.rankings()[-1].seq
+    page.reload()
+    ready(page)
+    assert page.locator(f"{BOARD} [data-do=undo]").is_enabled()
     page.keyboard.press("u")
     page.wait_for_function(
         "prompt => document.querySelector('#board .board-prompt').textContent === prompt", arg=prompt

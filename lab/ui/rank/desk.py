@@ -38,7 +38,7 @@ class Desk:
         tab, pool = tab_name(body.get("tab")), read_pool(body.get("pool"))
         turn = self.feed.advance if body.get("another") else self.feed.hold
         item = turn(tab, pool, str(body.get("guest") or ""))
-        return self._view(item, rater)
+        return self._view(item, body, rater)
 
     def look(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         return self.feed.view(self.feed.item(str(body.get("item"))))
@@ -53,7 +53,7 @@ class Desk:
         guest = str(body.get("guest") or "")
         item = self._after(tab, pool, rater, guest) if ranked else self.feed.hold(tab, pool, guest)
         reveal = self._reveal(body, comparison, rater) | {"again": self.repeats.of(rater, seq)}
-        return {"seq": seq, "already": already, "reveal": reveal, "next": self._view(item, rater)}
+        return {"seq": seq, "already": already, "reveal": reveal, "next": self._view(item, body, rater)}
 
     def _after(self, tab: str, pool: Pool, rater: str, guest: str) -> Item:
         """What follows a ranking: something new, or now and then a ranking of one's own as if it were new."""
@@ -116,7 +116,7 @@ class Desk:
     def _show_again(self, body: dict[str, Any], ranking: Ranking, rater: str, instead: int) -> dict[str, Any]:
         item = self.feed.recall(ranking.comparison.id, read_pool(body.get("pool")), instead)
         self.feed.put(tab_name(body.get("tab")), item)
-        return self._view(item, rater)
+        return self._view(item, body, rater)
 
     def own(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """A prompt that somebody typed is asked at once, and kept when it has been answered."""
@@ -125,7 +125,7 @@ class Desk:
         self.feed.prompts.asked(text)
         item = self.feed.make(pool, text, OWN, str(body.get("guest") or ""))
         self.feed.put(tab, item)
-        return self._view(item, rater)
+        return self._view(item, body, rater)
 
     def sources(self, body: dict[str, Any], rater: str) -> dict[str, Any]:
         """Who can answer now, with a name for people. Every open board asks each second, and each run is looked at."""
@@ -186,14 +186,25 @@ class Desk:
             "total": total,
         }
 
-    def _view(self, item: Item, rater: str) -> dict[str, Any]:
+    def _view(self, item: Item, body: dict[str, Any], rater: str) -> dict[str, Any]:
         if item.instead and self.office.store.ranking(item.instead) is None:
             item.instead = 0  # it was taken back in another window
         counts = self.office.store.counts()
         progress = {"mine": counts["raters"].get(rater, 0), "all": counts["by_person"], "enough": ENOUGH}
         progress["same"], progress["again"] = self.repeats.total(rater)
         progress["left_out"] = self.feed.left_out()
-        return self.feed.view(item) | {"progress": progress}
+        return self.feed.view(item) | {"progress": progress, "newest": self._newest(body, rater)}
+
+    def _newest(self, body: dict[str, Any], rater: str) -> int:
+        """What Undo takes back, also after a reload: of this board the newest that this browser saved; 0 for none.
+
+        Where only the host comes no browser has a cookie of its own, and the newest under their name is meant.
+        """
+        browser = body.get("browser")
+        if rater == NAMELESS or not (browser or body.get("host")):
+            return 0
+        duels = read_pool(body.get("pool")).kind == "duel"
+        return self.office.store.newest_of(rater, f"{browser}:" if browser else "", duels=duels)
 
 
 def save_key(body: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ let answers = []; // the nodes of each card
 let began = 0;
 let saving = null; // the request that is being saved, kept for a retry with the same key
 let sending = null; // the attempt at it that is under way
-let saved = 0; // the number of the newest saved ranking, which U takes back
+let saved = 0; // the number of the ranking that U takes back, the newest that this browser saved
 let typed = ""; // the item of the newest prompt that was typed here
 let asked = 0; // counts what was asked for, so that an answer that comes too late is not shown
 
@@ -36,6 +36,7 @@ function show(view) {
   const fresh = !item || view.item !== item.item;
   item = view;
   if (view.progress) showProgress(view.progress);
+  saved = view.newest ?? saved;
   find(".board-again").hidden = !view.instead;
   problem(view.error ? view.error.message : "", "Next prompt", () => load(true));
   if (fresh || view.error) build();
@@ -264,11 +265,10 @@ async function attempt() {
   problem("");
   try {
     const answer = await lab.post("board-submit", saving);
-    saved = answer.seq;
     saving = null;
     asked++;
     reveal(answer.reveal);
-    show(answer.next);
+    show({ ...answer.next, newest: answer.next.newest || answer.seq }); // without a cookie of its own it is told why not
     element.dispatchEvent(new CustomEvent("board-saved", { bubbles: true, detail: props.kind }));
     return true;
   } catch (error) {
@@ -302,7 +302,6 @@ async function bringBack(action, seq) {
     if (!view) return;
     const { before } = view;
     if (before) draft.keep(view.item, before.groups, before.note, before.tags);
-    if (before && seq === saved) saved = 0;
     find(".board-reveal").hidden = true;
     show(view);
     const now = ranking.started ? "change its order" : "order these answers again";
