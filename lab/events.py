@@ -64,6 +64,12 @@ class Sample(Event):
     policy: str
     tokens: dict = field(default_factory=dict)
 
+    @property
+    def belongs_to(self) -> int:
+        """The step that it is read with. `step` is how many the policy had learned when it said this, and what it says
+        in a rollout is measured and learned from in the one that follows."""
+        return self.step if self.pinned else self.step + 1
+
 
 @dataclass(frozen=True, slots=True)
 class Changed(Event):

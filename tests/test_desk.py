@@ -25,7 +25,7 @@ from lab.ui.killed import note, was_killed
 from lab.ui.office import Office
 from lab.ui.routes import routes
 from lab.ui.supervisor import Supervisor
-from lab.ui.tracks import Track
+from lab.ui.tracks import Track, Tracks
 from lab.verbs import _pairs
 from lab.workspace import taken
 
@@ -681,6 +681,7 @@ def test_the_timeline_sets_the_first_answer_beside_the_one_at_the_slider(office,
         Sample(step, "Why?", text, 0.0, 0.0, 3, True, "policy") for step, text in ((0, "a b"), (5, "a c"), (9, "d"))
     ]
     write(running, *said, name="samples.jsonl")
+    write(running, *(Step(step, {}) for step in range(5, 10)))
     logs, tracks = timeline.SampleLogs(), desk.tracks_of(office)
     found = timeline.timeline(office, logs, tracks, {"step": 6})
     assert found["steps"] == [0, 5, 9] and found["step"] == 5
@@ -693,16 +694,38 @@ def test_what_was_rolled_back_leaves_the_timeline_and_the_samples(office, runnin
     rows = [Sample(step, "Why?", f"{place}", 0.0, 0.0, 3, pinned, "policy")
             for place, step in enumerate(steps) for pinned in (True, False)]  # fmt: skip
     write(running, *rows, name="samples.jsonl")
-    log = timeline.SampleLogs().of(running)
+    log = timeline.SampleLogs().of(running, 6)
     assert log.steps() == [0, 5] and log.pinned["Why?"][5].response == "3"
     assert [(each.step, each.response) for each in log.newest] == [(0, "0"), (5, "3")]
+
+
+def test_a_run_that_went_back_shows_no_answer_of_a_forgotten_step_before_it_goes_on_and_after_a_restart(office):
+    run = office.workspace.new_run("ppo", asdict(Ppo()))
+    rollouts = [Sample(step, "Why?", f"{step}", 0.0, 0.0, 3, False, "policy") for step in range(9)]
+    pinned = [Sample(step, "Who?", f"at {step}", 0.0, 0.0, 3, True, "policy") for step in (0, 5, 9)]
+    write(run, *sorted([*pinned, *rollouts], key=lambda each: each.step), name="samples.jsonl")
+    write(run, Started("ppo", 9, {}), *(Step(step, {}) for step in range(1, 10)), Finished(9, "done", {}))
+    logs, tracks, asked = timeline.SampleLogs(), desk.tracks_of(office), {"run": run.name}
+    before = timeline.samples(office, logs, tracks, asked)
+    assert len(before["rows"]) == 9 and timeline.timeline(office, logs, tracks, asked)["step"] == 9
+    assert "rows" not in timeline.samples(office, logs, tracks, asked | {"have": before["have"]})
+    write(run, Started("ppo", 9, {}, 5))
+    tracks.of(run)._looked = 0.0
+    for there in ((logs, tracks), (timeline.SampleLogs(), Tracks())):
+        found = timeline.timeline(office, *there, asked)
+        assert found["steps"] == [0, 5] and found["rows"][0]["now"]["step"] == 5
+        now = timeline.samples(office, *there, asked | {"have": before["have"]})
+        assert [row["response"] for row in now["rows"]] == ["4", "3", "2", "1", "0"]
+    write(run, replace(rollouts[5], response="5 anew"), name="samples.jsonl")
+    write(run, Step(6, {}))
+    assert timeline.samples(office, timeline.SampleLogs(), Tracks(), asked)["rows"][0]["response"] == "5 anew"
 
 
 def test_an_answer_that_a_resumed_run_draws_again_stands_once_among_the_newest(office, running):
     rows = [Sample(step, prompt, "So.", 0.0, 0.0, 3, False, "policy")
             for step, prompt in ((4, "Why?"), (5, "Why?"), (5, "Who?"), (5, "Why?"), (5, "Who?"))]  # fmt: skip
     write(running, *rows, name="samples.jsonl")
-    log = timeline.SampleLogs().of(running)
+    log = timeline.SampleLogs().of(running, 6)
     assert [(each.step, each.prompt) for each in log.newest] == [(4, "Why?"), (5, "Why?"), (5, "Who?")]
     assert log.count == 5
 

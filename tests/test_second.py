@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lab.errors import BadInput, NoRows
-from lab.events import Finished, Sample, Started, to_json
+from lab.events import Finished, Sample, Started, Step, to_json
 from lab.ui.compare.second import MOST, POINTS, along, chosen, kinship, opinion, written
 from lab.ui.naming import called
 from lab.ui.office import Office
@@ -22,11 +22,11 @@ def sample(step, score=1.0, kl=0.5, pinned=False, text=("so", "")):
 
 def test_neither_pinned_nor_unfinished_answers_are_asked_about():
     kept = [sample(1), sample(2, text=())]
-    assert chosen([sample(1, pinned=True), *kept, sample(3, text=("so", "on")), sample(4, score=None)]) == kept
+    assert chosen([sample(1, pinned=True), *kept, sample(3, text=("so", "on")), sample(4, score=None)], 9) == kept
 
 
 def test_a_long_run_is_asked_about_evenly_from_its_first_steps_to_its_last():
-    found = chosen([sample(step) for step in range(1, 10 * MOST)])
+    found = chosen([sample(step) for step in range(1, 10 * MOST)], 10 * MOST)
     assert len(found) <= MOST
     assert found[0].step == 1 and found[-1].step > 9.9 * MOST
 
@@ -34,8 +34,9 @@ def test_a_long_run_is_asked_about_evenly_from_its_first_steps_to_its_last():
 def test_answers_of_steps_that_a_roll_back_undid_are_not_asked_about():
     undone = [sample(2, 5.0), sample(3, 6.0), sample(4, pinned=True)]
     anew = [sample(2, pinned=True), sample(2, 1.0), sample(3, 2.0)]
-    assert chosen([sample(1), *undone, *anew]) == [sample(1), *anew[1:]]
-    assert chosen([sample(1), sample(2), sample(2)]) == [sample(1), sample(2), sample(2)]
+    assert chosen([sample(1), *undone, *anew], 4) == [sample(1), *anew[1:]]
+    assert chosen([sample(1), sample(2), sample(2)], 3) == [sample(1), sample(2), sample(2)]
+    assert chosen([sample(1), *undone], 2) == [sample(1)], "it stands where it went back to, and has said nothing yet"
 
 
 def test_each_point_is_the_mean_of_the_same_answers_by_both_models():
@@ -71,7 +72,7 @@ def test_a_long_run_is_read_to_its_end(office):
     run = office.workspace.new_run("ppo", {})
     lines = (to_json(sample(step, text=("so", "" if step % 2 else "on")), 1.0) for step in range(1, 20_102))
     (run.folder / "samples.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    found = chosen(written(run))
+    found = chosen(written(run), 20_102)
     assert found[-1].step > 20_000 and {each.step % 2 for each in found} == {1}
 
 
@@ -81,7 +82,8 @@ def test_answers_to_a_conversation_are_judged_behind_its_turns(office, monkeypat
     turns = [{"role": role, "content": f"{role}?"} for role in ("user", "assistant", "user")]
     (run.folder / "data.json").write_text(json.dumps({"prompts": ["Why?", turns]}))
     said = [sample(1), replace(sample(2), prompt="User: user?\n\nAssistant: assistant?\n\nUser: user?")]
-    (run.folder / "samples.jsonl").write_text("".join(f"{to_json(each, 1.0)}\n" for each in said))
+    for name, events in (("samples", said), ("events", [Step(step, {}) for step in (1, 2, 3)])):
+        (run.folder / f"{name}.jsonl").write_text("".join(f"{to_json(each, 1.0)}\n" for each in events))
     asked = []
     monkeypatch.setattr(office, "ask", lambda kind, payload: asked.append(payload["samples"]))
     monkeypatch.setattr(office, "wait", lambda *_: {"scores": [1.0, 2.0]})

@@ -67,7 +67,11 @@ class Heat(Live):
 
 
 class SampleLog:
-    """A run's samples, read as they are written; what was rolled back is forgotten."""
+    """A run's samples, read as they are written; what was rolled back is forgotten.
+
+    A run that went back says nothing here before its next step, so that only its events tell: `standing` is the last of
+    its steps that was not undone, and what belongs to a later one is kept, but not shown.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -77,11 +81,13 @@ class SampleLog:
         self.packed: dict[tuple[str, int], bytes] = {}
         self.newest: deque[Sample] = deque(maxlen=NEWEST)
         self.count = 0
+        self.standing = 0
         self._last = 0
         self._offset, self._looked = 0, 0.0
 
-    def refresh(self) -> SampleLog:
+    def refresh(self, standing: int) -> SampleLog:
         with self.guard:
+            self.standing = standing
             if time.monotonic() - self._looked > LOOK_EVERY:
                 while (found := self.run.samples(self._offset)).offset > self._offset:
                     self._offset = found.offset
@@ -91,9 +97,17 @@ class SampleLog:
                 self._looked = time.monotonic()
         return self
 
+    def answers(self) -> list[dict[int, Sample]]:
+        """Of each pinned prompt, its answers by their steps."""
+        return [{step: each for step, each in said.items() if step <= self.standing} for said in self.pinned.values()]
+
     def steps(self) -> list[int]:
         """Every step at which a pinned prompt was answered."""
-        return sorted({step for answers in self.pinned.values() for step in answers})
+        return sorted({step for answers in self.answers() for step in answers})
+
+    def table(self) -> list[Sample]:
+        """The newest samples, the last one first."""
+        return [each for each in reversed(self.newest) if each.belongs_to <= self.standing]
 
     def _take(self, sample: Sample) -> None:
         if sample.step < self._last:
@@ -133,14 +147,14 @@ class SampleLogs:
         self._guard = threading.Lock()
         self._found: OrderedDict[tuple[str, int], SampleLog] = OrderedDict()
 
-    def of(self, run: Run) -> SampleLog:
+    def of(self, run: Run, standing: int) -> SampleLog:
         with self._guard:
             key = birth(run)
             log = self._found.pop(key, None) or SampleLog(run)
             self._found[key] = log
             while len(self._found) > KEPT:
                 self._found.popitem(last=False)
-        return log.refresh()
+        return log.refresh(standing)
 
 
 def serve(office: Office, tracks: Tracks) -> None:
@@ -149,8 +163,8 @@ def serve(office: Office, tracks: Tracks) -> None:
         return
     logs = SampleLogs()
     office.action("timeline", lambda body, _: timeline(office, logs, tracks, body))
-    office.action("samples", lambda body, _: samples(office, logs, body))
-    office.action("tokens", lambda body, _: tokens(office, logs, body))
+    office.action("samples", lambda body, _: samples(office, logs, tracks, body))
+    office.action("tokens", lambda body, _: tokens(office, logs, tracks, body))
 
 
 def timeline(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
@@ -158,11 +172,11 @@ def timeline(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, A
     run = _run(office, body)
     if run is None:
         return {"run": None, "steps": [], "rows": []}
-    log = logs.of(run)
+    log = logs.of(run, tracks.of(run).step)
     with log.guard:
         steps = log.steps()
         step = _at(steps, body.get("step"))
-        rows = [row for answers in log.pinned.values() if (row := _row(answers, step))]
+        rows = [row for answers in log.answers() if (row := _row(answers, step))]
     return {
         "run": run.name,
         "stage": run.stage,
@@ -214,25 +228,23 @@ def differences(before: str, after: str) -> tuple[Pieces, Pieces]:
     return left, right
 
 
-def samples(office: Office, logs: SampleLogs, body: dict[str, Any]) -> dict[str, Any]:
-    """The newest samples; no rows when the page has them already."""
+def samples(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
+    """The newest samples; no rows when the page has them already, which says so by what it was told with them."""
     run = _run(office, body)
     if run is None:
-        return {"run": None, "count": 0, "rows": []}
-    log = logs.of(run)
+        return {"run": None, "have": [], "rows": []}
+    log = logs.of(run, tracks.of(run).step)
     with log.guard:
-        found = {"run": run.name, "count": log.count}
-        if body.get("have") == [run.name, log.count]:
-            return found
-        return found | {"rows": [_sample(each) for each in reversed(log.newest)]}
+        found = {"run": run.name, "have": [run.name, log.count, log.standing]}
+        return found if body.get("have") == found["have"] else found | {"rows": [_sample(each) for each in log.table()]}
 
 
-def tokens(office: Office, logs: SampleLogs, body: dict[str, Any]) -> dict[str, Any]:
+def tokens(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
     """The figures of one answer, for the heat map; none for a run that was made before there were any."""
     run, step, response = _run(office, body), body.get("step"), body.get("response")
     if run is None or type(step) is not int:
         return {"tokens": {}}
-    log = logs.of(run)
+    log = logs.of(run, tracks.of(run).step)
     with log.guard:
         return {"tokens": log.tokens(str(body.get("prompt")), step, response if isinstance(response, str) else None)}
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lab.config import Ppo
-from lab.events import Failed, Finished, Sample, Step, Warned
+from lab.events import Failed, Finished, Sample, Started, Step, Warned
 from lab.journal import append_json
 from lab.store import Store
 from lab.workspace import Workspace
@@ -192,6 +192,9 @@ def test_samples_are_sorted_by_a_click_on_a_column(run, visit):
     table.get_by_role("button", name="Score").click()
     assert table.locator("tbody tr td:nth-child(2)").all_inner_texts() == ["2", "0.5", "-1"]
     assert table.locator("th", has_text="Score").get_attribute("aria-sort") == "descending"
+    run.write(Started("ppo", 60, run.config, 3))
+    table.get_by_text("answer 3").wait_for(state="detached")
+    assert table.locator("tbody tr").count() == 2, "it went back to step 3, and what it said on the way to 4 is undone"
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.locator(".samples-prompt").first.bounding_box()["width"] >= 150
 
@@ -203,11 +206,11 @@ def figures(*texts: str) -> dict:
 
 def test_an_answer_of_the_table_is_read_token_by_token_by_keys_and_stays_text(run, visit):
     tokens = figures("the ", HOSTILE, "")
-    run.write(Sample(5, "Why?", f"the {HOSTILE}", 0.1, 0.2, 3, False, "policy", tokens))
+    run.write(Sample(4, "Why?", f"the {HOSTILE}", 0.1, 0.2, 3, False, "policy", tokens))
     page = visit("ppo")
     heat = page.locator("#ppo-heat")
     heat.get_by_text("Choose Tokens beside an answer").wait_for()
-    page.get_by_role("button", name="Show the answer of step 5 token by token").press("Enter")
+    page.get_by_role("button", name="Show the answer of step 4 token by token").press("Enter")
     heat.locator(".heat-piece").first.wait_for()
     assert heat.locator(".heat-text .heat-piece").all_inner_texts() == ["the ", HOSTILE, "end"]
     assert page.evaluate("() => document.activeElement.className") == "heat-text"
@@ -244,7 +247,7 @@ def test_a_run_without_figures_by_token_has_no_place_for_them_and_speaks_of_dpo_
         watched = page.locator(f"{DESK} .field", has=page.get_by_label("Prompts to watch"))
         assert "Asked before and after" in watched.inner_text()
         assert page.get_by_text("Prompts to watch", exact=True).count() == 1
-        ranked.write(Sample(1, "Why?", "so it is", 0.1, 0.2, 3, False, "policy", figures("so ", "it is", "")))
+        ranked.write(Sample(0, "Why?", "so it is", 0.1, 0.2, 3, False, "policy", figures("so ", "it is", "")))
         page.locator("#ppo-heat .part").wait_for()
 
 

@@ -11,6 +11,7 @@ from lab.errors import BadInput, NoRows
 from lab.events import Sample
 from lab.journal import read_json
 from lab.store.records import readable
+from lab.ui import desk
 from lab.ui.naming import called
 from lab.ui.office import Office
 from lab.ui.points import run_or_none
@@ -30,7 +31,7 @@ def opinion(office: Office, run: Run, reward: Run) -> dict[str, Any]:
         raise BadInput(
             f"{called(run)} was trained on {called(reward)}, so it is no second opinion. Choose another one."
         )
-    samples = chosen(written(run))
+    samples = chosen(written(run), desk.tracks_of(office).of(run).step)
     if not samples:
         raise NoRows(f"{called(run)} has no finished answers to score yet. Wait for a few steps.")
     turns = talks(run)
@@ -82,9 +83,10 @@ def written(run: Run) -> Iterator[Sample]:
                 yield replace(event, tokens={"text": event.tokens.get("text", [])[-1:]})
 
 
-def chosen(samples: Iterable[Sample]) -> list[Sample]:
+def chosen(samples: Iterable[Sample], standing: int) -> list[Sample]:
     """Answers to the run's own prompts, evenly over its steps; none that was cut short, whose score is a rule's, and
-    none of the steps that a roll back has undone: they come once more, behind a later one."""
+    none of the steps that a roll back has undone: those behind the run's last, and those that came once more, behind a
+    later one."""
     kept: list[Sample] = []
     last = 0
     for each in samples:
@@ -93,6 +95,7 @@ def chosen(samples: Iterable[Sample]) -> list[Sample]:
         last = each.step
         if None not in (each.score, each.kl) and not each.pinned and _ended(each):
             kept.append(each)
+    kept = [each for each in kept if each.belongs_to <= standing]
     every = max(1, -(-len(kept) // MOST))
     return kept[::every]
 

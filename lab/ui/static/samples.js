@@ -17,15 +17,14 @@ fill(part, fill(make("div", "part-head"), make("h3", "", "Newest answers")), scr
 fill(root, part);
 part.hidden = true;
 
-let chosen = "", rows = [], have = [], order = { key: "step", up: false };
+let chosen = "", run = "", rows = [], have = [], order = { key: "step", up: false };
 const round = poll(look);
 onChoice(props.stage, ([name]) => { chosen = name; have = []; round(); });
 
 async function look() {
   const found = await post("samples", { run: chosen, stage: props.stage, have });
   if (found.rows) {
-    rows = found.rows;
-    have = [found.run, found.count];
+    ({ run, rows, have } = found);
     show();
   }
   part.hidden = !rows.length;
@@ -52,7 +51,7 @@ function show() {
 
 // Opens the answer token by token, in the part below.
 function tokens(row) {
-  const { step, prompt, response } = row, node = button("Tokens", () => showTokens({ run: have[0], step, prompt, response }), "lab-link");
+  const { step, prompt, response } = row, node = button("Tokens", () => showTokens({ run, step, prompt, response }), "lab-link");
   node.setAttribute("aria-label", `Show the answer of step ${step} token by token`);
   return fill(make("td", ""), row.kl === null ? null : node);
 }
