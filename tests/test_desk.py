@@ -721,6 +721,19 @@ def test_a_run_that_went_back_shows_no_answer_of_a_forgotten_step_before_it_goes
     assert timeline.samples(office, timeline.SampleLogs(), Tracks(), asked)["rows"][0]["response"] == "5 anew"
 
 
+def test_an_answer_of_a_rollout_stands_with_the_number_of_the_step_whose_metrics_were_measured_on_it(office, running):
+    said = Sample(3, "Why?", "So.", 0.25, 0.5, 1, False, "policy", {"kl": [0.5]})
+    pinned = Sample(4, "Why?", "So.", 0.5, 0.75, 1, True, "policy", {"kl": [0.75]})
+    write(running, said, pinned, name="samples.jsonl")
+    logs, tracks, run = timeline.SampleLogs(), desk.tracks_of(office), {"run": running.name}
+    [row] = timeline.samples(office, logs, tracks, run)["rows"]
+    assert (row["step"], row["score"]) == (4, 0.25), "step 4 is the newest on the curves"
+    assert timeline.timeline(office, logs, tracks, run)["rows"][0]["now"]["step"] == 4
+    of_table, of_timeline = run | {"step": 4, "prompt": "Why?", "response": "So."}, run | {"step": 4, "prompt": "Why?"}
+    assert timeline.tokens(office, logs, tracks, of_table) == {"tokens": {"kl": [0.5]}}
+    assert timeline.tokens(office, logs, tracks, of_timeline) == {"tokens": {"kl": [0.75]}}
+
+
 def test_an_answer_that_a_resumed_run_draws_again_stands_once_among_the_newest(office, running):
     rows = [Sample(step, prompt, "So.", 0.0, 0.0, 3, False, "policy")
             for step, prompt in ((4, "Why?"), (5, "Why?"), (5, "Who?"), (5, "Why?"), (5, "Who?"))]  # fmt: skip

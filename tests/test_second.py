@@ -44,8 +44,8 @@ def test_each_point_is_the_mean_of_the_same_answers_by_both_models():
     points = along(sorted(samples, key=lambda each: each.step), [1.0] * 4 * POINTS + [0.5] * 4 * POINTS)
     assert len(points) == POINTS and {point["count"] for point in points} == {8}
     first, last = points[0], points[-1]
-    assert (first["own"], first["second"], first["kl"], first["step"]) == (2.0, 1.0, 0.5, 1)
-    assert (last["own"], last["second"], last["kl"], last["step"]) == (6.0, 0.5, 3.0, 2)
+    assert (first["own"], first["second"], first["kl"], first["step"]) == (2.0, 1.0, 0.5, 2)
+    assert (last["own"], last["second"], last["kl"], last["step"]) == (6.0, 0.5, 3.0, 3)
 
 
 @pytest.fixture

@@ -125,8 +125,10 @@ class SampleLog:
         if response is None:
             packed = self.packed.get((prompt, step)) if step in self.pinned.get(prompt, {}) else None
             return json.loads(zlib.decompress(packed)) if packed else {}
-        wanted = (step, prompt, response)
-        return next((each.tokens for each in self.newest if (each.step, each.prompt, each.response) == wanted), {})
+        meant = (
+            each for each in self.newest if (each.belongs_to, each.prompt, each.response) == (step, prompt, response)
+        )
+        return next((each.tokens for each in meant), {})
 
     def _go_back(self, step: int) -> None:
         for answers in self.pinned.values():
@@ -240,7 +242,8 @@ def samples(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, An
 
 
 def tokens(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
-    """The figures of one answer, for the heat map; none for a run that was made before there were any."""
+    """The figures of one answer, for the heat map, by the step that stands beside it; none for a run that was made
+    before there were any."""
     run, step, response = _run(office, body), body.get("step"), body.get("response")
     if run is None or type(step) is not int:
         return {"tokens": {}}
@@ -251,7 +254,7 @@ def tokens(office: Office, logs: SampleLogs, tracks: Tracks, body: dict[str, Any
 
 def _sample(each: Sample) -> dict[str, Any]:
     return {
-        "step": each.step,
+        "step": each.belongs_to,
         "prompt": each.prompt,
         "response": each.response,
         "score": each.score,

@@ -210,7 +210,7 @@ def test_an_answer_of_the_table_is_read_token_by_token_by_keys_and_stays_text(ru
     page = visit("ppo")
     heat = page.locator("#ppo-heat")
     heat.get_by_text("Choose Tokens beside an answer").wait_for()
-    page.get_by_role("button", name="Show the answer of step 4 token by token").press("Enter")
+    page.get_by_role("button", name="Show the answer of step 5 token by token").press("Enter")
     heat.locator(".heat-piece").first.wait_for()
     assert heat.locator(".heat-text .heat-piece").all_inner_texts() == ["the ", HOSTILE, "end"]
     assert page.evaluate("() => document.activeElement.className") == "heat-text"

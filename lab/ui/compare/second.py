@@ -108,7 +108,7 @@ def _ended(sample: Sample) -> bool:
 
 def along(samples: Sequence[Sample], scores: Sequence[float]) -> list[dict[str, float]]:
     """Neighbouring answers averaged to a few points, from the first step to the last."""
-    rows = sorted(zip(samples, scores, strict=True), key=lambda row: row[0].step)
+    rows = sorted(zip(samples, scores, strict=True), key=lambda row: row[0].belongs_to)
     width = max(FEWEST, -(-len(rows) // POINTS))
     parts = [rows[start : start + width] for start in range(0, len(rows), width)]
     return [_mean(part) for part in parts]
@@ -116,7 +116,7 @@ def along(samples: Sequence[Sample], scores: Sequence[float]) -> list[dict[str, 
 
 def _mean(part: Sequence[tuple[Sample, float]]) -> dict[str, float]:
     return {
-        "step": part[-1][0].step,
+        "step": part[-1][0].belongs_to,
         "kl": fmean(sample.kl for sample, _ in part),
         "own": fmean(sample.score for sample, _ in part),
         "second": fmean(score for _, score in part),

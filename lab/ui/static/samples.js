@@ -13,7 +13,8 @@ const heads = COLUMNS.map(([key, words, numeric]) => {
 fill(line, heads, make("td", ""));
 fill(table, fill(make("thead", ""), line), body);
 fill(scroll, table);
-fill(part, fill(make("div", "part-head"), make("h3", "", "Newest answers")), scroll);
+const about = help("an answer's step", "Some of the answers that each step learned from. It measures its score and KL on them and then learns from them.", "Pinned prompts are answered after a step, when it has learned.");
+fill(part, fill(make("div", "part-head"), make("h3", "", "Newest answers"), about), scroll);
 fill(root, part);
 part.hidden = true;
 
