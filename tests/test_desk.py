@@ -755,6 +755,46 @@ def test_settings_that_differ_are_named_in_words(office):
     assert found["alone"] > 10
 
 
+def test_a_knob_that_was_moved_is_told_with_its_step_in_the_list_and_between_two_runs(office):
+    rate = Ppo().learning_rate
+    steered, plain = (office.workspace.new_run("ppo", asdict(Ppo(tokens=36))) for _ in range(2))
+    steered.set_control(live={"learning_rate": 1.0})
+    for run in (steered, plain):
+        write(run, Started("ppo", 9, run.facts()["config"]), *(Step(i, {}) for i in range(1, 8)))
+    glances = {}
+    listed = {row["name"]: row["settings"] for row in runs.listing(office, glances)["runs"]}
+    assert listed == dict.fromkeys((steered.name, plain.name), "Longest answer 36")
+    write(steered, Changed(7, "learning_rate", rate, 1.0, "ana"), Step(8, {}))
+    listed = {row["name"]: row["settings"] for row in runs.listing(office, glances)["runs"]}
+    told = f"{runs.said(rate)}, moved to 1 at step 7"
+    assert listed == {steered.name: f"Longest answer 36; Learning rate {told}", plain.name: "Longest answer 36"}
+    found = runs.compare(office, [steered.name, plain.name])["rows"]
+    assert found == [{"label": "Learning rate", "values": [told, runs.said(rate)]}]
+    write(steered, Started("ppo", 9, {}, 5), Changed(5, "learning_rate", rate, 1.0, "ana"))
+    assert "moved to 1 at step 5" in runs.listing(office, glances)["runs"][1]["settings"]
+    moved = [Changed(step, "beta", 0.1, step / 10, "ana") for step in (2, 3, 4)]
+    assert runs.in_time(0.1, moved[:2]) == "0.1, moved to 0.2 at step 2, then to 0.3 at step 3"
+    assert runs.in_time(0.1, moved) == "0.1, moved 3 times, last to 0.4 at step 4"
+
+
+def test_a_run_that_broke_down_says_what_its_last_step_measured_beside_the_mean(office):
+    run = office.workspace.new_run("ppo", {})
+    write(run, Started("ppo", 9, {}), Step(1, {"reward/score": 0.5, "kl/reference": 2.0}))
+    assert runs.listing(office, {})["runs"][0]["result"] == "score 0.5 at 2 nats of KL in the last step"
+    write(run, Step(2, {"reward/score": -1.0, "kl/reference": 1346.0}))
+    mean = "-0.382 at 793 nats"  # (0.3 of the last and 0.21 of the first) over their sum
+    result = runs.listing(office, {})["runs"][0]["result"]
+    assert result == f"score -1 at 1,350 nats of KL in the last step, {mean} on average of the last"
+
+
+def test_an_sft_that_has_not_ended_says_that_its_loss_is_a_mean(office):
+    run = office.workspace.new_run("sft", {})
+    write(run, Started("sft", 2, {}), Step(1, {"loss/train": 1.5}), Step(2, {"loss/train": 1.5}))
+    assert runs.listing(office, {})["runs"][0]["result"] == "loss 1.5 nats on average of the last steps"
+    write(run, Finished(2, "done", {"loss/held_out": 1.25}))
+    assert runs.listing(office, {})["runs"][0]["result"] == "loss 1.25 nats"
+
+
 def test_a_deleted_run_comes_back_and_a_running_one_is_not_deleted(office, running):
     run = office.workspace.new_run("sft", {})
     runs.delete(office, {"run": run.name})

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.config import STAGES, TUNING
 from lab.errors import BadInput
-from lab.events import Finished, Step, standing
+from lab.events import Changed, Finished, Step, standing
 from lab.journal import tail
 from lab.ui import desk, waiting
 from lab.ui.curves import EXACT, Curves
@@ -29,6 +29,7 @@ MOST_LISTED = 300
 # Enough of the end of an event file to hold the last step, whatever it says.
 END = 1 << 15
 Glance = dict[str, Any]
+Moves = dict[str, list[Changed]]
 # What a run works on, where a setting is called the same.
 _INPUTS = MappingProxyType({"prompts": "Prompts practised on"})
 _RUNS = frozenset({"reward", "reference", "a", "b"})
@@ -62,7 +63,7 @@ def listing(office: Office, glances: dict[str, tuple[tuple[int, int], Glance]]) 
 
 def _row(office: Office, run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> dict[str, Any]:
     """Its title and its name stand apart here, where the title is given."""
-    glance = dict(_glance(run, glances))
+    glance = dict(_glance(office, run, glances))
     met = glance.pop("met")
     return {
         "name": run.name,
@@ -74,7 +75,7 @@ def _row(office: Office, run: Run, glances: dict[str, tuple[tuple[int, int], Gla
     }
 
 
-def _glance(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> Glance:
+def _glance(office: Office, run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> Glance:
     """What the list says of a run, read anew only when its event file has grown."""
     path = run.folder / "events.jsonl"
     try:
@@ -82,11 +83,11 @@ def _glance(run: Run, glances: dict[str, tuple[tuple[int, int], Glance]]) -> Gla
     except OSError:
         mark = (0, birth(run)[1])
     if run.name not in glances or glances[run.name][0] != mark:
-        glances[run.name] = (mark, _look(run, mark[0]))
+        glances[run.name] = (mark, _look(office, run, mark[0]))
     return glances[run.name][1]
 
 
-def _look(run: Run, size: int) -> Glance:
+def _look(office: Office, run: Run, size: int) -> Glance:
     config = facts_of(run)
     events = [event for event, _ in tail(run.folder / "events.jsonl", max(0, size - END)).events]
     steps = standing(events)
@@ -95,8 +96,8 @@ def _look(run: Run, size: int) -> Glance:
         "step": steps[-1].step if steps else 0,
         "by": str(config.get("by") or ""),
         "created": config.get("created"),
-        "settings": unusual(run.stage, config.get("config") or {}),
-        "result": headline(run.stage, shown(steps), end.result if end else {}),
+        "settings": unusual(run.stage, config.get("config") or {}, moves(office, run, size)),
+        "result": headline(run.stage, steps[-1].metrics if steps else {}, shown(steps), end.result if end else {}),
         "met": end.result if end and run.stage == "compare" else None,
     }
 
@@ -113,13 +114,30 @@ def shown(steps: Sequence[Step]) -> dict[str, float]:
     return {key: value for key, value in found.items() if not math.isnan(value)}
 
 
-def unusual(stage: str, config: dict[str, Any]) -> str:
-    """The settings that differ from the usual ones, in words."""
+def moves(office: Office, run: Run, size: int = 0) -> Moves:
+    """What was moved while a run went on, by the knob's name. Only one that somebody has steered is read for it."""
+    found: Moves = {}
+    for event in desk.tracks_of(office).of(run, size).moved if run.control()["live"] else ():
+        found.setdefault(event.key, []).append(event)
+    return found
+
+
+def unusual(stage: str, config: dict[str, Any], moved: Moves) -> str:
+    """The settings that differ from the usual ones, or did after a while, in words."""
     kind = STAGES.get(stage)
     usual = {name: each.default for name, each in kind.__dataclass_fields__.items()} if kind else {}
-    moved = (name for name, value in config.items() if name != "method" and usual.get(name, value) != value)
-    found = [f"{label(name)} {said(config[name])}" for name in moved]
-    return ", ".join(found) or "usual settings"
+    odd = (key for key, value in config.items() if key != "method" and (key in moved or usual.get(key, value) != value))
+    found = [f"{label(name)} {in_time(config[name], moved.get(name, ()))}" for name in odd]
+    return ("; " if moved else ", ").join(found) or "usual settings"
+
+
+def in_time(value: Any, moved: Sequence[Changed]) -> str:
+    """A setting as the run began with it, and what it was moved to: '0.0015, moved to 1 at step 7'."""
+    if not moved:
+        return said(value)
+    steps = [f"to {said(each.after)} at step {each.step}" for each in moved]
+    way = ", then ".join(steps) if len(steps) < 3 else f"{len(steps)} times, last {steps[-1]}"
+    return f"{said(value)}, moved {way}"
 
 
 def said(value: Any) -> str:
@@ -131,16 +149,24 @@ def said(value: Any) -> str:
     return ", ".join(map(str, value))[:200] if isinstance(value, list) else str(value)[:200]
 
 
-def headline(stage: str, metrics: dict[str, Any], result: dict[str, Any]) -> str:
-    """The one number or two that a run of this stage is judged by."""
-    if stage in TUNING and metrics.get("reward/score") is not None:
-        return f"score {number(metrics['reward/score'])} at {number(metrics.get('kl/reference'), 'nats')} of KL"
+def headline(stage: str, last: dict[str, Any], metrics: dict[str, Any], result: dict[str, Any]) -> str:
+    """The one number or two that a run of this stage is judged by.
+
+    last: what its last step measured, where a run that broke is seen. metrics: as their curves show them.
+    """
+    if stage in TUNING and last.get("reward/score") is not None:
+        end, mean = (
+            f"{number(each['reward/score'])} at {number(each.get('kl/reference'), 'nats')}" for each in (last, metrics)
+        )
+        return f"score {end} of KL in the last step" + (f", {mean} on average of the last" if mean != end else "")
     if stage == "reward" and result.get("pairs/accuracy") is not None:
         return f"right on {number(result['pairs/accuracy'], 'share')} of unseen pairs"
     if stage == "dpo" and metrics.get("pairs/train_accuracy") is not None:
         return f"right on {number(metrics['pairs/train_accuracy'], 'share')} of the last pairs it learned from"
-    if stage == "sft" and (metrics.get("loss/train") is not None):
-        return f"loss {number(result.get('loss/held_out', metrics['loss/train']), 'nats')}"
+    if stage == "sft" and result.get("loss/held_out") is not None:
+        return f"loss {number(result['loss/held_out'], 'nats')}"
+    if stage == "sft" and metrics.get("loss/train") is not None:
+        return f"loss {number(metrics['loss/train'], 'nats')} on average of the last steps"
     return ""
 
 
@@ -160,7 +186,7 @@ def won(office: Office, result: dict[str, Any]) -> str:
 def compare(office: Office, names: list[str]) -> dict[str, Any]:
     """The settings in which the chosen runs differ, a row each; `alone` counts those that only one of them has."""
     runs = [run for name in names if (run := run_or_none(office.workspace.run, name))]
-    configs = [_flat(office, facts_of(run)) for run in runs]
+    configs = [_flat(office, facts_of(run), moves(office, run)) for run in runs]
     keys = list(dict.fromkeys(key for config in configs for key in config))
     shared = [key for key in keys if sum(key in config for config in configs) > 1]
     rows = []
@@ -175,9 +201,11 @@ def compare(office: Office, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _flat(office: Office, facts: dict[str, Any]) -> dict[str, Any]:
+def _flat(office: Office, facts: dict[str, Any], moved: Moves) -> dict[str, Any]:
     """Settings and inputs under names in words."""
-    found = {"Stage": facts.get("stage")} | {label(key): each for key, each in (facts.get("config") or {}).items()}
+    config = facts.get("config") or {}
+    knobs = {label(key): in_time(each, moved[key]) if key in moved else each for key, each in config.items()}
+    found = {"Stage": facts.get("stage")} | knobs
     base = facts.get("base")
     name = base.get("base") if isinstance(base, dict) else base
     found["Base model"] = without_folder(name) if isinstance(name, str) else name

@@ -7,7 +7,7 @@ import threading
 import time
 from array import array
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -51,7 +51,7 @@ class Series:
 
 class Track:
     """One run. `generation` changes when points that were already given out are no longer true, after a roll back.
-    `knobs` are the settings that the trainer has read last."""
+    `knobs` are the settings that the trainer has read last, `moved` is what it was told to change on the way."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -61,6 +61,7 @@ class Track:
         self.times = array("d")
         self.series: dict[str, Series] = {}
         self.marks: list[dict[str, Any]] = []
+        self.moved: list[Changed] = []
         self.warned: list[tuple[Warned, float]] = []
         self.total = 0
         self.started: Started | None = None
@@ -72,10 +73,11 @@ class Track:
         self._looked = -math.inf
         self._status = ("", -math.inf)
 
-    def refresh(self) -> Track:
-        """Reads what was written since the last look, at most ten times a second however many browsers ask."""
+    def refresh(self, size: int = 0) -> Track:
+        """Reads what was written since the last look, at most ten times a second however many browsers ask, unless it
+        has not read so many bytes yet."""
         with self.guard:
-            if time.monotonic() - self._looked > LOOK_EVERY:
+            if time.monotonic() - self._looked > LOOK_EVERY or self._offset < size:
                 while (found := self.run.events(self._offset)).offset > self._offset:
                     self._offset = found.offset
                     for event, at in found.events:
@@ -126,8 +128,7 @@ class Track:
                 self._take_step(event, at)
             case Changed():
                 self.knobs[event.key] = event.after
-                words = f"{label(event.key)} from {_said(event.before)} to {_said(event.after)}"
-                self._mark_once(_mark("changed", event.step, words, event.by, event.key))
+                self._take_once(event)
             case Warned():
                 self.warned.append((event, at))
                 self.marks.append(_mark("warned", event.step, event.message, "", event.code))
@@ -151,10 +152,12 @@ class Track:
             value = event.metrics.get(key)
             series.add(math.nan if value is None else float(value))
 
-    def _mark_once(self, moved: dict[str, Any]) -> None:
+    def _take_once(self, event: Changed) -> None:
         """A run that went back to the step at which a knob was moved reads it there anew; nobody moved it twice."""
-        if all(each | {"by": moved["by"]} != moved for each in self.marks):
-            self.marks.append(moved)
+        if all(replace(each, by=event.by) != event for each in self.moved):
+            self.moved.append(event)
+            words = f"{label(event.key)} from {_said(event.before)} to {_said(event.after)}"
+            self.marks.append(_mark("changed", event.step, words, event.by, event.key))
 
     def _go_back(self, step: int) -> None:
         """A run that was rolled back says a step again: what came after it is no longer part of the run."""
@@ -163,6 +166,7 @@ class Track:
         self.steps, self.times = self.steps[:kept], self.times[:kept]
         self.series = {key: series.cut(kept) for key, series in self.series.items()}
         self.marks = [mark for mark in self.marks if mark["step"] < step]
+        self.moved = [event for event in self.moved if event.step < step]
         self.warned = [(event, at) for event, at in self.warned if event.step < step]
         self.marks.append(_mark("rolled back", step - 1, f"went back here from step {left}", "", "rollback"))
         self.generation += 1
@@ -185,15 +189,15 @@ class Tracks:
         self._guard = threading.Lock()
         self._found: OrderedDict[tuple[str, int], Track] = OrderedDict()
 
-    def of(self, run: Run) -> Track:
-        """The run's track, read up to now."""
+    def of(self, run: Run, size: int = 0) -> Track:
+        """The run's track, read up to now; `size`: what its event file is known to hold."""
         key = birth(run)
         with self._guard:
             track = self._found.pop(key, None) or Track(run)
             self._found[key] = track
             while len(self._found) > self._keep:
                 self._found.popitem(last=False)
-        return track.refresh()
+        return track.refresh(size)
 
 
 def birth(run: Run) -> tuple[str, int]:
