@@ -88,7 +88,7 @@ def resume(options: Options) -> Result:
 def loop(options: Options) -> Result:
     from lab.loop import Plan, run_loop
 
-    config = _knobs(options, knobs.Ppo)
+    config = knobs.Ppo(**_given(options, knobs.Ppo))
     _within("count", options.count, 1, 100_000)
     _within("candidates", options.candidates, 2, 8)
     chosen = tuple(each.name for each in fields(knobs.Ppo) if getattr(options, each.name) is None)
@@ -234,12 +234,16 @@ def _texts(path: Path) -> list[FileRow]:
 
 
 def formats(options: Options) -> Result:
-    from lab.formats import read
+    from lab.excerpt import excerpts, lines
+    from lab.formats import preview
 
-    found = read(options.file, options.format)
-    print(f"{found.format}: {len(found.records)} rows read, {len(found.rejected)} left out")
+    found = preview(options.file, options.format)
+    rows = excerpts(found.records)
+    count = "1 row" if found.accepted == 1 else f"{found.accepted} rows"
+    print(f"{found.format}: {count} read, {len(found.rejected)} left out")
     _print_left_out([(row.line, row.reason) for row in found.rejected])
-    return {"format": found.format, "accepted": len(found.records), "rejected": len(found.rejected)}
+    print(f"The first {len(rows)}:" if len(rows) > 1 else "The first:", *lines(rows), sep="\n")
+    return {"format": found.format, "accepted": found.accepted, "rejected": len(found.rejected), "rows": rows}
 
 
 def work(options: Options) -> Result:
@@ -357,10 +361,6 @@ def _finished(options: Options, job: Job) -> Result:
     result = watch(drive(job))
     print(f"run {job.run.name}")
     return result | {"run": job.run.name}
-
-
-def _knobs(options: Options, config: type) -> Any:
-    return config(**_given(options, config))
 
 
 def _given(options: Options, config: type) -> dict[str, Any]:

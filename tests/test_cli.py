@@ -240,6 +240,15 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, capsys, verb,
     assert line.startswith(code + ":") and "given.jsonl" in line
 
 
+def test_a_file_of_preferences_is_looked_over_row_by_row_before_anything_is_stored(tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(json.dumps({"prompt": "Why?", "chosen": "Because.", "rejected": "No."}) + "\n")
+    plain, told = lab("formats", file), last(lab("formats", file, "--json"))
+    assert "1 row read" in plain.stdout and "  Why?\n    better: Because.\n    worse: No.\n" in plain.stdout
+    better, worse = {"place": "better", "text": "Because."}, {"place": "worse", "text": "No."}
+    assert told["rows"] == [{"prompt": "Why?", "answers": [better, worse]}] and told["accepted"] == 1
+
+
 @pytest.mark.parametrize("verb", ["formats", "score", "sft"])
 def test_a_verb_that_imports_nothing_says_of_a_missing_file_no_word_of_an_import(tmp_path, verb):
     file = tmp_path / "nowhere.jsonl"

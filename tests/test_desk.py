@@ -872,6 +872,16 @@ def test_an_import_says_whether_its_rankings_count_among_those_of_people(tmp_pat
     assert said in bringing.simulated(read_file(file))
 
 
+def test_a_look_at_a_file_shows_the_first_rows_that_rank_something(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "get_upload_folder", lambda: str(tmp_path))
+    rows = [{"prompt": f"Why {number}?", "chosen": "So.", "rejected": "No."} for number in range(7)]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    found = bringing.look({"file": str(file)})
+    assert found["count"] == 7 and [row["prompt"] for row in found["rows"]] == [f"Why {n}?" for n in range(5)]
+    assert found["rows"][0]["answers"] == [{"place": "better", "text": "So."}, {"place": "worse", "text": "No."}]
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "", 3, "a\0b"])
 def test_a_file_that_did_not_come_through_the_apps_upload_is_not_read(path):
     with pytest.raises((NotFound, BadInput)):

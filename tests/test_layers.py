@@ -15,7 +15,7 @@ LAYERS = [
     # words and formulas
     "errors events config glossary losses stem allocator container shortage world",
     # the disk
-    "folders journal served store formats workspace exchange trust",
+    "folders journal served store formats workspace exchange excerpt trust",
     # the model
     "arithmetic quantised float16 hub backward trunk folding decode text tokens models speakers generate parity "
     "loading logprobs adapters merged facts activations memory peak fit",
@@ -39,6 +39,7 @@ DISK = {
     "store/": WORDS | {"lab.folders", "lab.journal", "lab.store"},
     "formats/": WORDS | {"lab.folders", "lab.formats"},
     "workspace.py": WORDS | {"lab.folders", "lab.journal", "lab.served", "lab.store", "filelock"},
+    "excerpt.py": {"lab.store", "lab.formats"},
     "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
 }
 FILES = sorted(LAB.rglob("*.py"))

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lab.errors import BadFile, NoRows
+from lab.excerpt import excerpts
 from lab.exchange import import_file
 from lab.formats import Imported
 from lab.formats import read as read_file
@@ -25,12 +26,14 @@ def serve(office: Office) -> None:
 
 
 def look(body: dict[str, Any]) -> dict[str, Any]:
-    """What a file would bring, and every row that stays behind, with its number and the reason."""
+    """What a file would bring, with its first rows, by which one sees which answers it takes for the better ones; and
+    every row that stays behind, with its number and the reason."""
     found = readable(body)
-    count = sum(len(each.candidates) > 1 for each in found.records)
-    if not count:
+    ranked = [each for each in found.records if len(each.candidates) > 1]
+    if not ranked:
         raise NoRows("The file shows one answer to each prompt, which ranks nothing. The SFT page can imitate them.")
-    return {"format": found.format, "count": count, "left": len(found.rejected), "reasons": reasons(found)}
+    left = {"left": len(found.rejected), "reasons": reasons(found)}
+    return {"format": found.format, "count": len(ranked), "rows": excerpts(ranked), **left}
 
 
 def add(office: Office, body: dict[str, Any]) -> dict[str, Any]:

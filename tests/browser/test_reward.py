@@ -166,7 +166,7 @@ def test_a_warning_stands_on_the_page_as_text_with_its_remedy(app, visit):
 
 
 def test_rankings_of_a_file_are_looked_at_and_then_added_once(app, visit, tmp_path):
-    rows = [{"prompt": f"Why {number}? {HOSTILE}", "chosen": "Because.", "rejected": "No."} for number in range(3)]
+    rows = [{"prompt": f"Why {number}? {HOSTILE}", "chosen": "Because.", "rejected": HOSTILE} for number in range(3)]
     file = tmp_path / "preferences.jsonl"
     file.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "Alike?", "chosen": "Same.", "rejected": "Same."}])))
     before = len(app.rankings())
@@ -177,9 +177,11 @@ def test_rankings_of_a_file_are_looked_at_and_then_added_once(app, visit, tmp_pa
         bring.get_by_label("File of rankings").set_input_files(file)
         bring.get_by_text("preferences.jsonl: 3 rankings, read as").wait_for()
         assert "of no use: 1" in bring.inner_text() and "Row 4:" in bring.inner_text()
+        first = bring.locator("tbody tr").first.locator("td").all_inner_texts()
+        assert first == [f"Why 0? {HOSTILE}", f"better: Because.\nworse: {HOSTILE}"]
         bring.get_by_role("button", name="Add them").click()
         bring.get_by_text(said).wait_for()
-        assert not bring.get_by_role("button", name="Add them").is_visible()
+        assert not bring.get_by_role("button", name="Add them").is_visible() and not bring.locator("table").is_visible()
         assert len(app.rankings()) == before + 3
     file.write_text("\n".join(json.dumps({"prompt": "Why?", "response": "So."}) for _ in range(3)))
     bring.get_by_label("File of rankings").set_input_files(file)

@@ -1,13 +1,13 @@
 // The Reward page's desk: one button, the verdict in words, and the next step.
 const raters = make("select"), verdict = make("section", "verdict"), extra = make("details", "desk-settings"), holder = make("div", "form-grid");
 holder.append(labelled("Whose rankings", raters, "Simulated raters are never mixed with people unless you choose everybody."));
-const bring = make("div", "bring host-only"), chooser = make("input", ""), about = make("p", ""), why = make("ul", "sft-reasons"), brought = teller(), earlier = make("h4", "", "Brought in so far"), imports = make("ul", "bring-list");
+const bring = make("div", "bring host-only"), chooser = make("input", ""), about = make("p", ""), sight = make("div", "lab-scroll"), why = make("ul", "sft-reasons"), brought = teller(), earlier = make("h4", "", "Brought in so far"), imports = make("ul", "bring-list");
 const chooseFile = button("Add rankings of a file", () => chooser.click()), addThem = button("Add them", () => add(), "lab-main");
 let file = null;
 Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz", hidden: true });
 chooser.setAttribute("aria-label", "File of rankings");
 chooser.addEventListener("change", () => chooser.files[0] && send(chooser.files[0]));
-fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought, about, why, earlier, imports);
+fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought, about, sight, why, earlier, imports);
 earlier.hidden = true;
 extra.append(make("summary", "", "Rankings to learn from"), holder, bring);
 extra.addEventListener("toggle", () => extra.open && list());
@@ -41,10 +41,19 @@ async function send(chosen) {
 }
 
 function offer(found, name) {
-  addThem.hidden = about.hidden = why.hidden = !found;
+  addThem.hidden = about.hidden = sight.hidden = why.hidden = !found;
   if (!found) return;
   write(about, `${name}: ${found.count} ${found.count === 1 ? "ranking" : "rankings"}, read as ${found.format}${found.left ? `; of no use: ${found.left}` : ""}.`);
+  fill(sight, excerpts(found.rows));
   fill(why, found.reasons.map((reason) => make("li", "", reason)), found.left > found.reasons.length && make("li", "", `and ${found.left - found.reasons.length} more`));
+}
+
+// The first rows, so that a file that is read the wrong way round is seen before it is added.
+function excerpts(rows) {
+  const table = make("table", "lab-rows"), heads = ["The first rows: prompt", "Answers, best first"];
+  const order = ({ answers }) => answers.map(({ place, text }) => fill(make("div", ""), make("b", "", `${place}: `), make("span", "", text)));
+  const cells = rows.map((row) => fill(make("tr", ""), make("td", "", row.prompt), fill(make("td", ""), order(row))));
+  return fill(table, fill(make("thead", ""), fill(make("tr", ""), heads.map((words) => Object.assign(make("th", "", words), { scope: "col" })))), fill(make("tbody", ""), cells));
 }
 
 async function add() {
