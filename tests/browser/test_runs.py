@@ -14,13 +14,21 @@ from .made import made, ppo_metrics
 
 TABLE = "#runs-table"
 HOSTILE = '<img src=x onerror="window.__x=1">%{x}<b>'
+# Curves of which the ticks lie close together, and far from nothing.
+CLOSE_AND_FAR = {
+    "policy/entropy": lambda step: 0.302 + step / 8000,
+    "kl/reference": lambda step: 250.0 * step,
+    "response/ended": lambda step: 0.998 + step / 8000,
+}
 
 
 @pytest.fixture
 def two(app):
     with made(app.workspace, beta=0.1) as first, made(app.workspace, beta=0.3) as second:
         for run in (first, second):
-            run.write(*(Step(i, ppo_metrics(i)) for i in range(1, 9)))
+            run.write(
+                *(Step(i, ppo_metrics(i) | {key: at(i) for key, at in CLOSE_AND_FAR.items()}) for i in range(1, 9))
+            )
             run.lock.release()
         yield first.run, second.run
 
@@ -42,6 +50,12 @@ def test_two_runs_are_compared_in_their_settings_and_on_the_curves(two, visit):
     page.wait_for_function("plot => plot.data?.length >= 4", arg=card.element_handle())
     dashes = "g => g.data.filter((_, i) => i % 2).map(trace => trace.line.dash)"
     assert card.evaluate(dashes) == ["solid", "dash"]
+    ticks = {key: page.locator(f'#runs-curves .curve[data-key="{key}"] .ytick text') for key in CLOSE_AND_FAR}
+    for key, texts in ticks.items():
+        texts.nth(2).wait_for()
+        said = texts.all_text_contents()
+        assert len(set(said)) == len(said) and not any("e" in each for each in said), (key, said)
+    assert "1,000" in ticks["kl/reference"].all_text_contents()
     assert HOSTILE in page.inner_text("#runs-curves .curves-legend")
     assert page.evaluate("() => window.__x === undefined && !document.querySelector('#runs-curves .curves-legend img')")
 

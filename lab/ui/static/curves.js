@@ -19,20 +19,21 @@ let Plotly = null, chosen = [], runs = [], cards = new Map(), held = new Map(), 
 
 // --- the look -------------------------------------------------------------------------------------------------------
 const touch = matchMedia("(pointer: coarse)").matches;
-// Memory hardly moves: from nothing up, or three digits would name five ticks alike.
-const FORMATS = { share: { tickformat: ".3~%" }, seconds: { ticksuffix: " s" }, bytes: { tickformat: ".3~s", ticksuffix: "B", rangemode: "tozero" } };
+// As many digits as tell the ticks apart, which Plotly knows where it is given no format; of a share it is told enough. Memory hardly
+// moves: from nothing up, or three digits would name five ticks alike.
+const FORMATS = { share: { tickformat: ".5~%" }, seconds: { ticksuffix: " s" }, bytes: { tickformat: ".3~s", ticksuffix: "B", rangemode: "tozero" } };
 
 function layout(card) {
   const made = baseLayout(168);
   Object.assign(made, { uirevision: "kept", dragmode: touch ? false : "zoom" });
   Object.assign(made.xaxis, { tickformat: "d", nticks: 6, ...(zoom ? { range: [...zoom], autorange: false } : { autorange: true }) });
-  Object.assign(made.yaxis, { nticks: 5, tickformat: ".3~g", fixedrange: true, ...FORMATS[card.metric.unit] });
+  Object.assign(made.yaxis, { nticks: 5, separatethousands: true, exponentformat: "none", fixedrange: true, ...FORMATS[card.metric.unit] });
   return made;
 }
 
 function traces(card) {
   const several = runs.length > 1, share = card.metric.unit === "share";
-  const value = share ? "%{y:.3p}" : "%{y:.3~g}", unit = share || ["", "bytes"].includes(card.metric.unit) ? "" : ` ${plain(card.metric.unit)}`;
+  const value = share ? "%{y:.3p}" : "%{y:,.3~r}", unit = share || ["", "bytes"].includes(card.metric.unit) ? "" : ` ${plain(card.metric.unit)}`;
   return runs.flatMap((run, index) => {
     const line = { color: colour(index), width: 2.2, dash: several ? DASHES[index % DASHES.length] : "solid" };
     const name = several ? plain(run.title).replaceAll("%", "&#37;") : "";

@@ -141,7 +141,7 @@ function dots(run, index) {
   return {
     x: run.points.map((point) => point.kl), y: run.points.map((point) => point.score), customdata: run.points.map((point) => point.step),
     mode: "markers", showlegend: false, marker: { size: run.points.map((point) => (point.kept ? 10 : 4)), color: colour(index), opacity: run.points.map((point) => (point.kept ? 1 : 0.5)) },
-    legendgroup: run.run, hovertemplate: `${label(run.title)}, step %{customdata}<br>score %{y:.3~g}, %{x:.3~g} nats<extra></extra>`,
+    legendgroup: run.run, hovertemplate: `${label(run.title)}, step %{customdata}<br>score %{y:,.3~r}, %{x:,.3~r} nats<extra></extra>`,
   };
 }
 
@@ -150,7 +150,7 @@ function opinion(run, index) {
   return {
     x: points.map((point) => point.kl), y: points.map((point) => point.second), customdata: points.map((point) => [point.step, point.count]),
     mode: "lines+markers", name: `${plain(run.title)} by ${plain(reward)}`, line: { color: colour(index), width: 1.6, dash: "dash" }, marker: { size: 7, symbol: "diamond-open", color: colour(index) },
-    hovertemplate: `${label(reward)} to step %{customdata[0]}<br>score %{y:.3~g}, %{x:.3~g} nats, mean of %{customdata[1]}<extra></extra>`,
+    hovertemplate: `${label(reward)} to step %{customdata[0]}<br>score %{y:,.3~r}, %{x:,.3~r} nats, mean of %{customdata[1]}<extra></extra>`,
   };
 }
 
