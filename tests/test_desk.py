@@ -19,7 +19,7 @@ from lab.formats import read as read_file
 from lab.journal import append_json
 from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
-from lab.ui import bringing, desk, model, ppo, remedies, reward, runs, sft, timeline, uploads
+from lab.ui import bringing, curves, desk, model, ppo, remedies, reward, runs, sft, timeline, uploads
 from lab.ui.desk import ORDERS
 from lab.ui.killed import note, was_killed
 from lab.ui.office import Office
@@ -775,6 +775,24 @@ def test_a_knob_that_was_moved_is_told_with_its_step_in_the_list_and_between_two
     moved = [Changed(step, "beta", 0.1, step / 10, "ana") for step in (2, 3, 4)]
     assert runs.in_time(0.1, moved[:2]) == "0.1, moved to 0.2 at step 2, then to 0.3 at step 3"
     assert runs.in_time(0.1, moved) == "0.1, moved 3 times, last to 0.4 at step 4"
+
+
+def test_who_moved_a_knob_or_ranked_is_you_to_themselves_and_the_host_to_guests(office, running, monkeypatch):
+    write(running, Changed(4, "beta", 0.1, 0.2, "me"), Changed(4, "target_kl", 0.0, 3.0, "ana"))
+    bring(office.store, [("Why?", ["good", "bad"], [[0], [1]], "")], "me", "file.jsonl")
+    track = desk.track_of(office, PAGE, {"run": running.name})
+    track.result = {"disagreements": [{"seq": 1, "better": 0, "worse": 1, "margin": 1.0}]}
+
+    def told(rater):
+        [run] = curves.pull(office, desk.tracks_of(office), {"runs": [running.name]}, rater)["runs"]
+        [row] = reward.found(office, track, rater)["disagreements"]
+        assert row["rater"] == "me"
+        return [mark["by"] for mark in run["marks"]], row["who"]
+
+    assert told("me") == (["", "You", "ana"], "You") and told("ana") == (["", "me", "You"], "me")
+    monkeypatch.setattr(office, "mode", "workshop")
+    assert told("guest 7") == (["", "The host", "ana"], "The host")
+    assert track.marks[1]["by"] == "me", "what is kept is the name"
 
 
 def test_a_run_that_broke_down_says_what_its_last_step_measured_beside_the_mean(office):

@@ -42,17 +42,22 @@ class Curves(Live):
 
 def serve(office: Office, tracks: Tracks) -> None:
     """What the script of every Curves asks for, once for the app."""
-    office.action("curves", lambda body, _: pull(office, tracks, body))
+    office.action("curves", lambda body, rater: pull(office, tracks, body, rater))
 
 
-def pull(office: Office, tracks: Tracks, body: dict[str, Any]) -> dict[str, Any]:
-    """The points of the asked runs after the page's cursors; without names, of the stage's newest run."""
+def pull(office: Office, tracks: Tracks, body: dict[str, Any], rater: str) -> dict[str, Any]:
+    """The points of the asked runs after the page's cursors; without names, of the stage's newest run. Its marks say
+    who moved a knob, in the words of this rater."""
     stage, window = str(body.get("stage") or ""), asked_window(body)
     keys = asked_keys(body, [metric.key for metric in measured(*stages_of(stage))])
     names = asked_runs(body)
     runs = [run_or_none(office.workspace.run, name) for name in names] if names else [newest(office, stage)]
-    shown = [tracks.of(run) for run in runs if run]
-    return {"runs": [facts(track) | points(track, keys, asked_have(body, track.run.name), window) for track in shown]}
+    found = []
+    for track in (tracks.of(run) for run in runs if run):
+        drawn = points(track, keys, asked_have(body, track.run.name), window)
+        drawn["marks"] = [mark | {"by": office.doer(mark["by"], rater)} for mark in drawn["marks"]]
+        found.append(facts(track) | drawn)
+    return {"runs": found}
 
 
 def facts(track: Track) -> dict[str, Any]:

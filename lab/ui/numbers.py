@@ -6,8 +6,8 @@ from __future__ import annotations
 def number(value: float | None, unit: str = "") -> str:
     """Three significant digits with the unit: 0.0123, 82 %, 1.4 s, 512 MB; an en dash where nothing was measured.
 
-    >>> number(0.8214, "share"), number(1234.5, "tokens"), number(2.5e9, "bytes"), number(None)
-    ('82.1 %', '1,230 tokens', '2.5 GB', '–')
+    >>> number(0.8214, "share"), number(1234.5, "tokens"), number(1, "tokens"), number(2.5e9, "bytes"), number(None)
+    ('82.1 %', '1,230 tokens', '1 token', '2.5 GB', '–')
     """
     if value is None:
         return "–"
@@ -18,7 +18,9 @@ def number(value: float | None, unit: str = "") -> str:
     if unit == "bytes":
         scale = min(4, max(0, (len(str(int(abs(value)))) - 1) // 3))
         return f"{short(value / 1000**scale)} {('B', 'kB', 'MB', 'GB', 'TB')[scale]}"
-    return f"{short(value)} {unit}".rstrip()
+    words = short(value)
+    one = unit.replace("tokens", "token").replace("nats", "nat") if words == "1" else unit
+    return f"{words} {one}".rstrip()
 
 
 def short(value: float) -> str:

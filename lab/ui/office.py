@@ -143,6 +143,12 @@ class Office:
         guest = self.mode in SHARED_MODES and not self.is_host(request)
         return rater_name(self._cookies(request), guest)
 
+    def doer(self, name: str, asking: str) -> str:
+        """Who did something, at the head of a sentence to the one who asks: You, of the host to guests The host."""
+        if name and name == asking:
+            return "You"
+        return "The host" if self.mode in SHARED_MODES and name == HOST_NAME else name
+
     def browser(self, request: Any) -> str:
         """What stands beside the rankings that this browser saves; '' for one that brings no cookie of its own."""
         return seal(self._cookies(request))

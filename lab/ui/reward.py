@@ -31,7 +31,7 @@ def page(office: Office) -> None:
     remedies.serve(office, stage)
     serve_curves(office, tracks)
     bringing.serve(office)
-    office.action("reward-facts", lambda body, _: found(office, desk.track_of(office, stage, body)))
+    office.action("reward-facts", lambda body, rater: found(office, desk.track_of(office, stage, body), rater))
     office.action("reward-score", lambda body, _: score(office, body))
     office.action("reward-score-look", lambda body, _: score_look(office, body))
     office.action("reward-exclude", lambda body, _: exclude(office, body))
@@ -90,16 +90,17 @@ def more(office: Office, track: Track | None) -> dict[str, Any]:
     }
 
 
-def found(office: Office, track: Track) -> dict[str, Any]:
-    """Everything behind the verdict, for the plots and the list of disagreements."""
+def found(office: Office, track: Track, rater: str) -> dict[str, Any]:
+    """Everything behind the verdict, for the plots and the list of disagreements, in the words of this rater."""
     result = track.result
+    disagreed = disagreements(office, result.get("disagreements") or [])
     return {
         "verdict": facts(result) if result else None,
         "calibration": result.get("calibration") or [],
         "learning_curve": result.get("learning_curve") or [],
         "accuracy": result.get("pairs/accuracy"),
         "raters": result.get("raters") or {},
-        "disagreements": disagreements(office, result.get("disagreements") or []),
+        "disagreements": [row | {"who": office.doer(row["rater"], rater)} for row in disagreed],
     }
 
 

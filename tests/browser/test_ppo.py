@@ -226,12 +226,14 @@ def test_an_answer_of_the_table_is_read_token_by_token_by_keys_and_stays_text(ru
 
 def test_a_pinned_answer_is_read_token_by_token_and_an_old_run_says_that_it_has_no_figures(run, visit):
     run.write(Sample(5, "Why?", "so it is", 0.1, 0.2, 3, True, "policy", figures("so ", "it is", "")))
-    run.write(Sample(5, "Old?", "as it was", 0.1, 0.2, 3, True, "policy"))
+    run.write(Sample(5, "Old?", "so", 0.1, 1.0, 1, True, "policy"))
     page = visit("ppo")
     cards = page.locator("#ppo-timeline .pinned")
     cards.filter(has_text="Why?").get_by_role("button", name="Tokens").click()
     page.locator("#ppo-heat .heat-text .heat-piece").nth(2).wait_for()
-    cards.filter(has_text="Old?").get_by_role("button", name="Tokens").click()
+    old = cards.filter(has_text="Old?")
+    assert "1 nat · 1 token" in old.inner_text() and "1 tokens" not in old.inner_text()
+    old.get_by_role("button", name="Tokens").click()
     page.get_by_text("This answer has no figures by token").wait_for()
 
 

@@ -97,7 +97,7 @@ function paint(name) {
 // What a token costs or earns adds up; what is expected of it does not.
 function total(label, values) {
   const sum = values.reduce((found, each) => found + each, 0), adds = metric === "kl" || metric === "reward";
-  return `${label} of ${values.length} tokens, ${adds ? `together ${number(sum)}` : `on average ${number(sum / values.length)}`}.`;
+  return `${label} of ${counted(values.length, "token")}, ${adds ? `together ${number(sum)}` : `on average ${number(sum / values.length)}`}.`;
 }
 
 function swatch(sign, part) {

@@ -45,8 +45,11 @@ function number(value, unit = "") {
     const scale = Math.min(4, Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1) / 3)));
     return `${short(value / 1000 ** scale)} ${["B", "kB", "MB", "GB", "TB"][scale]}`;
   }
-  return `${short(value)} ${unit}`.trim();
+  const words = short(value);
+  return `${words} ${words === "1" ? unit.replace("tokens", "token").replace("nats", "nat") : unit}`.trim();
 }
+// A count in a sentence: 1 token, 2 tokens.
+const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;

@@ -147,5 +147,5 @@ async function select(names) {
   if (seen !== key) return;
   const grid = make("table", "lab-rows"), cells = found.rows.map((row) => fill(make("tr", ""), Object.assign(make("th", "", row.label), { scope: "row" }), row.values.map((value) => make("td", "", value))));
   fill(grid, fill(make("thead", ""), fill(make("tr", ""), make("td", ""), found.runs.map((run) => make("th", "", run.title)))), fill(make("tbody", ""), cells));
-  fill(difference, fill(make("div", "part-head"), make("h3", "", "What they did differently")), cells.length ? fill(make("div", "lab-scroll"), grid) : make("p", "", "The settings that they share are the same."), found.alone ? make("p", "runs-alone", `${found.alone} settings belong to one of them only, since they are of different stages.`) : null);
+  fill(difference, fill(make("div", "part-head"), make("h3", "", "What they did differently")), cells.length ? fill(make("div", "lab-scroll"), grid) : make("p", "", "The settings that they share are the same."), found.alone ? make("p", "runs-alone", `${counted(found.alone, "setting")} ${found.alone === 1 ? "belongs" : "belong"} to one of them only, since they are of different stages.`) : null);
 }

@@ -38,9 +38,9 @@ async function use(next) {
   file = next;
   clear.hidden = !file;
   const { accepted, rejected, rejected_count: count } = found;
-  write(about, file ? `${file.name}: ${accepted} examples, read as ${found.format}${count ? `; ${count} rows left out` : ""}.` : "Built-in examples. The first five:");
+  write(about, file ? `${file.name}: ${counted(accepted, "example")}, read as ${found.format}${count ? `; ${counted(count, "row")} left out` : ""}.` : "Built-in examples. The first five:");
   fill(lines, found.rows.map((row) => fill(make("tr", ""), make("td", "", row.prompt), make("td", "", row.response))));
   left.hidden = !count;
-  write(left.firstChild, `Why ${count} rows were left out`);
+  write(left.firstChild, `Why ${counted(count, "row")} ${count === 1 ? "was" : "were"} left out`);
   fill(reasons, rejected.map((row) => make("li", "", `Row ${row.line}: ${row.reason}`)), count > rejected.length && make("li", "", `and ${count - rejected.length} more`));
 }

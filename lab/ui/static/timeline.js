@@ -50,7 +50,7 @@ function row({ prompt, first, now }, before) {
 }
 
 function side(words, { pieces, score, kl, length }, link) {
-  const node = make("div", "pinned-side"), facts = [score !== null && `score ${number(score)}`, kl !== null && kl > 0 && `${number(kl)} nats`, `${length} tokens`];
+  const node = make("div", "pinned-side"), facts = [score !== null && `score ${number(score)}`, kl !== null && kl > 0 && number(kl, "nats"), counted(length, "token")];
   node.append(make("span", "pinned-about", [words, ...facts.filter(Boolean)].join(" · ")));
   for (const [kind, text] of pieces) node.append(kind === "same" ? visible(text) : make(kind, "", text));
   if (link) node.append(" ", link);

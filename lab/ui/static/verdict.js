@@ -82,7 +82,7 @@ function calibration(rows) {
 function disagreement(row) {
   const node = make("article", "pinned"), sides = make("div", "pinned-sides"), line = make("div", "lab-line"), about = `The reward model scores the second ${number(row.margin)} higher.`;
   const side = (words, text) => fill(make("div", "pinned-side"), make("span", "pinned-about", words), text);
-  fill(sides, side(`${raterName(row.rater)} preferred the first`, row.better), side("The reward model prefers the second", row.worse));
+  fill(sides, side(`${raterName(row.who)} preferred the first`, row.better), side("The reward model prefers the second", row.worse));
   const again = button("Rank it again", () => {
     lab.tab("rank");
     window.dispatchEvent(new CustomEvent("lab-rerank", { detail: { seq: row.seq, comparison: row.comparison } }));
