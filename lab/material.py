@@ -93,7 +93,7 @@ def for_reward(
         found.append(row)
         cut += shortened
     prompts = _for_scale(text, part, room)
-    return {"rankings": found, "prompts": prompts, "cut": cut, "raters": raters, "of": len(chosen)}
+    return {"rankings": found, "prompts": prompts, "cut": cut, "raters": raters, "newest": chosen[-1].seq}
 
 
 def _for_scale(text: Text, rankings: Sequence[Ranking], room: int) -> list[Prompt]:

@@ -20,8 +20,8 @@ FOLLOW = ("ppo", "rloo", "grpo")  # a reward model
 
 
 class Refresh:
-    """Of one run. `tried` is how many rankings there were when a reward model that is not followed was trained: none is
-    tried again before as many have come once more."""
+    """Of one run. `tried` is the newest ranking that a reward model was trained on here: one that could not be followed
+    is not tried again before as many have come once more."""
 
     def __init__(self, studio: Studio, job: Job):
         self.studio, self.job, self.tried = studio, job, 0
@@ -45,10 +45,10 @@ class Refresh:
 
     def _due(self, every: int) -> bool:
         with self.studio.workspace.store(read_only=True) as store:
-            new = trust.ranked_since(self._followed(), store.counts())
-        if new < self.tried + every:
+            new = trust.ranked_since(self._followed(), store, self.tried)
+        if len(new) < every:
             return False
-        self.tried = new
+        self.tried = new[-1]
         return True
 
     def _trained(self, between: Callable[[], None]) -> Run:
@@ -67,7 +67,6 @@ class Refresh:
             pass
         if anew.run.status() == "done" and (run.facts()["inputs"].get("anyway") or not trust.doubt(anew.run)):
             run.set_control(reward=anew.run.name)
-            self.tried = 0
         return anew.run
 
     def _followed(self) -> Run:

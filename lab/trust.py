@@ -11,7 +11,8 @@ from lab.config import PAIRS_TO_TEST
 from lab.errors import BadInput, Damaged, UnsureReward
 from lab.events import Finished, Warned
 from lab.journal import read_json
-from lab.store.raters import learnable
+from lab.store import Store
+from lab.store.raters import is_meant
 from lab.workspace import SHIPPED, Run, recorded
 
 CHANCE = 0.5
@@ -38,22 +39,24 @@ def may_be_luck(run: Run) -> bool:
     return isinstance(low, int | float) and low <= CHANCE
 
 
-def ranked_since(run: Run, counts: Mapping[str, Any]) -> int:
-    """How many rankings there are beyond those of which a reward model learned, all or a half, by the same raters;
-    `counts` is what Store.counts says. Raises Damaged where nobody knows any more."""
+def ranked_since(run: Run, store: Store, after: int = 0) -> list[int]:
+    """The numbers of the rankings that came after those of which a reward model learned, all or a half, and after this
+    one, by the same raters. Raises Damaged where nobody knows any more what it learned from."""
     path = run.folder / "data.json"
     try:
-        learned, raters = _learned(path, path.stat().st_mtime_ns)
-    except (OSError, LookupError, TypeError) as problem:
+        newest, raters = _learned(path, path.stat().st_mtime_ns)
+    except (OSError, LookupError, TypeError, ValueError) as problem:
         raise Damaged(f"data.json of run {run.name} cannot be read, and what it learned from with it.") from problem
-    return max(0, learnable(counts, raters)[0] - learned)
+    later = store.rankings(after=max(newest, after), excluded=False, ids=False)
+    return [each.seq for each in later if each.order and is_meant(each.rater, raters)]
 
 
 @lru_cache(maxsize=8)
 def _learned(path: Path, _: int) -> tuple[int, str]:
-    """Rankings and raters; those of an older lab say only how many of a half."""
+    """The newest ranking of which it knew, and whose it learned from. An older lab kept only those that it learned."""
     found = read_json(path) or {}
-    return int(found.get("of", len(found["rankings"]))), str(found["raters"])
+    newest = found["newest"] if "newest" in found else max(row[4] for row in found["rankings"])
+    return int(newest), str(found["raters"])
 
 
 def start_of(inputs: Mapping[str, Any]) -> str:

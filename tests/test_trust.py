@@ -12,6 +12,7 @@ from lab.errors import Damaged, TooFewRankings, UnsureReward
 from lab.events import Failed, Finished, Started, to_json
 from lab.journal import replace_json
 from lab.reward import Ranked, split
+from lab.store import Candidate, Store
 from lab.ui import state
 from lab.workspace import Workspace
 
@@ -90,14 +91,20 @@ def test_a_run_that_starts_from_another_sft_than_its_reward_model_is_told_what_i
     assert list(trust.apart(older, "0012-sft")) == [], "nobody knows what it was scaled on"
 
 
-@pytest.mark.parametrize(("kept", "since"), [({"of": 40}, 3), ({}, 23)])
-def test_what_came_since_a_reward_model_is_counted_by_its_raters_also_where_it_learned_from_a_half(
-    tmp_path, kept, since
-):
+@pytest.mark.parametrize(
+    "kept", [{"newest": 4, "rankings": [[0] * 5]}, {"rankings": [[0, 0, 0, 0, 2], [0, 0, 0, 0, 4]]}]
+)
+def test_what_came_since_a_reward_model_is_told_by_its_raters_without_what_was_left_out(tmp_path, kept):
     run = ended(tmp_path, Finished(1, "done", SOUND))
-    replace_json(run.folder / "data.json", {"rankings": [[]] * 20, "raters": "person", **kept})
-    counts = {"raters": {"ana": 30, "ben": 13, "simulated:terse": 50}}
-    assert trust.ranked_since(run, counts | {"pairs_of": dict.fromkeys(counts["raters"], 0)}) == since
-    (run.folder / "data.json").unlink()
-    with pytest.raises(Damaged):
-        trust.ranked_since(run, counts)
+    replace_json(run.folder / "data.json", {"raters": "person", **kept})
+    with Store(tmp_path / "lab.db") as store:
+        for number, rater in enumerate(["ana"] * 5 + ["simulated:terse", "ben", "ben", "ana"]):
+            [prompt] = store.add_prompts([f"Question {number}?"], "own")
+            found = store.add_comparison(prompt, [Candidate("Yes.", "sft"), Candidate("No.", "sft")])
+            store.rank(str(number), found, [[0], [1]], rater=rater)
+        store.exclude(2)
+        store.exclude(8)
+        assert trust.ranked_since(run, store) == [5, 7, 9] and trust.ranked_since(run, store, 7) == [9]
+        (run.folder / "data.json").unlink()
+        with pytest.raises(Damaged):
+            trust.ranked_since(run, store)

@@ -17,12 +17,13 @@ from lab.ui.tracks import Track
 from lab.workspace import Run
 
 POINTS = 120
+AGE = 0.4  # seconds, for which all browsers are told the same
 LINES = (("reward/score", "Score"), ("kl/reference", "KL to the start, nats"))
 
 
 def panel(office: Office) -> None:
     """Called inside the Rank page's tab; it takes no room while nothing is in training."""
-    office.action("together", lambda body, _: look(office))
+    office.action("together", lambda body, _: office.remembered("together", AGE, lambda: look(office)))
     Live(("together.js",), elem_id="together")
 
 
@@ -58,7 +59,7 @@ def _follows(office: Office, run: Run) -> dict[str, Any]:
     anew = any(each.stage == "reward" and each.locked() for each in office.runs())
     try:
         reward = office.workspace.run(name)
-        since = trust.ranked_since(reward, office.store.counts())
+        since = len(trust.ranked_since(reward, office.store))
     except (NotFound, Damaged):
         return {"reward": None, "since": None, "anew": anew}
     end = reward.last_turn()

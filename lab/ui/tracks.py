@@ -156,7 +156,11 @@ class Track:
         """A run that went back to the step at which a knob was moved reads it there anew; nobody moved it twice."""
         if all(replace(each, by=event.by) != event for each in self.moved):
             self.moved.append(event)
-            words = f"{label(event.key)} from {_said(event.before)} to {_said(event.after)}"
+            if event.key == "reward":  # nobody's doing: it was trained anew on what was ranked
+                words = f"follows {event.after} from here on, instead of {event.before}"
+                self.marks.append(_mark("followed", event.step, words, "", event.key))
+                return
+            words = f"{label(event.key)} from {in_digits(event.before)} to {in_digits(event.after)}"
             self.marks.append(_mark("changed", event.step, words, event.by, event.key))
 
     def _go_back(self, step: int) -> None:
@@ -170,11 +174,6 @@ class Track:
         self.warned = [(event, at) for event, at in self.warned if event.step < step]
         self.marks.append(_mark("rolled back", step - 1, f"went back here from step {left}", "", "rollback"))
         self.generation += 1
-
-
-def _said(value: Any) -> str:
-    """A knob's number in digits, a reward model's name as it is."""
-    return in_digits(value) if isinstance(value, int | float) else str(value)
 
 
 def _mark(kind: str, step: int, words: str, by: str, key: str) -> dict[str, Any]:

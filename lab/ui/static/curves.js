@@ -1,6 +1,6 @@
 // Live curves. Asks for the points after its cursors and hands them to Plotly in place, so that zoom and hover survive.
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,2px", "9px,3px,2px,3px"];
-const SIGNS = { changed: "◆", warned: "▲", "rolled back": "↶" };
+const SIGNS = { changed: "◆", followed: "★", warned: "▲", "rolled back": "↶" };
 // A warning that comes back within so many steps is the same one: marked where it began, counted in the list.
 const NEAR = 15;
 // Points appended since the server last thinned the curve; above it, the whole curve is asked for anew.
