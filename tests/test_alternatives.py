@@ -76,7 +76,8 @@ def test_pinned_prompts_are_answered_again_and_again_with_figures_by_token(roles
         assert set(each.tokens) == {"text", "kl"} | (set() if each.pinned else {"advantage"})
         assert "".join(each.tokens["text"]) == each.response and len(each.tokens["kl"]) == each.length
     shown = [each for each in samples if not each.pinned]
-    assert len(shown) == 3 * min(4, config.prompts) and {each.prompt for each in shown} <= set(TEXTS)
+    assert [each.belongs_to for each in shown] == [step for step in (1, 2, 3) for _ in range(min(4, config.prompts))]
+    assert all(each.belongs_to == each.step for each in watched) and {each.prompt for each in shown} <= set(TEXTS)
 
 
 def test_every_method_watches_three_prompts_where_none_is_given(roles):

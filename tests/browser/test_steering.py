@@ -71,12 +71,18 @@ def test_a_run_does_one_step_at_a_time_and_goes_back_to_a_checkpoint(tuned, ask)
         time.sleep(1.5)
         assert steps(run)[-1] == before + 1 and run.status() == "paused"
     goal = run.checkpoints()[-2]
+
+    def answered():
+        return max(row["step"] for row in post("samples", {"run": run.name})["rows"])
+
+    assert answered() == steps(run)[-1]
     page.locator(f"{DESK} .desk-back select").select_option(str(goal))
     press(page, "Roll back to")
     press(page, "Yes, roll back to")
     turn = until(lambda: [event for event, _ in run.events().events if isinstance(event, Started) and event.step])
     assert turn[0].step == goal
     state(page, "paused")
+    until(lambda: answered() == goal)  # what was said on the way to a forgotten step, before the run goes on
     page.get_by_text(
         "as it was then, but its knobs are as set now. Move them, then Go on trains on from here"
     ).wait_for()
