@@ -16,7 +16,7 @@ go.addEventListener("click", async () => {
     starting = go.disabled = true;
     try {
       const { run } = await lab.post(`${start}-start`, {});
-      if (run) lab.showRun(start, run);
+      if (run) showRun(start, run);
     } catch (error) {
       line.textContent = error.message;
       setTimeout(() => (starting = go.disabled = false), 6000);
@@ -24,9 +24,15 @@ go.addEventListener("click", async () => {
     }
     setTimeout(() => (starting = go.disabled = false), 2000);
   }
-  if (shown) lab.showRun(tab, shown);
+  if (shown) showRun(tab, shown);
   lab.tab(tab);
 });
+
+// The page of a stage may still look at an earlier run.
+function showRun(page, run) {
+  (window.labChosen ??= {})[page] = [run];
+  window.dispatchEvent(new CustomEvent("lab-run", { detail: { page, runs: [run] } }));
+}
 
 again.addEventListener("click", () => {
   again.hidden = true;

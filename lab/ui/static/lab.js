@@ -50,12 +50,6 @@ window.lab = (() => {
     tabButton(name)?.click();
   }
 
-  // The page of a stage may still look at an earlier run.
-  function showRun(page, run) {
-    (window.labChosen ??= {})[page] = [run];
-    window.dispatchEvent(new CustomEvent("lab-run", { detail: { page, runs: [run] } }));
-  }
-
   // A text as it is shown: characters that turn the reading direction or cannot be seen stand there by their numbers.
   const UNSEEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
   const number = (letter) => letter.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
@@ -104,5 +98,5 @@ window.lab = (() => {
     return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   }
 
-  return { post, tab, showRun, reopen, make, visible, session, tabId, key, root, Refused };
+  return { post, tab, reopen, make, visible, session, tabId, key, root, Refused };
 })();
