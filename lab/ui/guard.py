@@ -151,9 +151,11 @@ class Guard:
                 asked = named(scope, body)
             except (ValueError, RecursionError):
                 return await problem(400, "E_BAD_JSON", "The request is not JSON.")(scope, receive, send)
+            # All or none: what is refused takes no session for itself.
+            if not all(self.sessions.may(name, owner) for name in asked):
+                return await problem(403, "E_FORBIDDEN", OTHERS)(scope, receive, send)
             for name in asked:
-                if not self.sessions.enter(name, owner):
-                    return await problem(403, "E_FORBIDDEN", OTHERS)(scope, receive, send)
+                self.sessions.enter(name, owner)
                 ends.callback(self.sessions.leave, name)
             return await self.app(scope, receive, send)
 

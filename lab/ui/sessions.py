@@ -34,11 +34,16 @@ class Sessions:
         self._open: dict[bytes, Session] = {}
         self._rest: OrderedDict[bytes, Session] = OrderedDict()
 
-    def enter(self, name: bytes, owner: str) -> bool:
+    def may(self, name: bytes, owner: str) -> bool:
         """Whether this browser may use the session: a new one, its own, or one that nobody with a cookie has used."""
-        found = self._open.get(name) or self._rest.get(name) or Session(owner)
-        if found.owner not in ("", owner):
+        found = self._open.get(name) or self._rest.get(name)
+        return found is None or found.owner in ("", owner)
+
+    def enter(self, name: bytes, owner: str) -> bool:
+        """The beginning of a request, where the browser may use the session."""
+        if not self.may(name, owner):
             return False
+        found = self._open.get(name) or self._rest.get(name) or Session(owner)
         self._rest.pop(name, None)
         self._open[name] = found
         found.owner = owner
