@@ -216,7 +216,7 @@ def test_a_run_whose_smallest_part_does_not_fit_fails_in_words_and_names_what_to
         if isinstance(event, Step) and event.step == 12:
             monkeypatch.setattr(Roles, "hidden", short)
     assert isinstance(event, Failed) and event.code == "E_OOM" and event.step == 12
-    assert "rank (now 8)" in event.message and "goes on from step 10" in event.message
+    assert "rank (now 8)" in event.message and "goes on from step 12" in event.message
     monkeypatch.undo()
     assert isinstance(list(drive(studio.resume(job.run.name)))[-1], Finished)
 

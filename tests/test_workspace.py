@@ -262,7 +262,8 @@ def test_control_keeps_what_is_not_changed_and_lays_knobs_over_knobs(run):
     run.set_control(live={"temperature": 0.9, "beta": 0.3}, by="bob")
     found = run.control()
     assert set(found.pop("moved")) == {"beta", "temperature"}
-    assert found == {"order": "pause", "until": 7, "live": {"beta": 0.3, "temperature": 0.9}, "by": "bob"}
+    live = {"beta": 0.3, "temperature": 0.9}
+    assert found == {"order": "pause", "until": 7, "live": live, "by": "bob", "reward": ""}
     with pytest.raises(TypeError, match="oder"):
         run.set_control(oder="stop")
     with pytest.raises(ValueError):
