@@ -49,6 +49,10 @@ def card(monkeypatch):
         "synchronize": lambda: None,
         "empty_cache": lambda: None,
     }
+    # PyTorch notes for the whole process, at the first use of a device as a context, which functions make tensors. With
+    # the stand-ins among them "meta" would mean real memory for all later tests: 28 GB for a shape of 7B.
+    with torch.device("meta"):
+        torch.empty(1)
     for name, each in told.items():
         monkeypatch.setattr(torch.cuda, name, each)
     for name in ("empty", "zeros", "randint"):
@@ -245,6 +249,11 @@ def test_cases_are_chosen_by_shape_or_name_and_the_telling_ones_come_first():
     assert gpu.chosen("1.5B:8-bit,7B") == ["7B:4-bit", "7B:bfloat16", "7B:8-bit", "1.5B:8-bit"]
     with pytest.raises(BadInput, match="no case 3M"):
         gpu.chosen("7B,3M")
+
+
+def test_the_stand_in_for_a_card_leaves_shapes_without_memory(card):
+    with torch.device("meta"):
+        assert torch.empty(1).device.type == torch.zeros(1).device.type == "meta"
 
 
 def test_a_process_that_cannot_reach_the_card_is_a_row_that_says_so(monkeypatch, capsys):
