@@ -33,15 +33,11 @@ class Refresh:
         settings = self._settings()
         if not settings.refresh or event.step >= settings.steps or self.job.run.control()["order"] != "run":
             return None
-        checkpointing = self.studio.roles.checkpointing
         try:
-            return self._trained(between) if self._due(settings.refresh) else None
+            return self._at_rest(between) if self._due(settings.refresh) else None
         except LabError as problem:
             log.error("%s: %s", problem.code, problem)
             return None
-        finally:
-            self.studio.roles.checkpointing = checkpointing
-            self.job.state.wake()
 
     def _due(self, every: int) -> bool:
         with self.studio.workspace.store(read_only=True) as store:
@@ -51,11 +47,21 @@ class Refresh:
         self.tried = new[-1]
         return True
 
+    def _at_rest(self, between: Callable[[], None]) -> Run:
+        """Train it, after which the model is as the policy's training left it; the run that did."""
+        checkpointing = self.studio.roles.checkpointing
+        try:
+            return self._trained(between)
+        finally:
+            self.studio.roles.checkpointing = checkpointing
+            self.job.state.wake()
+
     def _trained(self, between: Callable[[], None]) -> Run:
-        """A run of its own with the settings of the one before, which is followed once it may be trusted."""
+        """A run of its own with the settings of the one before and from the same SFT, though there be a newer one. It
+        is followed once it may be trusted."""
         run, before = self.job.run, self._followed()
         facts = before.facts()
-        inputs = {key: value for key, value in facts["inputs"].items() if key in ("raters", "reference") and value}
+        inputs = {"raters": facts["inputs"].get("raters"), "reference": trust.scaled_on(before)}
         anew = self.studio.start("reward", facts["config"], inputs, run.facts().get("by") or "")
 
         def meanwhile() -> None:

@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 from folders import make
+from ranked import rank
 
 from lab.events import Changed, Finished, Step
 from lab.loading import load
 from lab.refresh import Refresh
 from lab.runner import drive
-from lab.store import Candidate
 from lab.studio import Studio
 from lab.workspace import Workspace
 
@@ -40,15 +40,6 @@ def trained(folder, tmp_path_factory):
 def studio(trained, folder, tmp_path):
     shutil.copytree(trained, tmp_path / "w")
     return Studio(Workspace(tmp_path / "w"), load(str(folder), device="cpu"))
-
-
-def rank(workspace, count, first=0, rater="ana"):
-    with workspace.store() as store:
-        for number in range(first, first + count):
-            [prompt] = store.add_prompts([f"Question {number}?"], "own")
-            found = [Candidate("a" * (1 + (i * 3 + number) % 7), "sft") for i in range(4)]
-            order = sorted(range(4), key=lambda i: -len(found[i].text))
-            store.rank(f"{rater} {number}", store.add_comparison(prompt, found), [[i] for i in order], rater=rater)
 
 
 def go_on(studio, job, ranked=None, between=lambda: None):
@@ -110,6 +101,14 @@ def test_a_run_that_goes_on_later_follows_the_newest_one_and_says_nothing_of_it_
     events, trained = go_on(studio, again)
     assert trained == [] and not [event for event in events if isinstance(event, Changed)]
     assert again.state.reward == anew.name and job.run.status() == "done"
+
+
+def test_the_new_one_begins_at_the_same_sft_also_where_there_is_a_newer_one(studio):
+    list(drive(studio.start("sft", {"steps": 1, "batch": 2}, {"pairs": [("Hi", "Yes.")]})))
+    job = studio.start("ppo", RUN["ppo"], {"prompts": ["Hi"], "anyway": True})
+    _, [anew] = go_on(studio, job, lambda step: rank(studio.workspace, 3 if step == 1 else 0, 65))
+    assert anew.facts()["inputs"] == studio.workspace.run("0001-reward").facts()["inputs"] and anew.status() == "done"
+    assert anew.facts()["inputs"]["reference"] == job.run.facts()["inputs"]["reference"] == "sft"
 
 
 def test_one_that_failed_is_not_tried_again_before_as_much_was_ranked_once_more(studio, monkeypatch):

@@ -17,6 +17,7 @@ import pytest
 import torch
 from folders import make
 from forked import fork
+from ranked import rank
 from safetensors.torch import load_file
 
 import lab as package
@@ -60,20 +61,10 @@ def folder(tmp_path_factory):
     return make(tmp_path_factory.mktemp("runner"), "llama")
 
 
-def fill(workspace, count=20, rater="ana"):
-    """Rankings of four short answers, longest first."""
-    with workspace.store() as store:
-        for number in range(count):
-            [prompt] = store.add_prompts([f"Question {number}?"], "own")
-            found = [Candidate("a" * (1 + (i * 3 + number) % 7), "sft") for i in range(4)]
-            order = sorted(range(4), key=lambda i: -len(found[i].text))
-            store.rank(f"{rater} {number}", store.add_comparison(prompt, found), [[i] for i in order], rater=rater)
-
-
 @pytest.fixture
 def studio(folder, tmp_path):
     workspace = Workspace(tmp_path / "w")
-    fill(workspace)
+    rank(workspace, 20)
     return Studio(workspace, load(str(folder), device="cpu"))
 
 
@@ -81,7 +72,7 @@ def studio(folder, tmp_path):
 def with_reward(folder, tmp_path_factory):
     """A workspace with rankings and a reward model, trained once."""
     workspace = Workspace(tmp_path_factory.mktemp("rewarded") / "w")
-    fill(workspace)
+    rank(workspace, 20)
     list(drive(Studio(workspace, load(str(folder), device="cpu")).start("reward", REWARD, {})))
     return workspace.root
 
@@ -576,7 +567,7 @@ def test_a_reward_model_that_may_be_guessing_is_followed_only_by_one_who_says_so
 
 
 def test_simulated_rankings_are_not_mixed_with_a_persons_unless_asked(studio):
-    fill(studio.workspace, 30, "simulated:helpful")
+    rank(studio.workspace, 30, rater="simulated:helpful")
     counts = {}
     for raters in ("", "person", "simulated:helpful", "all"):
         job = studio.start("reward", REWARD, {"raters": raters})
