@@ -192,7 +192,7 @@ def test_a_double_click_asks_for_one_comparison_which_stands_in_the_table_while_
     page.locator(".arena tbody tr", has_text="waits for 0001-dpo, which is paused").wait_for()
     assert asked == [1]
     page.get_by_role("button", name="Take back base against sft").click()
-    page.get_by_text("Taken.").wait_for()
+    page.get_by_text("Taken.", exact=True).wait_for()
     assert stopped[0].request.post_data_json == {"request": "r1"}
 
 

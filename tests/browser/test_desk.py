@@ -42,7 +42,7 @@ def test_kill_says_what_is_lost_and_waits_for_a_second_press_that_is_no_double_c
     page.get_by_text("Steps 4 to 5 and the one under way are lost").wait_for()
     assert orders == [] and kill.inner_text() == "Yes, kill it", "it stays asked, in the words that hold now"
     kill.click()
-    page.get_by_text("The end.").wait_for()
+    page.get_by_text("The end.", exact=True).wait_for()
     assert orders == [1] and kill.inner_text() == "Kill"
 
 
@@ -82,7 +82,7 @@ def test_what_somebody_has_set_in_the_form_is_in_the_run_that_a_remedy_begins(ru
     beta.fill("0.2")
     steps.fill(str(Ppo().steps))
     anew.click()
-    page.get_by_text("Asked.").wait_for()
+    page.get_by_text("Asked.", exact=True).wait_for()
     assert asked == [{"beta": 0.2, "steps": Ppo().steps}], "what was set to the usual value as well"
     beta.fill("")
     beta.press_sequentially("1e-")
@@ -122,7 +122,7 @@ def test_what_a_run_has_taken_from_the_form_is_not_taken_by_a_remedy_after_it(ap
             count = len(asked)
             with page.expect_response("**/lab/sft-remedy"):
                 desk.get_by_role("button", name="Start anew with").click()
-            desk.get_by_text("Anew.").wait_for()
+            desk.get_by_text("Anew.", exact=True).wait_for()
             assert len(asked) == count + 1
             return asked[-1]
 

@@ -22,7 +22,7 @@ def test_the_chat_answers_and_shows_markup_as_text(visit):
 
 def test_a_suggestion_is_one_click_away_from_an_answer(visit):
     page = visit("model")
-    page.get_by_text("How do I make pancakes?").click()
+    page.get_by_text("How do I make pancakes?", exact=True).click()
     page.wait_for_selector("#chat [data-testid=bot]")
     assert "How do I make pancakes?" in page.inner_text("#chat [data-testid=user]")
 

@@ -97,7 +97,7 @@ def test_going_back_is_not_asked_again_before_the_model_has_answered(app, run, v
     press(page, "Roll back to")
     page.get_by_text("Step 2 it is: what the run learned after it is forgotten").wait_for()
     press(page, "Yes, roll back to")
-    page.get_by_text("Asked for.").wait_for()
+    page.get_by_text("Asked for.", exact=True).wait_for()
     for _ in range(3):
         with page.expect_response("**/lab/ppo-desk"):
             pass
@@ -155,7 +155,7 @@ def test_a_run_that_broke_off_for_want_of_memory_begins_anew_with_less_by_one_cl
         assert "but for what you have changed in the form for a new run" in anew.get_attribute("title")
         anew.click()
     assert pressed.value.post_data_json == {"run": run.run.name, "code": "E_OOM", "index": 0, "changed": {}}
-    page.get_by_text("Asked for.").wait_for()
+    page.get_by_text("Asked for.", exact=True).wait_for()
     seen = """guest => {
         document.body.classList.toggle("is-guest", guest);
         return document.querySelector("#ppo-desk .desk-failure + .lab-line").offsetParent !== null;

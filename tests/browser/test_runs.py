@@ -70,7 +70,7 @@ def test_the_marks_of_a_run_stand_only_in_curves_where_it_has_points(app, two, v
         card = page.locator(plot)  # made anew when the second run is chosen
         both = "plot => { const g = document.querySelector(plot); return g?.data?.length >= 4 && g.layout.shapes }"
         page.wait_for_function(both, arg=plot)
-        page.get_by_text("No better.").first.wait_for()
+        page.get_by_text("No better.", exact=True).first.wait_for()
         marks = "g => g.layout.shapes.filter(each => each.type === 'line').map(each => each.x0)"
         loss = '#runs-curves .curve[data-key="loss/train"] .curve-plot'
         marked = (
@@ -125,7 +125,7 @@ def test_undo_stands_beside_the_words_of_its_deletion_only(two, visit):
     page.wait_for_selector(undo)
     page.route("**/lab/ppo-order", lambda route: route.fulfill(json={"said": "It has begun."}))
     row(page, two[1]).get_by_role("button", name="Resume").click()
-    page.get_by_text("It has begun.").wait_for()
+    page.get_by_text("It has begun.", exact=True).wait_for()
     assert page.locator(undo).is_hidden()
 
 
