@@ -17,7 +17,11 @@ import torch  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parent))
 ONE_APP = {
     group: [f"tests/browser/test_{name}.py" for name in names.split()]
-    for group, names in {"app": "curves desk guard model ppo rank reward runs sft", "tuned": "compare steering"}.items()
+    for group, names in {
+        "app": "model ppo rank reward",
+        "quiet": "curves desk guard rest runs sft",
+        "tuned": "compare steering",
+    }.items()
 }
 
 

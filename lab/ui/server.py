@@ -12,6 +12,7 @@ import psutil
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from lab.ui.early import Early
 from lab.ui.guard import Guard, Rules, Strict
 from lab.ui.launch import LOOPBACK, Options
 from lab.ui.office import Office
@@ -65,7 +66,7 @@ def outermost(rules: Rules) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.user_middleware.sort(key=lambda each: each.cls is not Guard)
-        app.middleware_stack = Strict(app.build_middleware_stack(), rules.frames)
+        app.middleware_stack = Strict(Early(app.build_middleware_stack()), rules.frames)
         yield
 
     return lifespan

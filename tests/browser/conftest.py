@@ -36,11 +36,11 @@ PATIENCE = 120_000
 
 @dataclass(frozen=True)
 class App:
-    """A running app: where it answers, its workspace, and its process."""
+    """A running app: where it answers, its workspace, and its process where it has one of its own."""
 
     url: str
     workspace: Path
-    process: subprocess.Popen
+    process: subprocess.Popen | None = None
 
     def rankings(self) -> list:
         with Store(self.workspace / "lab.db", read_only=True) as store:
@@ -96,6 +96,17 @@ def app(tmp_path_factory) -> Iterator[App]:
     running = start(tmp_path_factory.mktemp("lab") / "workspace")
     yield running
     stop(running)
+
+
+@pytest.fixture(scope="session")
+def quiet(tmp_path_factory) -> Iterator[App]:
+    """An app whose model was never started, for pages that are made of what a test writes: no visit costs answers."""
+    workspace, port = tmp_path_factory.mktemp("quiet") / "workspace", free_port()
+    office = Office(workspace, worker=Supervisor(workspace))
+    demo = serve(office, Options(workspace), port, "")
+    yield App(f"http://127.0.0.1:{port}", workspace)
+    demo.close()
+    office.close()
 
 
 @pytest.fixture

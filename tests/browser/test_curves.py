@@ -19,6 +19,11 @@ LINES = f"() => document.querySelector('{SCORE} .curve-plot').layout.shapes.filt
 AT_900, TICKS_TO_900 = "each => each.x0 === 900", ["0", "200", "400", "600", "800"]
 
 
+@pytest.fixture(scope="module")
+def app(quiet):
+    return quiet
+
+
 def steps(first: int, last: int) -> list[Step]:
     return [Step(i, ppo_metrics(i)) for i in range(first, last + 1)]
 

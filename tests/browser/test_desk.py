@@ -13,6 +13,11 @@ from .made import made, ppo_metrics
 from .test_ppo import DESK, press, state
 
 
+@pytest.fixture(scope="module")
+def app(quiet):
+    return quiet
+
+
 @pytest.fixture
 def run(app):
     with made(app.workspace) as writer:

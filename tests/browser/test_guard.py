@@ -25,6 +25,11 @@ from lab.ui.sessions import Sessions
 MARKS = ("aaaaaaaa", "bbbbbbbb")
 
 
+@pytest.fixture(scope="module")
+def app(quiet):
+    return quiet
+
+
 def ask(app, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
     """One request as raw as it is given: no client here mends a Host or a path."""
     link = http.client.HTTPConnection(urlsplit(app.url).netloc, timeout=30)

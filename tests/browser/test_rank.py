@@ -232,7 +232,7 @@ def test_a_refused_save_leaves_no_word_of_the_ranking_before_and_its_button_trie
     for key in "4321":
         page.keyboard.press(key)
     page.keyboard.press("Enter")
-    page.get_by_text("Not saved.", exact=True).wait_for()
+    page.locator(BOARD).get_by_text("Not saved.").wait_for()
     assert not page.locator(f"{BOARD} .board-reveal").is_visible()
     submit = page.locator(f"{BOARD} [data-do=submit]")
     assert submit.inner_text().startswith("Try again") and submit.is_enabled()

@@ -22,6 +22,11 @@ CLOSE_AND_FAR = {
 }
 
 
+@pytest.fixture(scope="module")
+def app(quiet):
+    return quiet
+
+
 @pytest.fixture
 def two(app):
     with made(app.workspace, beta=0.1) as first, made(app.workspace, beta=0.3) as second:
@@ -70,7 +75,7 @@ def test_the_marks_of_a_run_stand_only_in_curves_where_it_has_points(app, two, v
         card = page.locator(plot)  # made anew when the second run is chosen
         both = "plot => { const g = document.querySelector(plot); return g?.data?.length >= 4 && g.layout.shapes }"
         page.wait_for_function(both, arg=plot)
-        page.get_by_text("No better.", exact=True).first.wait_for()
+        page.locator("#runs-curves").get_by_text("No better.").first.wait_for()
         marks = "g => g.layout.shapes.filter(each => each.type === 'line').map(each => each.x0)"
         loss = '#runs-curves .curve[data-key="loss/train"] .curve-plot'
         marked = (

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from lab.events import Finished, Sample, Step, Warned
 
 from .made import made
 
 DESK = "#sft-desk"
 HOSTILE = '<img src=x onerror="window.__x=1"> ${window.__x=2}'
+
+
+@pytest.fixture(scope="module")
+def app(quiet):
+    return quiet
 
 
 def unfold(page) -> None:

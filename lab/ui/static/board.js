@@ -43,7 +43,7 @@ function show(view) {
   if (view.error && view.item === typed) own.value ||= view.prompt; // to be shortened, not written again
   view.candidates.forEach(fill);
   paint();
-  if (writing() && !view.error) setTimeout(look, 100);
+  if (writing() && !view.error) setTimeout(look, element.offsetParent && !document.hidden ? 100 : 1000);
 }
 
 function build() {
