@@ -97,6 +97,37 @@ SAME_PAIR = [
         },
     ),
     (
+        "distilabel",
+        {"instruction": SKY, "generations": ["Scattering.", "Paint."], "ratings": [5, 2.0], "rationales": ["", ""]},
+    ),
+    (
+        "arena_conversations",
+        {
+            "question_id": None,
+            "model_a": "m",
+            "model_b": "n",
+            "winner": "model_a",
+            "conversation_a": [user(SKY), said("Scattering.")],
+            "conversation_b": [user(SKY), said("Paint.")],
+            "turn": 1,
+        },
+    ),
+    ("lm_human_best", {"query": SKY, "sample0": "Scattering.", "sample1": "Paint.", "best": 0}),
+    ("lm_human_difference", {"query": SKY, "sample0": "Scattering.", "sample1": "Paint.", "difference": -0.5}),
+    (
+        "human_eval",
+        {
+            "prompt": SKY,
+            "model_a": "m",
+            "model_b": "n",
+            "completion_a": "Scattering.",
+            "completion_b": "Paint.",
+            "completion_a_is_acceptable": "yes",
+            "completion_b_is_acceptable": "yes",
+            "preference": "a-is-slightly-better",
+        },
+    ),
+    (
         "rankings",
         {"prompt": [user(SKY)], "candidates": [{"text": "Scattering."}, {"text": "Paint."}], "order": [[0], [1]]},
     ),
@@ -151,7 +182,7 @@ def test_pku_takes_the_helpful_answer_and_not_the_safe_one(tmp_path):
     assert one(tmp_path, row).groups == ((1,), (0,))
 
 
-ARENA = SAME_PAIR[-2][1]
+ARENA = dict(SAME_PAIR)["arena55k"]
 
 
 def test_an_arena_tie_is_one_group(tmp_path):
@@ -268,21 +299,6 @@ def test_an_order_must_name_each_answer_once(tmp_path):
     assert one(tmp_path, good | {"order": []}).groups == ()
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"prompt": "a", "completion": "b", "label": False},
-        {"messages": [user("a"), said("b")], "label": False},
-        {"conversations": [user("a"), said("b")], "kto_tag": True},
-        {"message_id": "1", "parent_id": None, "text": "a", "role": "prompter"},
-    ],
-)
-def test_unpaired_and_tree_rows_are_not_mistaken_for_demonstrations(tmp_path, row):
-    assert detect([row]) is None
-    with pytest.raises(NoRows, match="Known|known"):
-        read(saved(tmp_path, [row]))
-
-
 def test_a_line_that_is_broken_is_named_where_the_others_fit_no_format(tmp_path):
     file = tmp_path / "mine.jsonl"
     file.write_text('{"question": "a", "respo\n{"ask": "b", "tell": "c"}\n')
@@ -306,7 +322,36 @@ def test_a_preview_shows_the_first_rows_and_counts_the_others(tmp_path):
     assert (found.format, found.accepted, [row.line for row in found.rejected]) == ("trl", 9, [10])
 
 
+@pytest.mark.parametrize(
+    ("format", "row", "advice"),
+    [
+        ("rm_predict", {"chosen": 1.25, "rejected": -0.5}, "Import the file of pairs that was scored"),
+        (
+            "lm_human_preferences_ids",
+            {"query": [464, 6766], "sample0": [318], "sample1": [4171], "best": 0},
+            "AutoTokenizer.from_pretrained",
+        ),
+        (
+            "lm_human_preferences_ids",
+            {"query": "[464, 6766]", "sample0": "[318]", "sample1": "[4171]", "difference": "1"},
+            "AutoTokenizer.from_pretrained",
+        ),
+        ("human_eval_tasks", {"prompt": SKY, "completions": [{"model": "m", "completion": "a"}] * 2}, "its database"),
+        ("rl_teacher", {"media_url_1": "a.mp4", "media_url_2": "b.mp4", "response": "left"}, "holds no text"),
+        (
+            "rlhf_blender",
+            {"feedback_id": 1, "feedback_type": "comparative", "targets": [], "content": {"preferences": [1, 0]}},
+            "holds no text",
+        ),
+    ],
+)
+def test_what_holds_no_preference_in_text_is_recognised_and_refused_with_advice(tmp_path, format, row, advice):
+    assert detect([row]) == format
+    with pytest.raises(NoRows, match=f"rows.jsonl is recognised as {format}. .*{advice}"):
+        read(saved(tmp_path, [row]))
+
+
 def test_every_format_describes_itself_in_one_sentence_with_its_fields():
     for name, line in FORMATS.items():
         assert line.name == name and line.fields
-        assert line.description.endswith(".") and line.reads
+        assert line.description.endswith(".") and (line.reads or line.refusal.endswith("."))

@@ -41,9 +41,20 @@ def text_or_empty(row: Row, key: str) -> str:
     return "" if row.get(key) is None else text(row, key)
 
 
+def first_of(row: Row, keys: tuple[str, ...]) -> str:
+    """The text of the first of these fields that the row has."""
+    return text(row, next((key for key in keys if row.get(key) is not None), keys[-1]))
+
+
+def as_object(item: object) -> Row:
+    if not isinstance(item, Mapping):
+        raise RowError(f"{what_is(item)} where an object belongs")
+    return item
+
+
 def items(row: Row, key: str) -> list[Any]:
     """A list, also where a table's cell holds it as JSON in a string."""
-    value = _unpacked(need(row, key), key)
+    value = unpacked(need(row, key), key)
     if not isinstance(value, list):
         raise RowError(f"field {key} is {what_is(value)}, not a list")
     return value
@@ -96,7 +107,7 @@ def message(value: object, key: str) -> Message:
 
 def turns(value: object, key: str) -> tuple[Message, ...]:
     """A list of messages, without a system message that says nothing."""
-    value = _unpacked(value, key)
+    value = unpacked(value, key)
     if not isinstance(value, list):
         raise RowError(f"field {key} is {what_is(value)}, not a list of messages")
     found = tuple(message(item, key) for item in value)
@@ -147,10 +158,10 @@ def _part(part: object, key: str) -> str:
     return found
 
 
-def _unpacked(value: object, key: str) -> object:
+def unpacked(value: object, key: str) -> object:
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as problem:
-        raise RowError(f"field {key} is text that should be a list in JSON and is not") from problem
+        raise RowError(f"field {key} is text that should be JSON and is not") from problem

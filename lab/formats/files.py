@@ -37,12 +37,13 @@ _MARKS = (
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A row and the line where it starts (in parquet and in a JSON list: its number), both from 1; `fault` says why it
-    is no row."""
+    """A row and the line where it starts (in parquet, a database and a JSON list: its number), both from 1; `fault`
+    says why it is no row. Where several were gathered into one, `others` are the lines of the rest."""
 
     line: int
     fields: dict[str, Any] = field(default_factory=dict)
     fault: str = ""
+    others: tuple[int, ...] = ()
 
 
 def rows(path: str | Path) -> list[FileRow]:

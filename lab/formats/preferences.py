@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
 from lab.formats.fields import (
     Row,
     answer,
+    as_object,
     conversation,
     flag,
     items,
@@ -26,7 +27,6 @@ from lab.formats.fields import (
     text,
     text_or_empty,
     turns,
-    what_is,
 )
 from lab.formats.record import Message, Record, RowError, Unusable, ranked
 
@@ -62,12 +62,12 @@ def trl(row: Row) -> Record:
 
 
 def split_conversations(
-    chosen: tuple[Message, ...], rejected: tuple[Message, ...]
+    first: tuple[Message, ...], second: tuple[Message, ...], names: tuple[str, str] = ("chosen", "rejected")
 ) -> tuple[tuple[Message, ...], str, str]:
     """The turns that two conversations share, and the last answer of each."""
-    if not chosen or not rejected or chosen[:-1] != rejected[:-1]:
-        raise RowError("chosen and rejected differ in more than their last answer")
-    return chosen[:-1], spoken(chosen[-1], "chosen"), spoken(rejected[-1], "rejected")
+    if not first or not second or first[:-1] != second[:-1]:
+        raise RowError(f"{names[0]} and {names[1]} differ in more than their last answer")
+    return first[:-1], spoken(first[-1], names[0]), spoken(second[-1], names[1])
 
 
 def sharegpt(row: Row) -> Record:
@@ -124,37 +124,28 @@ def hh_turns(transcript: str) -> tuple[Message, ...]:
     return tuple(Message(role, _unspaced(words)) for role, words in zip(roles, rest[1::2], strict=True))
 
 
-def h2o(row: Row) -> Record:
-    """H2O LLM Studio's table; a row that continues another one (parent_id) needs that one, so it is left out."""
-    if str(row.get("parent_id", "")).strip() not in ("", "None", "nan"):
-        raise Unusable("it continues another row (parent_id), and only single rows are read")
-    asked = _first(row, H2O_PROMPT)
-    if text_or_empty(row, "rejected_prompt").strip() not in ("", asked.strip()):
-        raise Unusable("the rejected answer belongs to another prompt (rejected_prompt)")
-    prompt = system(row) + (Message("user", asked),)
-    return pair(prompt, _first(row, H2O_CHOSEN), _first(row, H2O_REJECTED), row)
-
-
-def argilla(row: Row) -> tuple[Record, ...]:
-    """Argilla 1 records: each submitted response is one person's ranking, rank 1 is best, equal ranks tie."""
-    fields = need(row, "fields")
-    if not isinstance(fields, Mapping):
-        raise RowError(f"field fields is {what_is(fields)}, not an object")
-    prompt = (Message("user", _first(fields, H2O_PROMPT)),)
-    found = [_argilla_record(prompt, fields, given, row) for given in items(row, "responses") if _submitted(given)]
-    if not found:
-        raise Unusable("nobody submitted a ranking for it")
-    return tuple(found)
-
-
 def ultrafeedback(row: Row) -> Record:
     """Groups by the mean of the aspects' ratings, higher is better; an answer without any rating is left out."""
     rated = [(answer_text, score) for answer_text, score in map(_rated, items(row, "completions")) if score is not None]
+    return scored((Message("user", text(row, "instruction")),), rated, row)
+
+
+def scored(prompt: tuple[Message, ...], rated: Sequence[tuple[str, float]], row: Row) -> Record:
+    """Answers with the scores that they got, higher is better; equal scores tie."""
     if len(rated) < 2:
         raise Unusable(f"{len(rated)} of its answers are rated; a comparison needs 2")
-    prompt = (Message("user", text(row, "instruction")),)
-    candidates = tuple(words for words, _ in rated)
-    return Record(prompt, candidates, ranked([score for _, score in rated]), None, "", source_id(row))
+    means = mean_scores(rated)
+    if len(means) < 2:
+        raise Unusable("all of its answers are the same")
+    return Record(prompt, tuple(means), ranked(list(means.values())), None, "", source_id(row))
+
+
+def mean_scores(rated: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The score of each different answer: the mean, where the same words were judged several times."""
+    found: dict[str, list[float]] = {}
+    for words, score in rated:
+        found.setdefault(words, []).append(score)
+    return {words: sum(scores) / len(scores) for words, scores in found.items()}
 
 
 def shp(row: Row) -> Record:
@@ -186,7 +177,7 @@ def arena55k(row: Row) -> Record:
 def rankings(row: Row) -> Record:
     """The lab's own lossless rows: an empty answer and identical answers are kept, for somebody saw and ranked them."""
     prompt = turns(row["prompt"], "prompt") if row.get("prompt") else ()
-    candidates = tuple(text(_object(item), "text") for item in items(row, "candidates"))
+    candidates = tuple(text(as_object(item), "text") for item in items(row, "candidates"))
     order = items(row, "order")
     if any(not isinstance(group, list) or any(type(index) is not int for index in group) for group in order):
         raise RowError("field order is not a list of lists of whole numbers")
@@ -217,45 +208,10 @@ def _unspaced(words: str) -> str:
     return words.removeprefix(" ")
 
 
-def _first(row: Row, keys: tuple[str, ...]) -> str:
-    """The text of the first of these fields that the row has."""
-    return text(row, next((key for key in keys if row.get(key) is not None), keys[-1]))
-
-
-def _object(item: object) -> Row:
-    if not isinstance(item, Mapping):
-        raise RowError(f"{what_is(item)} where an answer's object belongs")
-    return item
-
-
-def _submitted(response: object) -> bool:
-    return _object(response).get("status", "submitted") == "submitted"
-
-
-def _argilla_record(prompt: tuple[Message, ...], fields: Row, response: Row, row: Row) -> Record:
-    order = _argilla_order(_object(need(response, "values")))
-    # An export names the fields that hold the answers; some hold the answers themselves.
-    candidates = tuple(text(fields, name) if name in fields else name for name, _ in order)
-    groups = ranked([-rank for _, rank in order])
-    return Record(prompt, candidates, groups, None, str(response.get("user_id") or ""), source_id(row))
-
-
-def _argilla_order(values: Row) -> list[tuple[str, int]]:
-    """(answer's name, rank) of the one question among a response's values that is a ranking."""
-    for question in values.values():
-        given = question.get("value") if isinstance(question, Mapping) else None
-        if isinstance(given, list) and given and all(isinstance(item, Mapping) and "rank" in item for item in given):
-            order = [(text(item, "value"), item["rank"]) for item in given]
-            if any(type(rank) is not int or rank < 1 for _, rank in order):
-                raise RowError("a rank that is not a whole number from 1 (best) upwards")
-            return order
-    raise RowError("a response without a ranking (a list of value and rank)")
-
-
 def _rated(completion: object) -> tuple[str, float | None]:
-    completion = _object(completion)
+    completion = as_object(completion)
     aspects = completion.get("annotations") or {}
     # A judge that declined to rate an aspect left "N/A" there.
-    given = [_object(aspect).get("Rating") for aspect in _object(aspects).values()]
+    given = [as_object(aspect).get("Rating") for aspect in as_object(aspects).values()]
     ratings = [number(rating, "Rating") for rating in given if rating not in (None, "", "N/A")]
     return text(completion, "response"), sum(ratings) / len(ratings) if ratings else None

@@ -18,25 +18,30 @@ EXAMPLES = 3
 def read(path: str | Path, format: str = "auto") -> Imported:
     """Every usable record of the file, and every other row with its line and the reason.
 
-    Raises NoRows when nothing is usable, BadFile when more than a fifth of the rows do not fit the format, BadEncoding
-    when the bytes are not Unicode text, NotFound, and BadInput for a format that nobody knows.
+    Raises NoRows when nothing is usable or the format holds no preference in text, BadFile when more than a fifth of
+    the rows do not fit the format, BadEncoding when the bytes are not Unicode text, NotFound, and BadInput for a format
+    that nobody knows.
     """
     chosen = None if format == "auto" else format_named(format)
     found = rows(path)
     chosen = chosen or _detected(found, Path(path).name)
+    if not chosen.reads:
+        raise NoRows(f"{Path(path).name} is recognised as {chosen.name}. {chosen.refusal}")
     records: list[Record] = []
     sources: list[FileRow] = []
     rejected: list[Rejected] = []
     bad: list[Rejected] = []
-    for row in found:
+    for row in chosen.gather(found):
         try:
             got = _records(row, chosen)
         except RowError as problem:
-            rejected.append(Rejected(row.line, str(problem)))
-            bad += [] if isinstance(problem, Unusable) else rejected[-1:]
+            left = [Rejected(line, str(problem)) for line in (row.line, *row.others)]
+            rejected += left
+            bad += [] if isinstance(problem, Unusable) else left
         else:
             records += got
             sources += [row] * len(got)
+    rejected.sort(key=lambda each: each.line)
     _refuse_if_hopeless(Path(path).name, chosen, records, rejected, bad, len(found))
     return Imported(chosen.name, tuple(records), tuple(rejected), tuple(sources))
 

@@ -1,35 +1,46 @@
 """The table of formats: name, sentence, fields, and how a row is recognised, read and written.
 
-One more format is a reader (or a shape) and one line here. The order counts: the first line whose test holds wins.
+One more format is a reader (or a shape, or the reason why it cannot be read) and one line here. The order counts: the
+first line whose test holds wins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from lab.errors import BadInput
-from lab.formats import demonstrations, preferences, shapes
+from lab.formats import answers, argilla, demonstrations, preferences, shapes, studies, trees
 from lab.formats.fields import Row
+from lab.formats.files import FileRow
 from lab.formats.record import Record
+
+
+def each_alone(rows: Sequence[FileRow]) -> Iterable[FileRow]:
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One line of the table; `fields` are those that a row must have, a `?` marks one that it may have."""
+    """One line of the table; `fields` are those that a row must have, a `?` marks one that it may have.
+
+    `gather` makes one row of those that only say something together, before `read` sees any. A format without `read` is
+    recognised, and what to do instead stands in `refusal`.
+    """
 
     name: str
     description: str
     fields: tuple[str, ...]
     matches: Callable[[Row], bool]
-    read: Callable[[Row], Record | tuple[Record, ...]]
+    read: Callable[[Row], Record | tuple[Record, ...]] | None = None
     narrow: Callable[[Record], tuple[Record, ...]] | None = None
     shape: Callable[[Record], dict[str, object]] | None = None
+    gather: Callable[[Sequence[FileRow]], Iterable[FileRow]] = each_alone
+    refusal: str = ""
 
     @property
     def reads(self) -> bool:
-        """True for every line so far: a format that is only written needs a shape and no reader."""
         return self.read is not None
 
     @property
@@ -49,7 +60,7 @@ def format_named(name: str) -> Format:
 
 
 def known() -> str:
-    return ", ".join(FORMATS)
+    return ", ".join(name for name, row in FORMATS.items() if row.reads)
 
 
 def _is_hh(row: Row) -> bool:
@@ -72,6 +83,29 @@ def _is_conversational(row: Row) -> bool:
     return "chosen" in row and isinstance(row.get("rejected"), list | dict)
 
 
+def _is_predict(row: Row) -> bool:
+    return set(row) == {"chosen", "rejected"} and all(type(score) in (int, float) for score in row.values())
+
+
+def _is_kto(row: Row) -> bool:
+    marked = "kto_tag" in row or "label" in row
+    return marked and ("messages" in row or "conversations" in row or ("instruction" in row and "output" in row))
+
+
+def _is_unpaired(row: Row) -> bool:
+    return "prompt" in row and "label" in row and ("completion" in row or "response" in row)
+
+
+def _are_tasks(row: Row) -> bool:
+    """Answers with the name of their model, which nobody has compared yet."""
+    found = row.get("completions")
+    return "prompt" in row and isinstance(found, list) and found != [] and all(isinstance(each, dict) for each in found)
+
+
+def _is_ids(row: Row) -> bool:
+    return studies.are_ids(row.get("query")) and ("sample" in row or "sample0" in row)
+
+
 def _is_conversation(row: Row) -> bool:
     return ("messages" in row or "conversations" in row) and not ("kto_tag" in row or "label" in row)
 
@@ -86,7 +120,27 @@ _ROWS = (
     ),
     Format(
         "argilla", "Argilla 1 records with a ranking question: one ranking for each person who submitted one.",
-        ("fields", "responses"), has("fields", "responses"), preferences.argilla,
+        ("fields", "responses"), has("fields", "responses"), argilla.argilla,
+    ),
+    Format(
+        "argilla_flat", "Argilla 2's table, a column for each field: one ranking for each person who submitted one.",
+        ("prompt", "<question>.responses", "<question>.responses.users?", "<question>.responses.status?"),
+        argilla.is_flat, argilla.argilla_flat,
+    ),
+    Format(
+        "distilabel", "distilabel's table for Argilla: several generations ranked by their ratings, higher is better.",
+        ("instruction", "generations", "ratings", "rationales?"), has("generations", "ratings"), argilla.distilabel,
+    ),
+    Format(
+        "oasst", "OASST2's message tree: the answers under one message by their rank, 0 is best.",
+        ("message_id", "parent_id?", "role", "text", "rank?"), has("message_id", "role", "text"),
+        trees.oasst, gather=trees.gather_tree,
+    ),
+    Format(
+        "rm_predict", "LLaMA-Factory's reward scores: two numbers for each pair.",
+        _PAIR, _is_predict,
+        refusal="It holds the two scores that a reward model gave each pair and none of their text, so there is "
+        "nothing to learn from. Import the file of pairs that was scored.",
     ),
     Format(
         "llamafactory_v1", "LLaMA-Factory's message lists with typed parts and loss weights.",
@@ -113,7 +167,8 @@ _ROWS = (
     ),
     Format(
         "h2o", "H2O LLM Studio's table: a question and two answers, also under their longer names.",
-        ("question", *_PAIR, "system?", "rejected_prompt?", "parent_id?"), _is_h2o, preferences.h2o,
+        ("question", *_PAIR, "system?", "rejected_prompt?", "id?", "parent_id?"), _is_h2o, trees.h2o,
+        gather=trees.gather_chain,
     ),
     Format(
         "trl", "TRL preferences as plain strings; without a prompt it is what both answers share.",
@@ -141,6 +196,79 @@ _ROWS = (
         "pku", "PKU-SafeRLHF by helpfulness: two responses and the index of the better one.",
         ("prompt", "response_0", "response_1", "better_response_id"),
         has("response_0", "response_1", "better_response_id"), preferences.pku,
+    ),
+    Format(
+        "arena_conversations", "Chatbot Arena's conversations: two of them that share all but the answer, and who won.",
+        ("conversation_a", "conversation_b", "winner", "question_id?"),
+        has("conversation_a", "conversation_b", "winner"), studies.arena_conversations,
+    ),
+    Format(
+        "summarize_from_feedback", "OpenAI's summaries of a post or an article: two of them, and the index chosen.",
+        ("info", "summaries", "choice", "worker?"), has("info", "summaries", "choice"), studies.summaries,
+    ),
+    Format(
+        "lm_human_preferences_ids", "OpenAI's lm-human-preferences as published: token ids of GPT-2.",
+        ("query", "sample0", "best"), _is_ids,
+        refusal="Its texts are token ids, numbers that only GPT-2's tokenizer can read. Turn query and every sample "
+        'into text first, in Python: AutoTokenizer.from_pretrained("gpt2").decode(ids) of transformers; keep the '
+        "fields' names, and the lab reads the rest.",
+    ),
+    Format(
+        "lm_human_best", "lm-human-preferences as text: up to four samples and the index of the best.",
+        ("query", *studies.SAMPLES, "best"), has("query", "sample0", "best"), studies.best_sample,
+    ),
+    Format(
+        "lm_human_difference", "lm-human-preferences as text: by how much sample1 is better than sample0.",
+        ("query", "sample0", "sample1", "difference"),
+        has("query", "sample0", "sample1", "difference"), studies.sample_difference,
+    ),
+    Format(
+        "lm_human_score", "lm-human-preferences as text, a score a sample: samples of one query are ranked by it.",
+        ("query", "sample", "score"), has("query", "sample", "score"), answers.read_by(answers.scored_sample),
+        gather=answers.gathered_by(answers.scored_sample),
+    ),
+    Format(
+        "human_eval", "open-instruct's human evaluation: two completions and which one a person preferred.",
+        ("prompt", "completion_a", "completion_b", "preference", "instance_id?", "evaluator?"),
+        has("prompt", "completion_a", "completion_b", "preference"), studies.human_eval,
+    ),
+    Format(
+        "human_eval_tasks", "What open-instruct's human evaluation asks about: completions that nobody compared.",
+        ("prompt", "completions"), _are_tasks,
+        refusal="It holds the answers that people are to compare, and no preference yet. Import what the evaluation "
+        "wrote: its database (evaluation.db), or its table saved as CSV.",
+    ),
+    Format(
+        "trl_stepwise", "TRL stepwise: an answer in steps is good when every step is; rows of one prompt are ranked.",
+        ("prompt", "completions", "labels"), has("prompt", "completions", "labels"), answers.read_by(answers.stepwise),
+        gather=answers.gathered_by(answers.stepwise),
+    ),
+    Format(
+        "trl_unpaired", "TRL unpaired: one answer, good or bad; rows of one prompt are ranked, the good ones first.",
+        ("prompt", "completion", "label"), _is_unpaired, answers.read_by(answers.unpaired),
+        gather=answers.gathered_by(answers.unpaired),
+    ),
+    Format(
+        "kto", "LLaMA-Factory KTO: a conversation whose last turn is good or bad; rows of one prompt are ranked.",
+        ("messages", "kto_tag", "system?"), _is_kto, answers.read_by(answers.kto),
+        gather=answers.gathered_by(answers.kto),
+    ),
+    Format(
+        "verl_rollouts", "verl's rollouts: outputs of one input are ranked by their score.",
+        ("input", "output", "score", "step", "gts?"), has("input", "output", "score", "step"),
+        answers.read_by(answers.rollout), gather=answers.gathered_by(answers.rollout),
+    ),
+    Format(
+        "rl_teacher", "rl-teacher's comparisons of two video clips.",
+        ("media_url_1", "media_url_2", "response"), has("media_url_1", "media_url_2"),
+        refusal="It compares video clips (media_url_1 and media_url_2) and holds no text, from which alone a language "
+        "model learns, so nothing in it can be used here.",
+    ),
+    Format(
+        "rlhf_blender", "RLHF-Blender's feedback on what an agent did.",
+        ("feedback_id", "feedback_type", "targets", "content"), has("feedback_id", "feedback_type", "targets"),
+        refusal="It judges what an agent did in an environment (targets) and holds no text, from which alone a "
+        "language model learns, so nothing in it can be used here.",
     ),
     Format(
         "messages", "Demonstrations as conversations, under messages or conversations; the last turn is the answer.",
