@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
+import zipfile
+from contextlib import closing
 
 import pytest
 
@@ -142,6 +145,80 @@ def test_parquet_keeps_text_and_lists_of_messages(tmp_path):
     assert [(row.line, row.reason) for row in found.rejected] == [(2, "missing field chosen")]
     with pytest.raises(BadFile, match="parquet"):
         read(saved(tmp_path, b"PAR1 and then nothing", "cut.parquet"))
+
+
+def zipped(folder, files, name="rows.zip"):
+    with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for inside, words in files.items():
+            archive.writestr(inside, words)
+    return folder / name
+
+
+def test_a_zip_of_one_table_is_read_and_one_of_two_is_refused(tmp_path):
+    files = {"data/rows.jsonl": lines(GOOD), "data/readme.md": "Rows.", "__MACOSX/data/._rows.jsonl": "x"}
+    assert len(read(zipped(tmp_path, files)).records) == 1
+    with pytest.raises(BadFile, match="rows.zip holds 2 files of a kind"):
+        read(zipped(tmp_path, files | {"more.csv": "a,b\n"}))
+    with pytest.raises(BadFile, match="rows.zip holds 0 files"):
+        read(zipped(tmp_path, {"readme.md": "Rows."}))
+
+
+def test_a_zip_that_is_cut_or_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    raw = zipped(tmp_path, {"rows.jsonl": lines(GOOD)}).read_bytes()
+    with pytest.raises(BadFile, match="cannot be unpacked"):
+        read(saved(tmp_path, raw[:-30], "cut.zip"))
+    monkeypatch.setattr(files, "MOST_BYTES", 1000)
+    with pytest.raises(BadFile, match="more than 1,000 bytes"):
+        read(zipped(tmp_path, {"rows.jsonl": " " * 1001}))
+
+
+def test_a_workbook_is_told_to_come_as_csv(tmp_path):
+    with pytest.raises(BadFile, match="workbook.*CSV UTF-8"):
+        read(zipped(tmp_path, {"[Content_Types].xml": "<a/>", "xl/worksheets/sheet1.xml": "<a/>"}, "rows.xlsx"))
+
+
+def database(path, *, log="delete"):
+    """What open-instruct's evaluation leaves: people, and what they preferred."""
+    with closing(sqlite3.connect(path)) as link:
+        link.execute(f"PRAGMA journal_mode = {log}")
+        link.execute("CREATE TABLE user (id INTEGER PRIMARY KEY, username TEXT, password TEXT)")
+        link.execute("INSERT INTO user VALUES (1, 'ana', 'secret')")
+        link.execute(
+            "CREATE TABLE evaluation_record (id INTEGER PRIMARY KEY, prompt TEXT, completion_a TEXT, "
+            "completion_b TEXT, preference TEXT, evaluator TEXT, heavy BLOB AS (zeroblob(1000000000)))"
+        )
+        row = "INSERT INTO evaluation_record VALUES (?, 'Why?', 'Yes.', 'No.', ?, 'ana')"
+        link.executemany(row, [(1, "b-is-better"), (2, ""), (3, "tie")])
+        link.commit()
+    return path
+
+
+@pytest.mark.parametrize("log", ["delete", "wal"])
+def test_of_a_database_the_table_that_fits_a_format_is_read(tmp_path, log):
+    path = database(tmp_path / "evaluation.db", log=log)
+    before = path.read_bytes()
+    found = read(path)
+    assert found.format == "human_eval"
+    assert [(record.groups, record.rater) for record in found.records] == [(((1,), (0,)), "ana"), (((0, 1),), "ana")]
+    assert [(row.line, row.reason) for row in found.rejected] == [(2, "no preference was given")]
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_something_else_or_of_nothing_is_refused(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "none.db")) as link:
+        link.execute("CREATE TABLE empty (a TEXT)")
+        link.commit()
+    with pytest.raises(NoRows, match="without a row"):
+        read(tmp_path / "none.db")
+    with closing(sqlite3.connect(tmp_path / "else.db")) as link:
+        link.execute('CREATE TABLE "odd ""name" (stock TEXT)')
+        link.execute('INSERT INTO "odd ""name" VALUES (7)')
+        link.commit()
+    with pytest.raises(NoRows, match=r"No known format has the fields of else.db \(stock\)"):
+        read(tmp_path / "else.db")
+    raw = database(tmp_path / "whole.db").read_bytes()
+    with pytest.raises(BadFile, match="database that cannot be read"):
+        read(saved(tmp_path, raw[:2000], "cut.db"))
 
 
 def test_more_rows_than_one_import_takes_are_refused(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Reads the rows of a json, jsonl, csv, tsv or parquet file, gzipped or not, each with its line and nothing guessed.
+"""Reads the rows of a json, jsonl, csv, tsv or parquet file or of a database, each with its line and nothing guessed.
 
 Text stays text: no cell becomes a number or a missing value on the way ("NA", "None" and "007" arrive as they are).
 A row that cannot be read is a `Row` with a fault, so that one bad line does not cost the others.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import json
 import re
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.errors import BadEncoding, BadFile, NoRows, NotFound
+from lab.errors import BadEncoding, BadFile, NoRows
+from lab.formats.containers import DATABASE, contents, table_rows
 
 MOST_ROWS = 100_000
 MOST_BYTES = 1 << 29
@@ -46,18 +45,19 @@ class FileRow:
     others: tuple[int, ...] = ()
 
 
-def rows(path: str | Path) -> list[FileRow]:
-    """Every row of the file, without the null fields; raises BadFile, BadEncoding, NoRows or NotFound."""
-    path = Path(path)
-    raw = _bytes(path)
+def rows(path: str | Path, fits: Callable[[dict[str, Any]], bool] = bool) -> list[FileRow]:
+    """Every row of the file, without the null fields; raises BadFile, BadEncoding, NoRows or NotFound.
+
+    Of the tables of a database it is the first one whose first row `fits`.
+    """
+    name, raw = contents(Path(path), MOST_BYTES, KINDS)
     if not raw.strip():
-        raise NoRows(f"{path.name} is empty ({len(raw)} bytes), so there is nothing to read. Choose another file.")
+        raise NoRows(f"{name} is empty ({len(raw)} bytes), so there is nothing to read. Choose another file.")
     found: list[FileRow] = []
-    for row in _parsed(path, raw):
+    for row in _parsed(name, raw, fits):
         if len(found) == MOST_ROWS:
             raise BadFile(
-                f"{path.name} holds more than {MOST_ROWS:,} rows, more than are read at once. "
-                "Split it into smaller files."
+                f"{name} holds more than {MOST_ROWS:,} rows, more than are read at once. Split it into smaller files."
             )
         found.append(FileRow(row.line, {k: v for k, v in row.fields.items() if v is not None}, row.fault))
     return found
@@ -85,29 +85,16 @@ def _bad_encoding(raw: bytes, at: int, name: str, encoding: str) -> BadEncoding:
     )
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if packed else path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except FileNotFoundError as problem:
-        raise NotFound(f"There is no file {path}. Check its name.") from problem
-    except (OSError, EOFError, zlib.error) as problem:
-        raise BadFile(f"{path} could not be read ({problem}). Get a whole copy of it.") from problem
-    if len(raw) > MOST_BYTES:
-        raise BadFile(f"{path.name} unpacks to more than {MOST_BYTES:,} bytes. Split it into smaller files.")
-    return raw
-
-
-def _parsed(path: Path, raw: bytes) -> Iterator[FileRow]:
-    name = path.name
+def _parsed(name: str, raw: bytes, fits: Callable[[dict[str, Any]], bool]) -> Iterator[FileRow]:
     kind = Path(name.removesuffix(".gz")).suffix.lower()
     if raw.startswith(b"PAR1"):
         return _parquet(raw, name)
+    if raw.startswith(DATABASE):
+        return (FileRow(*row) for row in enumerate(table_rows(raw, name, MOST_ROWS + 1, fits), start=1))
     if kind not in KINDS and raw.lstrip(codecs.BOM_UTF8).lstrip()[:1] not in (b"[", b"{"):
         raise BadFile(
-            f"{name} is no kind of file that the lab reads. It reads {', '.join(KINDS)}, each also with .gz behind it."
+            f"{name} is no kind of file that the lab reads. It reads {', '.join(KINDS)}, each also with .gz behind it "
+            "or alone in a .zip, and SQLite databases."
         )
     text = text_of(raw, name)
     if kind in (".csv", ".tsv"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import BadFile, NoRows
-from lab.formats.detect import detect
+from lab.formats.detect import detect, format_of
 from lab.formats.files import FileRow, rows
 from lab.formats.record import Imported, Preview, Record, Rejected, RowError, Unusable, checked
 from lab.formats.table import Format, format_named, known
@@ -23,7 +23,7 @@ def read(path: str | Path, format: str = "auto") -> Imported:
     that nobody knows.
     """
     chosen = None if format == "auto" else format_named(format)
-    found = rows(path)
+    found = rows(path, lambda fields: format_of(fields) is not None)
     chosen = chosen or _detected(found, Path(path).name)
     if not chosen.reads:
         raise NoRows(f"{Path(path).name} is recognised as {chosen.name}. {chosen.refusal}")
