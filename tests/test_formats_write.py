@@ -12,14 +12,21 @@ from hypothesis import strategies as st
 
 from lab.errors import BadFile, BadInput, DiskFull, NoRows
 from lab.formats import FORMATS, Message, Record, read, write
+from lab.formats.files import rows
+from lab.ui.prompts import from_file
 
 PROMPT = (Message("user", "Why?"),)
 LONG = (Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Hello."), Message("user", "Why?"))
 TWO = ((0,), (1,))
-PAIR_FORMATS = ("trl", "trl_conversational", "sharegpt", "openrlhf", "hh")
+PAIR_FORMATS = ("trl", "trl_conversational", "sharegpt", "openrlhf", "hh", "verl_rm")
+ENDING = {"verl_rm": ".parquet"}
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 spoken = words.filter(str.strip)
+
+
+def rows_of(path):
+    return [row.fields for row in rows(path)]
 
 
 @st.composite
@@ -48,7 +55,7 @@ def test_rankings_read_back_as_they_were(tmp_path_factory, given_records):
 @settings(max_examples=60, deadline=None)
 @given(given_record=records(), format=st.sampled_from(PAIR_FORMATS))
 def test_a_pair_format_reads_back_as_pairs_of_the_same_answers(tmp_path_factory, given_record, format):
-    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
+    path = tmp_path_factory.mktemp("pairs") / f"pairs{ENDING.get(format, '.jsonl')}"
     place = {index: level for level, group in enumerate(given_record.groups) for index in group}
     texts = given_record.candidates
     ordered = {(texts[a], texts[b]) for a in place for b in place if place[a] < place[b]}
@@ -65,8 +72,9 @@ def test_a_pair_format_reads_back_as_pairs_of_the_same_answers(tmp_path_factory,
 @pytest.mark.parametrize("format", PAIR_FORMATS)
 def test_a_ranking_becomes_every_pair_and_ties_none(tmp_path, format):
     given_record = Record(PROMPT, ("a", "b", "c", "d"), ((2,), (0, 3), (1,)))
-    assert write([given_record], format, tmp_path / "pairs.jsonl").rows == 5
-    pairs = {record.candidates for record in read(tmp_path / "pairs.jsonl", format).records}
+    path = tmp_path / f"pairs{ENDING.get(format, '.jsonl')}"
+    assert write([given_record], format, path).rows == 5
+    pairs = {record.candidates for record in read(path, format).records}
     assert pairs == {("c", "a"), ("c", "d"), ("c", "b"), ("a", "b"), ("d", "b")}
 
 
@@ -103,6 +111,43 @@ def test_the_shapes_are_those_that_the_other_tools_read(tmp_path):
         "chosen": {"from": "gpt", "value": "Yes."},
         "rejected": {"from": "gpt", "value": "No."},
     }
+
+
+def test_verl_gets_parquet_with_the_columns_that_it_reads(tmp_path):
+    path = tmp_path / "x.parquet"
+    assert write([Record(PROMPT, ("Yes.", "No."), TWO, 1.5)], "verl_rm", path).rows == 1
+    assert rows_of(path) == [{"prompt": "Why?", "chosen": "Yes.", "rejected": "No."}]
+    assert read(path).format == "trl"
+    assert (
+        "which is all that verl reads"
+        in write([Record(LONG, ("a", "b"), TWO), Record(PROMPT, ("a", "b"), TWO)], "verl_rm", path).left_out[0].reason
+    )
+
+
+def test_verl_gets_each_prompt_once_also_where_nobody_ranked_its_answers(tmp_path):
+    path = tmp_path / "x.parquet"
+    given_records = [Record(LONG, ("a", "b"), TWO), Record(PROMPT, ("a", "b")), Record(LONG, ("c", "d"), ((0, 1),))]
+    assert write(given_records, "verl_prompts", path).rows == 2
+    first, second = rows_of(path)
+    assert first["prompt"] == [{"role": turn.role, "content": turn.content} for turn in LONG]
+    assert second == {
+        "data_source": "rlhf_lab",
+        "prompt": [{"role": "user", "content": "Why?"}],
+        "ability": "alignment",
+        "reward_model": {"style": "model", "ground_truth": ""},
+        "extra_info": {"split": "train"},
+    }
+    with pytest.raises(NoRows, match="verl_prompts. It holds prompts without answers.*Rank page"):
+        read(path)
+    assert from_file(path)[0] == ["Why?"]
+
+
+def test_verl_takes_nothing_but_parquet_and_no_other_format_takes_it(tmp_path):
+    record = Record(PROMPT, ("a", "b"), TWO)
+    with pytest.raises(BadFile, match="x.jsonl would be parquet under another name.*ends in .parquet"):
+        write([record], "verl_rm", tmp_path / "x.jsonl")
+    with pytest.raises(BadFile, match="x.parquet would be JSON under another name"):
+        write([record], "trl", tmp_path / "x.parquet")
 
 
 @pytest.mark.parametrize(
@@ -164,4 +209,5 @@ def test_only_writable_formats_and_json_names_are_taken(tmp_path):
 
 
 def test_the_formats_that_are_written_are_these():
-    assert {name for name, line in FORMATS.items() if line.writes} == {*PAIR_FORMATS, "messages", "rankings"}
+    written = {name for name, line in FORMATS.items() if line.writes}
+    assert written == {*PAIR_FORMATS, "messages", "rankings", "verl_prompts"}

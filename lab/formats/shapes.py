@@ -38,10 +38,7 @@ def whole(record: Record) -> tuple[Record, ...]:
 
 
 def trl(pair: Record) -> dict[str, Any]:
-    if len(pair.prompt) != 1:
-        raise RowError(f"a prompt of {len(pair.prompt)} messages does not fit one string; write trl_conversational")
-    chosen, rejected = pair.candidates
-    return {"prompt": pair.prompt[0].content, "chosen": chosen, "rejected": rejected} | _margin(pair)
+    return _strings(pair, "; write trl_conversational") | _margin(pair)
 
 
 def trl_conversational(pair: Record) -> dict[str, Any]:
@@ -61,6 +58,22 @@ def openrlhf(pair: Record) -> dict[str, Any]:
     """Whole conversations, which OpenRLHF reads with no prompt key set, as is its default."""
     chosen, rejected = ([*pair.messages, _said(words)] for words in pair.candidates)
     return {"chosen": chosen, "rejected": rejected} | _margin(pair)
+
+
+def verl_rm(pair: Record) -> dict[str, Any]:
+    """verl joins the strings of its pairs as they are and puts no template around them."""
+    return _strings(pair, ", which is all that verl reads here")
+
+
+def verl_prompts(record: Record) -> dict[str, Any]:
+    """A prompt whose answer a reward model judges: verl looks for a ground truth only where a rule does."""
+    return {
+        "data_source": "rlhf_lab",
+        "prompt": record.messages,
+        "ability": "alignment",
+        "reward_model": {"style": "model", "ground_truth": ""},
+        "extra_info": {"split": "train"},
+    }
 
 
 def hh(pair: Record) -> dict[str, Any]:
@@ -85,6 +98,13 @@ def rankings(record: Record) -> dict[str, Any]:
         "margin": record.margin,
         "rater": record.rater,
     }
+
+
+def _strings(pair: Record, instead: str) -> dict[str, str]:
+    if len(pair.prompt) != 1:
+        raise RowError(f"a prompt of {len(pair.prompt)} messages does not fit one string{instead}")
+    chosen, rejected = pair.candidates
+    return {"prompt": pair.prompt[0].content, "chosen": chosen, "rejected": rejected}
 
 
 def _said(words: str) -> dict[str, str]:

@@ -26,7 +26,8 @@ class Format:
     """One line of the table; `fields` are those that a row must have, a `?` marks one that it may have.
 
     `gather` makes one row of those that only say something together, before `read` sees any. A format without `read` is
-    recognised, and what to do instead stands in `refusal`.
+    recognised, and what to do instead stands in `refusal`. `endings` are those of the files that are written, and
+    `once` drops a row that is there already.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Format:
     shape: Callable[[Record], dict[str, object]] | None = None
     gather: Callable[[Sequence[FileRow]], Iterable[FileRow]] = each_alone
     refusal: str = ""
+    endings: tuple[str, ...] = (".jsonl", ".json")
+    once: bool = False
 
     @property
     def reads(self) -> bool:
@@ -111,6 +114,7 @@ def _is_conversation(row: Row) -> bool:
 
 
 _PAIR = ("chosen", "rejected")
+PARQUET = (".parquet",)
 
 _ROWS = (
     Format(
@@ -177,6 +181,18 @@ _ROWS = (
     Format(
         "openrlhf", "OpenRLHF preferences: two whole conversations; read like trl, whose rows it shares.",
         (*_PAIR, "prompt?", "margin?"), has(*_PAIR), preferences.trl, shapes.pairs, shapes.openrlhf,
+    ),
+    Format(
+        "verl_rm", "verl's reward model pairs, as parquet; read like trl, whose rows it shares.",
+        ("prompt", *_PAIR), has(*_PAIR), preferences.trl, shapes.pairs, shapes.verl_rm, endings=PARQUET,
+    ),
+    Format(
+        "verl_prompts", "verl's prompts for reinforcement learning, as parquet, each once and without an answer.",
+        ("data_source", "prompt", "reward_model", "ability?", "extra_info?"),
+        has("data_source", "prompt", "reward_model"),
+        narrow=shapes.whole, shape=shapes.verl_prompts, endings=PARQUET, once=True,
+        refusal="It holds prompts without answers, so there is nothing to rank or to imitate. To have the model answer "
+        "them, add the file under Prompts from a file, on the Rank page.",
     ),
     Format(
         "ultrafeedback", "UltraFeedback: several answers ranked by the mean of their ratings, higher is better.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Written:
 
 
 def write(records: Iterable[Record], format: str, path: str | Path) -> Written:
-    """Rows as JSON lines, or as one JSON list where the name ends in .json; raises NoRows when no row came out.
+    """Rows as JSON lines, as one JSON list or as parquet, by the name's ending; raises NoRows when no row came out.
 
     Every row is read back before it is kept, so what this writes, `read` understands. A record of several ranked
     answers becomes one row for each pair, except in `rankings`.
@@ -32,8 +33,10 @@ def write(records: Iterable[Record], format: str, path: str | Path) -> Written:
     if not target.writes:
         able = ", ".join(name for name, row in FORMATS.items() if row.writes)
         raise BadInput(f"The lab reads {format} but does not write it, so no file was made. It writes {able}.")
-    if path.suffix not in (".json", ".jsonl"):
-        raise BadFile(f"{path.name} would be JSON under another name. Give it a name that ends in .jsonl or .json.")
+    if path.suffix not in target.endings:
+        kind = "parquet" if ".parquet" in target.endings else "JSON"
+        endings = " or ".join(target.endings)
+        raise BadFile(f"{path.name} would be {kind} under another name. Give it a name that ends in {endings}.")
     rows: list[dict[str, Any]] = []
     left_out: list[Rejected] = []
     for place, record in enumerate(records, start=1):
@@ -41,7 +44,9 @@ def write(records: Iterable[Record], format: str, path: str | Path) -> Written:
     if not rows:
         why = f" ({left_out[0].reason})" if left_out else ""
         raise NoRows(f"None of {len(left_out)} records can be written as {format}{why}, so no file was made.")
-    _replace(path, _text(rows, as_list=path.suffix == ".json"))
+    if target.once:
+        rows = list({json.dumps(row): row for row in rows}.values())
+    _replace(path, _parquet(rows) if path.suffix == ".parquet" else _text(rows, as_list=path.suffix == ".json"))
     return Written(len(rows), tuple(left_out))
 
 
@@ -59,24 +64,35 @@ def _add_rows(record: Record, place: int, target: Format, rows: list[dict[str, A
 
 
 def _proved(part: Record, target: Format) -> dict[str, Any]:
-    """The row for this part of a record, once reading it gives that part again."""
+    """The row for this part of a record, once reading it gives that part again, where the lab reads the format."""
     row = target.shape(part)
+    if not target.reads:
+        return row
     again = checked(target.read({key: value for key, value in row.items() if value is not None}))
     if (again.prompt, again.candidates, again.groups) != (part.prompt, part.candidates, part.groups):
         raise RowError(f"its text holds what {target.name} would read as the mark of another turn")
     return row
 
 
-def _text(rows: list[dict[str, Any]], as_list: bool) -> str:
+def _text(rows: list[dict[str, Any]], as_list: bool) -> bytes:
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
-    return "[\n" + ",\n".join(lines) + "\n]\n" if as_list else "\n".join(lines) + "\n"
+    return ("[\n" + ",\n".join(lines) + "\n]\n" if as_list else "\n".join(lines) + "\n").encode()
 
 
-def _replace(path: Path, text: str) -> None:
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    raw = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), raw)
+    return raw.getvalue()
+
+
+def _replace(path: Path, raw: bytes) -> None:
     try:
         with unfinished(path.parent) as part:
-            with part.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with part.open("xb") as file:
+                file.write(raw)
             finish(part, path)
     except OSError as problem:
         kind = DiskFull if problem.errno in DiskFull.errnos else BadFile

@@ -11,7 +11,7 @@ from lab.formats import FORMATS
 from lab.ui.naming import called
 from lab.ui.office import Office
 
-PREFERENCES = (LOSSLESS, "trl", "trl_conversational", "hh", "sharegpt", "openrlhf")
+PREFERENCES = (LOSSLESS, "trl", "trl_conversational", "hh", "sharegpt", "openrlhf", "verl_rm", "verl_prompts")
 
 
 def formats() -> list[dict[str, str]]:
@@ -21,7 +21,7 @@ def formats() -> list[dict[str, str]]:
 def rankings_file(office: Office, query: dict[str, str], folder: Path) -> Path:
     """What `exported` writes, in the format and of the raters that the page asks for."""
     wanted = query.get("format", LOSSLESS)
-    path = folder / f"{wanted if wanted in PREFERENCES else 'other'}.jsonl"
+    path = folder / (f"{wanted}{FORMATS[wanted].endings[0]}" if wanted in PREFERENCES else "other.jsonl")
     exported(office.store, path, wanted, query.get("raters", ""))
     return path
 

@@ -14,6 +14,8 @@ from lab.ui.prompts import OWN, from_file
 from lab.ui.rank.desk import Desk
 from lab.ui.roles import check
 
+FILES = [".txt", ".jsonl", ".json", ".csv", ".parquet"]
+
 
 def page(office: Office) -> None:
     Desk(office).open()
@@ -32,9 +34,9 @@ def page(office: Office) -> None:
     Board("rank", elem_id="board")
     together.panel(office)
     with gr.Accordion("Prompts from a file", open=False, elem_classes="host-only"):
-        gr.Markdown("A .txt file with one prompt a line, or a table (JSON lines, JSON, CSV) with a field `prompt`.")
+        gr.Markdown("A .txt file with one prompt a line, or a table (JSON, CSV, parquet) with a field `prompt`.")
         with gr.Row():
-            pick = gr.UploadButton("Choose a file", file_types=[".txt", ".jsonl", ".json", ".csv"], scale=0)
+            pick = gr.UploadButton("Choose a file", file_types=FILES, scale=0)
             said = gr.Markdown(elem_id="prompts-said")
     private = {"api_visibility": "private", "show_progress": "hidden"}
     pick.upload(lambda: "", None, said, queue=False, **private).then(upload, pick, said, **private)

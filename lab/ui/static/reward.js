@@ -4,7 +4,7 @@ holder.append(labelled("Whose rankings", raters, "Simulated raters are never mix
 const bring = make("div", "bring host-only"), chooser = make("input", ""), about = make("p", ""), sight = make("div", "lab-scroll"), why = make("ul", "sft-reasons"), brought = teller(), earlier = make("h4", "", "Brought in so far"), imports = make("ul", "bring-list");
 const chooseFile = button("Add rankings of a file", () => chooser.click()), addThem = button("Add them", () => add(), "lab-main");
 let file = null;
-Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz", hidden: true });
+Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz,.zip,.db,.sqlite,.sqlite3", hidden: true });
 chooser.setAttribute("aria-label", "File of rankings");
 chooser.addEventListener("change", () => chooser.files[0] && send(chooser.files[0]));
 fill(bring, fill(make("div", "lab-line"), chooseFile, addThem, chooser), brought, about, sight, why, earlier, imports);

@@ -3,7 +3,7 @@ const data = make("section", "sft-data"), rows = make("table", "lab-rows"), line
 const chooser = make("input", ""), dataTold = teller(), clear = button("Use the built-in examples", () => use(null), "lab-link"), chooseFile = button("Use a file of my own", () => chooser.click());
 let file = null;
 
-Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz", hidden: true });
+Object.assign(chooser, { type: "file", accept: ".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.pq,.gz,.zip,.db,.sqlite,.sqlite3", hidden: true });
 chooser.setAttribute("aria-label", "File of examples");
 chooser.addEventListener("change", () => chooser.files[0] && send(chooser.files[0]));
 left.append(make("summary", "", ""), reasons);
