@@ -23,6 +23,12 @@ def lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield from (f"    {each['place']}: {_printable(each['text'])}" for each in row["answers"])
 
 
+def held(rankings: int, alone: int) -> str:
+    """What a file holds, in words: rankings, and answers that stand alone, which can be imitated and not ranked."""
+    parts = [(rankings, "ranking")] * (rankings > 0 or not alone) + [(alone, "example")] * (alone > 0)
+    return " and ".join(f"1 {what}" if count == 1 else f"{count} {what}s" for count, what in parts)
+
+
 def _prompt(record: Record) -> str:
     """Of a long conversation the turn that is answered."""
     whole = readable(record.messages)

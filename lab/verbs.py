@@ -234,16 +234,18 @@ def _texts(path: Path) -> list[FileRow]:
 
 
 def formats(options: Options) -> Result:
-    from lab.excerpt import excerpts, lines
+    from lab.excerpt import excerpts, held, lines
     from lab.formats import preview
 
     found = preview(options.file, options.format)
     rows = excerpts(found.records)
-    count = "1 row" if found.accepted == 1 else f"{found.accepted} rows"
-    print(f"{found.format}: {count} read, {len(found.rejected)} left out")
+    print(
+        f"{found.format}: {held(found.accepted - found.alone, found.alone)} read, {len(found.rejected)} rows left out"
+    )
     _print_left_out([(row.line, row.reason) for row in found.rejected])
     print(f"The first {len(rows)}:" if len(rows) > 1 else "The first:", *lines(rows), sep="\n")
-    return {"format": found.format, "accepted": found.accepted, "rejected": len(found.rejected), "rows": rows}
+    counts = {"accepted": found.accepted, "alone": found.alone, "rejected": len(found.rejected)}
+    return {"format": found.format, **counts, "rows": rows}
 
 
 def work(options: Options) -> Result:

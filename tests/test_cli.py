@@ -244,7 +244,7 @@ def test_a_file_of_preferences_is_looked_over_row_by_row_before_anything_is_stor
     file = tmp_path / "pairs.jsonl"
     file.write_text(json.dumps({"prompt": "Why?", "chosen": "Because.", "rejected": "No."}) + "\n")
     plain, told = lab("formats", file), last(lab("formats", file, "--json"))
-    assert "1 row read" in plain.stdout and "  Why?\n    better: Because.\n    worse: No.\n" in plain.stdout
+    assert "1 ranking read" in plain.stdout and "  Why?\n    better: Because.\n    worse: No.\n" in plain.stdout
     better, worse = {"place": "better", "text": "Because."}, {"place": "worse", "text": "No."}
     assert told["rows"] == [{"prompt": "Why?", "answers": [better, worse]}] and told["accepted"] == 1
 

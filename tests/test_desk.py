@@ -900,6 +900,20 @@ def test_a_look_at_a_file_shows_the_first_rows_that_rank_something(tmp_path, mon
     assert found["rows"][0]["answers"] == [{"place": "better", "text": "So."}, {"place": "worse", "text": "No."}]
 
 
+def test_a_look_counts_the_answers_that_stand_alone_among_what_stays_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "get_upload_folder", lambda: str(tmp_path))
+    rows = [{"prompt": "Why?", "completion": f"{n}", "label": n > 1} for n in range(3)]
+    rows += [{"prompt": f"Else {n}?", "completion": "So.", "label": n > 0} for n in range(2)]
+    file = tmp_path / "thumbs.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    found = bringing.look({"file": str(file)})
+    assert (found["format"], found["count"], found["left"]) == ("trl_unpaired", 1, 2)
+    assert found["reasons"] == [
+        "Row 4: labelled bad, and no answer to its prompt is labelled good",
+        "Row 5: one answer only, which the SFT page can imitate",
+    ]
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "", 3, "a\0b"])
 def test_a_file_that_did_not_come_through_the_apps_upload_is_not_read(path):
     with pytest.raises((NotFound, BadInput)):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lab.excerpt import LONGEST, ROWS, excerpts, lines
+from lab.excerpt import LONGEST, ROWS, excerpts, held, lines
 from lab.formats import Message, Record, read
 
 WHY = (Message("user", "Why?"),)
@@ -54,3 +54,11 @@ def test_of_a_conversation_the_turn_that_is_answered_is_seen(system):
 def test_a_terminal_is_given_no_control_characters_of_a_file():
     row = Record((Message("user", "Why\x1b[2J?\u202e"),), ("So.\r\x07", "No."), ((0,), (1,)))
     assert [*lines(excerpts([row]))] == ["  Why�[2J?�", "    better: So. �", "    worse: No."]
+
+
+@pytest.mark.parametrize(
+    ("rankings", "alone", "words"),
+    [(1, 0, "1 ranking"), (0, 0, "0 rankings"), (0, 1, "1 example"), (3, 2, "3 rankings and 2 examples")],
+)
+def test_what_a_file_holds_is_said_in_words(rankings, alone, words):
+    assert held(rankings, alone) == words

@@ -140,17 +140,18 @@ def test_every_format_says_the_same_pair_and_is_told_by_its_fields(tmp_path, for
     assert (found.format, found.records) == (format, (Record(ASKED, ("Scattering.", "Paint."), TWO),))
 
 
-@pytest.mark.parametrize(
-    ("format", "row"),
-    [
-        ("alpaca", {"instruction": "Why is", "input": "the sky blue?", "output": "Scattering."}),
-        ("messages", {"messages": [user("Why is\nthe sky blue?"), said("Scattering.")]}),
-        ("messages", {"conversations": [{"from": "human", "value": "Why is\nthe sky blue?"}, said("Scattering.")]}),
-        ("prompt_completion", {"prompt": "Why is\nthe sky blue?", "completion": "Scattering."}),
-        ("prompt_response", {"prompt": "Why is\nthe sky blue?", "response": "Scattering."}),
-        ("prompt_completion", {"prompt": [user("Why is\nthe sky blue?")], "completion": [said("Scattering.")]}),
-    ],
-)
+# Each shows the same answer to imitate.
+ALONE = [
+    ("alpaca", {"instruction": "Why is", "input": "the sky blue?", "output": "Scattering."}),
+    ("messages", {"messages": [user("Why is\nthe sky blue?"), said("Scattering.")]}),
+    ("messages", {"conversations": [{"from": "human", "value": "Why is\nthe sky blue?"}, said("Scattering.")]}),
+    ("prompt_completion", {"prompt": "Why is\nthe sky blue?", "completion": "Scattering."}),
+    ("prompt_response", {"prompt": "Why is\nthe sky blue?", "response": "Scattering."}),
+    ("prompt_completion", {"prompt": [user("Why is\nthe sky blue?")], "completion": [said("Scattering.")]}),
+]
+
+
+@pytest.mark.parametrize(("format", "row"), ALONE)
 def test_every_demonstration_has_one_answer_and_no_ranking(tmp_path, format, row):
     found = read(saved(tmp_path, [row]))
     prompt = (Message("user", "Why is\nthe sky blue?"),)
@@ -322,29 +323,29 @@ def test_a_preview_shows_the_first_rows_and_counts_the_others(tmp_path):
     assert (found.format, found.accepted, [row.line for row in found.rejected]) == ("trl", 9, [10])
 
 
-@pytest.mark.parametrize(
-    ("format", "row", "advice"),
-    [
-        ("rm_predict", {"chosen": 1.25, "rejected": -0.5}, "Import the file of pairs that was scored"),
-        (
-            "lm_human_preferences_ids",
-            {"query": [464, 6766], "sample0": [318], "sample1": [4171], "best": 0},
-            "AutoTokenizer.from_pretrained",
-        ),
-        (
-            "lm_human_preferences_ids",
-            {"query": "[464, 6766]", "sample0": "[318]", "sample1": "[4171]", "difference": "1"},
-            "AutoTokenizer.from_pretrained",
-        ),
-        ("human_eval_tasks", {"prompt": SKY, "completions": [{"model": "m", "completion": "a"}] * 2}, "its database"),
-        ("rl_teacher", {"media_url_1": "a.mp4", "media_url_2": "b.mp4", "response": "left"}, "holds no text"),
-        (
-            "rlhf_blender",
-            {"feedback_id": 1, "feedback_type": "comparative", "targets": [], "content": {"preferences": [1, 0]}},
-            "holds no text",
-        ),
-    ],
-)
+REFUSED = [
+    ("rm_predict", {"chosen": 1.25, "rejected": -0.5}, "Import the file of pairs that was scored"),
+    (
+        "lm_human_preferences_ids",
+        {"query": [464, 6766], "sample0": [318], "sample1": [4171], "best": 0},
+        "AutoTokenizer.from_pretrained",
+    ),
+    (
+        "lm_human_preferences_ids",
+        {"query": "[464, 6766]", "sample0": "[318]", "sample1": "[4171]", "difference": "1"},
+        "AutoTokenizer.from_pretrained",
+    ),
+    ("human_eval_tasks", {"prompt": SKY, "completions": [{"model": "m", "completion": "a"}] * 2}, "its database"),
+    ("rl_teacher", {"media_url_1": "a.mp4", "media_url_2": "b.mp4", "response": "left"}, "holds no text"),
+    (
+        "rlhf_blender",
+        {"feedback_id": 1, "feedback_type": "comparative", "targets": [], "content": {"preferences": [1, 0]}},
+        "holds no text",
+    ),
+]
+
+
+@pytest.mark.parametrize(("format", "row", "advice"), REFUSED)
 def test_what_holds_no_preference_in_text_is_recognised_and_refused_with_advice(tmp_path, format, row, advice):
     assert detect([row]) == format
     with pytest.raises(NoRows, match=f"rows.jsonl is recognised as {format}. .*{advice}"):

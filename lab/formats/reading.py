@@ -49,7 +49,8 @@ def read(path: str | Path, format: str = "auto") -> Imported:
 def preview(path: str | Path, format: str = "auto", rows: int = 5) -> Preview:
     """What `read` would give, cut to the first records; raises the same errors."""
     found = read(path, format)
-    return Preview(found.format, found.records[:rows], len(found.records), found.rejected)
+    alone = sum(len(record.candidates) < 2 for record in found.records)
+    return Preview(found.format, found.records[:rows], len(found.records), found.rejected, alone)
 
 
 def _records(row: FileRow, chosen: Format) -> list[Record]:

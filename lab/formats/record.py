@@ -68,12 +68,14 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The first records of a file, how many follow, and every row that an import would leave out."""
+    """The first records of a file, how many there are, how many of them show one answer alone, and every row that is
+    left out."""
 
     format: str
     records: tuple[Record, ...]
     accepted: int
     rejected: tuple[Rejected, ...]
+    alone: int = 0
 
 
 class RowError(ValueError):

@@ -32,8 +32,9 @@ def look(body: dict[str, Any]) -> dict[str, Any]:
     ranked = [each for each in found.records if len(each.candidates) > 1]
     if not ranked:
         raise NoRows("The file shows one answer to each prompt, which ranks nothing. The SFT page can imitate them.")
-    left = {"left": len(found.rejected), "reasons": reasons(found)}
-    return {"format": found.format, "count": len(ranked), "rows": excerpts(ranked), **left}
+    left = reasons(found)
+    told = {"left": len(left), "reasons": left[:REASONS]}
+    return {"format": found.format, "count": len(ranked), "rows": excerpts(ranked), **told}
 
 
 def add(office: Office, body: dict[str, Any]) -> dict[str, Any]:
@@ -83,4 +84,10 @@ def readable(body: dict[str, Any]) -> Imported:
 
 
 def reasons(found: Imported) -> list[str]:
-    return [f"Row {each.line}: {each.reason}" for each in found.rejected[:REASONS]]
+    """Why each row stays behind, in the file's order; among rankings also an answer that stands alone."""
+    rows = zip(found.rows, found.records, strict=True)
+    alone = [
+        (row.line, "one answer only, which the SFT page can imitate") for row, each in rows if len(each.candidates) < 2
+    ]
+    left = [(each.line, each.reason) for each in found.rejected] + alone
+    return [f"Row {line}: {why}" for line, why in sorted(left)]
