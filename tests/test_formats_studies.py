@@ -66,6 +66,7 @@ def test_the_best_of_four_samples_is_above_the_others_who_tie(tmp_path):
 
 def test_one_is_the_rater_who_evaluated_and_the_judge_of_the_arena_is_not(tmp_path):
     assert one(tmp_path, SAMPLE["human_eval"] | {"evaluator": "ana"}).rater == "ana"
+    assert one(tmp_path, summary(0) | {"worker": 12}).rater == "12"
     assert one(tmp_path, SAMPLE["arena_conversations"] | {"judge": "voter_7"}).rater == ""
 
 
@@ -114,6 +115,17 @@ def test_a_flat_table_of_argilla_gives_a_ranking_for_each_person(tmp_path):
         Record(ASKED, texts, ((1,), (0,)), rater="ana"),
         Record(ASKED, texts, ((0, 1),), rater="ben"),
     )
+
+
+def test_a_field_of_argilla_may_hold_a_conversation(tmp_path):
+    asked = [user("Hi"), said("Hello."), user(SKY)]
+    assert [turn.role for turn in one(tmp_path, flat(ranks(1, 2), prompt=asked)).prompt] == [
+        "user",
+        "assistant",
+        "user",
+    ]
+    row = SAMPLE["distilabel"] | {"instruction": asked, "system_prompt": "Be brief."}
+    assert [turn.role for turn in one(tmp_path, row).prompt] == ["system", "user", "assistant", "user"]
 
 
 def test_a_flat_table_whose_rankings_lost_their_ranks_is_not_guessed_at(tmp_path):

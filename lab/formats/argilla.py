@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.formats.fields import Row, as_object, first_of, items, need, number, source_id, system, text, what_is
+from lab.formats.fields import Row, as_object, conversation, items, need, number, source_id, system, text, what_is
 from lab.formats.preferences import H2O_PROMPT, scored
 from lab.formats.record import Message, Record, RowError, Unusable, ranked
 
@@ -59,15 +59,21 @@ def distilabel(row: Row) -> Record:
         for words, rating in zip(answers, ratings, strict=True)
         if rating is not None
     ]
-    return scored((*system(row, "system_prompt"), Message("user", first_of(row, PROMPT))), rated, row)
+    return scored((*system(row, "system_prompt"), *_asked(row)), rated, row)
 
 
 def _by_person(fields: Row, given: list[tuple[Any, list[tuple[str, int]]]], row: Row) -> tuple[Record, ...]:
     """A record for each ranking of (answer's name, rank) that the people gave."""
     if not given:
         raise Unusable("nobody submitted a ranking for it")
-    prompt = (Message("user", first_of(fields, PROMPT)),)
+    prompt = _asked(fields)
     return tuple(_record(prompt, fields, str(who or ""), order, row) for who, order in given)
+
+
+def _asked(fields: Row) -> tuple[Message, ...]:
+    """The prompt, which may be a field of a whole conversation."""
+    key = next((key for key in PROMPT if fields.get(key) is not None), PROMPT[0])
+    return conversation(need(fields, key), key)
 
 
 def _record(prompt: tuple[Message, ...], fields: Row, who: str, order: list[tuple[str, int]], row: Row) -> Record:

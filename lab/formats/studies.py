@@ -53,7 +53,7 @@ def summaries(row: Row) -> Record:
         raise RowError(f"field choice is {better:g}, not 0 or 1")
     prompt = (Message("user", _asked_summary(info)),)
     found = pair(prompt, texts[0], texts[1], row, int(better))
-    return Record(found.prompt, found.candidates, found.groups, None, text_or_empty(row, "worker"), source_id(info))
+    return Record(found.prompt, found.candidates, found.groups, None, _by(row, "worker"), source_id(info))
 
 
 def best_sample(row: Row) -> Record:
@@ -84,7 +84,7 @@ def human_eval(row: Row) -> Record:
         raise RowError(f"field preference is {preferred!r:.40}, none of {', '.join(_PREFERRED)}")
     answers = text(row, "completion_a"), text(row, "completion_b")
     found = pair((Message("user", text(row, "prompt")),), *answers, row, _PREFERRED[preferred])
-    return Record(found.prompt, found.candidates, found.groups, None, text_or_empty(row, "evaluator"), found.source_id)
+    return Record(found.prompt, found.candidates, found.groups, None, _by(row, "evaluator"), found.source_id)
 
 
 def are_ids(value: object) -> bool:
@@ -92,6 +92,11 @@ def are_ids(value: object) -> bool:
     if isinstance(value, str):
         return re.fullmatch(r"\s*\[[\d,\s]+\]\s*", value) is not None
     return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
+
+
+def _by(row: Row, key: str) -> str:
+    """Who judged: a name, or a number that stands for one."""
+    return str(row[key]) if isinstance(row.get(key), str | int) else ""
 
 
 def _asked_summary(info: Row) -> str:
