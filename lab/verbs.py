@@ -238,10 +238,8 @@ def formats(options: Options) -> Result:
     from lab.formats import preview
 
     found = preview(options.file, options.format)
-    rows = excerpts(found.records)
-    print(
-        f"{found.format}: {held(found.accepted - found.alone, found.alone)} read, {len(found.rejected)} rows left out"
-    )
+    rows, what = excerpts(found.records), held(found.accepted - found.alone, found.alone)
+    print(f"{found.format}: {what} read, {len(found.rejected)} rows left out")
     _print_left_out([(row.line, row.reason) for row in found.rejected])
     print(f"The first {len(rows)}:" if len(rows) > 1 else "The first:", *lines(rows), sep="\n")
     counts = {"accepted": found.accepted, "alone": found.alone, "rejected": len(found.rejected)}
