@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lab.errors import Damaged, WrongBase, unwritten
+from lab.errors import Damaged, NotFinite, WrongBase, unwritten
 from lab.folders import whole
 from lab.journal import read_json
 from lab.loading import fingerprints
@@ -24,14 +25,22 @@ def save_adapter(roles: Roles, role: str, folder: Path, **facts: Any) -> None:
     """The adapter (and head, if the role has one) for PEFT to load elsewhere, and a manifest with `facts` for us.
 
     The folder is whole or absent. Raises DiskFull or BadFile when it cannot be written; the one of before then
-    stays.
+    stays. Raises NotFinite rather than keep broken weights.
     """
+    check_finite(dict(roles.weights(role)), facts.get("step"))
     try:
         with whole(folder) as beside:
             _write(roles, role, beside, facts)
     except (OSError, SafetensorError) as problem:
         words = f"The adapter could not be written to {folder}, and the run's checkpoints are still there"
         raise unwritten(problem, words, "resume the run") from problem
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], step: int | None) -> None:
+    """NotFinite where one of them holds what is no number, with its name and the step."""
+    broken = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
+    if broken:
+        raise NotFinite(f"{broken} is not finite at step {step}. It was not saved: resume an earlier checkpoint.")
 
 
 def _write(roles: Roles, role: str, folder: Path, facts: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lab.errors import Damaged, NotFinite, NotFound, unwritten
+from lab.adapters import check_finite
+from lab.errors import Damaged, NotFound, unwritten
 from lab.folders import whole
 from lab.state import State
 from lab.workspace import step_folder, steps_in
@@ -35,11 +36,7 @@ def save(root: Path, state: State, *, keep: int = 2, prune: bool = True) -> Path
     written for another reason; older checkpoints stay.
     """
     tensors, numbers = state.pack()
-    broken = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
-    if broken:
-        raise NotFinite(
-            f"{broken} is not finite at step {state.step}, so it was not saved. Resume an earlier checkpoint."
-        )
+    check_finite(tensors, state.step)
     folder = step_folder(root, state.step)
     write_folder(folder, tensors, numbers)
     if prune:

@@ -38,7 +38,8 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a rule looks at: metrics smoothed `now`, those of the `last` and `first` step, and the steps before."""
+    """What a rule looks at: metrics smoothed `now`, those of the `last` step and the `first` that had each, and
+    the steps before."""
 
     now: Metrics
     last: Metrics
@@ -99,7 +100,7 @@ class Diagnosis:
         now = dict(before)
         for key, value in known.items():
             now[key] = (1 - _SMOOTHING) * before.get(key, value) + _SMOOTHING * value
-        self.first, self.seen = self.first or known, self.seen + 1
+        self.first, self.seen = {**known, **self.first}, self.seen + 1
         view = View(now, known, self.first, self.raw, self.smooth, self.setup, self.seen)
         said = [(alarm, self._judged(alarm, view)) for alarm in alarms()]
         self.raw.append(known)

@@ -72,7 +72,7 @@ def dpo(
         state.knobs = live_knobs(config)
         began = monotonic()
         metrics = _learn(state, cast, _chosen(pairs, config, state.step), config)
-        yield from state.told_of_memory()
+        yield from state.warnings()
         state.step += 1
         yield Step(state.step, metrics | {"time/step": monotonic() - began})
     yield from in_words(state, pinned)
@@ -113,12 +113,18 @@ def _chosen(pairs: Sequence[Pair], config: Dpo, step: int) -> list[Pair]:
     return [pairs[i] for i in order[index * config.batch : (index + 1) * config.batch]]
 
 
-def _learn(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo) -> dict[str, float]:
+def _learn(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo) -> dict[str, float | None]:
     """One optimizer step; losses of microbatches add up."""
-    total, right = state.fitting(lambda size: _backward(state, cast, pairs, config, size), config.microbatch)
-    norm = state.clip_gradients(config.grad_clip)
-    state.apply(config.learning_rate)
-    return {"loss/train": total, "pairs/train_accuracy": right / len(pairs), "gradient/norm": norm}
+
+    def summed(size: int) -> tuple[float, float]:
+        return _backward(state, cast, pairs, config, size)
+
+    found, norm = state.learn(summed, config.microbatch, config.grad_clip, config.learning_rate)
+    total, right = found or (None, None)
+    share = None if right is None else right / len(pairs)
+    return {"loss/train": total, "pairs/train_accuracy": share, "gradient/norm": norm} | {
+        "update/skipped": float(found is None)
+    }
 
 
 def _backward(state: State, cast: Cast, pairs: Sequence[Pair], config: Dpo, size: int) -> tuple[float, float]:

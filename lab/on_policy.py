@@ -14,7 +14,7 @@ from lab import allocator, losses
 from lab.cast import Cast
 from lab.config import Group, Ppo
 from lab.diagnose import Diagnosis, Setup
-from lab.errors import NoRows, NotFound
+from lab.errors import NoRows, NotFinite, NotFound
 from lab.events import Changed, Event, Finished, Progress, Sample, Started, Step
 from lab.generate import sample
 from lab.models import Roles
@@ -103,10 +103,11 @@ def follow(
         state.reward = cast.reward
         diagnosis.setup = _setup(state.roles, cast, config)
         metrics = yield from _step(method, state, cast, prompts, config)
-        if state.step % config.pinned_every == 0 or state.step == config.steps:
+        rolled = "kl/k1" in metrics
+        if rolled and (state.step % config.pinned_every == 0 or state.step == config.steps):
             yield from pinned_samples(method, state, cast, pinned, config)
         yield from diagnosis.warnings(state.step, metrics)
-        if config.target_kl:
+        if rolled and config.target_kl:
             state.beta = losses.adaptive_beta(
                 state.beta, metrics["kl/k1"], config.target_kl, config.batch, 6 * config.batch
             )
@@ -135,28 +136,43 @@ def _setup(roles: Roles, cast: Cast, config: Ppo | Group) -> Setup:
 def _step(
     method: Method, state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo | Group
 ) -> Generator[Event, None, dict[str, float | None]]:
-    """One rollout and its updates; some of its responses, and the metrics."""
+    """One rollout and its updates; some of its responses, and the metrics.
+
+    Where the model says or scores no numbers, there is nothing to learn from, and the step is one update left out.
+    """
+    began = monotonic()
+    try:
+        asked, rollout, metrics = yield from _rolled(method, state, cast, prompts, config)
+    except NotFinite as problem:
+        state.leave_out(problem)
+        yield from state.warnings()
+        state.step += 1
+        return {"update/skipped": 1.0, "time/step": monotonic() - began}
+    shown = of_rollout(state, asked[:: config.group][:SHOWN], rollout, every=config.group)
+    yield from state.warnings()
+    yield Progress("scored", 2, 2)
+    learned = yield from _learn(method, state, cast, rollout, config)
+    state.step += 1
+    yield from shown
+    return metrics | learned | {"time/step": monotonic() - began, "memory/peak_bytes": peak_bytes()}
+
+
+def _rolled(
+    method: Method, state: State, cast: Cast, prompts: Sequence[Asked], config: Ppo | Group
+) -> Generator[Event, None, tuple[list[Asked], Rollout, dict[str, float | None]]]:
+    """What was asked, the weighed rollout and what it measures; NotFinite where the score is no number, or a word's
+    chance."""
     began = monotonic()
     stem = stem_of(state.roles, cast, config)
     asked, responses = roll_out(state, cast, prompts, config, stem)
     rolled = monotonic()
     yield Progress("rollout", 1, 2)
     rollout = method.weigh(read(state, cast, [each.ids for each in asked], responses, config, stem), config)
-    stem = None  # of which each microbatch now has its part
     if state.step == 0:
         check_same_as_reference(rollout.kl_exact)
-    shown = of_rollout(state, asked[:: config.group][:SHOWN], rollout, every=config.group)
-    scored = monotonic()
-    yield from state.told_of_memory()
-    yield Progress("scored", 2, 2)
-    learned = yield from _learn(method, state, cast, rollout, config)
-    state.step += 1
-    timing = {"time/rollout": rolled - began, "time/score": scored - rolled, "time/step": monotonic() - began}
+    timing = {"time/rollout": rolled - began, "time/score": monotonic() - rolled}
     speed = sum(map(len, responses)) / (rolled - began)
-    timing |= {"speed/tokens_per_second": speed, "memory/peak_bytes": peak_bytes()}
-    metrics = rollout.metrics() | learned | timing
-    yield from shown
-    return metrics
+    return asked, rollout, rollout.metrics() | timing | {"speed/tokens_per_second": speed}
 
 
 def roll_out(
@@ -190,25 +206,32 @@ def read(
 def _learn(
     method: Method, state: State, cast: Cast, rollout: Rollout, config: Ppo | Group
 ) -> Generator[Event, None, dict[str, float]]:
-    """All updates of one rollout, minibatches in a new order each epoch; returns the means of what they measured."""
+    """All updates of one rollout, minibatches in a new order each epoch; returns the means of what they measured.
+
+    One that is left out measures nothing, and where all are, there are no means.
+    """
     began, seen = monotonic(), []
     rng = Random(step_seed(config.seed, state.step))
     count = len(rollout.minibatches)
     order = [index for _ in range(config.epochs) for index in rng.sample(range(count), count)]
     for done, index in enumerate(order, 1):
-        seen.append(update(method, state, cast, rollout.minibatches[index], rollout, config))
-        yield from state.told_of_memory()
+        found = update(method, state, cast, rollout.minibatches[index], rollout, config)
+        yield from state.warnings()
         yield Progress("update", done, len(order))
-        if seen[-1]["kl/update"] > 1.5 * config.update_kl:
+        seen += [] if found is None else [found]
+        if found and found["kl/update"] > 1.5 * config.update_kl:
             break
-    mean = {key: sum(each[key] for each in seen) / len(seen) for key in seen[0] if key != _MAXIMUM}
-    return mean | {_MAXIMUM: seen[0][_MAXIMUM], "policy/updates": len(seen), "time/update": monotonic() - began}
+    mean = {key: sum(each[key] for each in seen) / len(seen) for key in (seen[0] if seen else ())}
+    first = {_MAXIMUM: seen[0][_MAXIMUM]} if seen else {}
+    counted = {"policy/updates": len(seen), "update/skipped": float(done - len(seen))}
+    return mean | first | counted | {"time/update": monotonic() - began}
 
 
 def update(
     method: Method, state: State, cast: Cast, minibatch: Sequence[Part], rollout: Rollout, config: Ppo | Group
-) -> dict[str, float]:
-    """One optimizer step; the losses of microbatches add up to the loss of the whole minibatch.
+) -> dict[str, float] | None:
+    """One optimizer step; the losses of microbatches add up to the loss of the whole minibatch. None where it is left
+    out.
 
     When memory runs out, the same minibatch goes through in smaller parts, and so do all later ones. A wild one teaches
     nothing.
@@ -223,8 +246,11 @@ def update(
                 totals[key] = max(known, value) if key == _MAXIMUM else known + value
         return totals
 
-    totals = state.fitting(summed, config.microbatch)
-    totals["policy/grad_norm"] = state.clip_gradients(config.grad_clip)
+    found = state.gradients(summed, config.microbatch, config.grad_clip)
+    if found is None:
+        return None
+    totals, norm = found
+    totals["policy/grad_norm"] = norm
     if totals["policy/ratio_mean"] > WILD:
         state.optimizer.zero_grad(set_to_none=True)
     else:
@@ -237,8 +263,8 @@ def measured(loss: Tensor, said: Mapping[str, Tensor]) -> dict[str, float]:
     return {
         "loss/policy": finite(loss, "policy loss"),
         "policy/clip_fraction": float(said["clip_fraction"]),
-        "kl/update": float(said["update_kl"]),
-        "policy/ratio_mean": float(said["ratio_mean"]),
+        "kl/update": finite(said["update_kl"], "KL of an update"),
+        "policy/ratio_mean": finite(said["ratio_mean"], "mean ratio"),
         _MAXIMUM: float(said["ratio_max_log_abs"]),
     }
 

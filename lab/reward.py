@@ -86,7 +86,7 @@ def reward(
         yield from changes(state.step, before, config)
         state.knobs = live_knobs(config)
         metrics = _learn(state, train, config, total)
-        yield from state.told_of_memory()
+        yield from state.warnings()
         state.step += 1
         if test and (state.step % per_epoch == 0):
             metrics["pairs/accuracy"] = accuracy_of((yield from score_all(state.roles, test, role)))
@@ -154,10 +154,10 @@ def _learn(state: State, train: Sequence[Ranked], config: Reward, total: int) ->
     epoch, index = divmod(state.step, per_epoch)
     order = Random(f"{config.seed} {epoch}").sample(range(len(train)), len(train))
     chosen = [train[i] for i in order[index * config.batch : (index + 1) * config.batch]]
-    loss, accuracy = state.fitting(lambda size: _summed(state, chosen, config, size), len(chosen))
-    norm = state.clip_gradients(config.grad_clip)
-    state.apply(config.learning_rate * share_of_rate(state.step + 1, total))
-    metrics = {"loss/train": finite(loss, "reward loss"), "gradient/norm": norm}
+    rate = config.learning_rate * share_of_rate(state.step + 1, total)
+    found, norm = state.learn(lambda size: _summed(state, chosen, config, size), len(chosen), config.grad_clip, rate)
+    loss, accuracy = found or (None, None)
+    metrics = {"loss/train": loss, "gradient/norm": norm, "update/skipped": float(found is None)}
     return metrics | {"pairs/train_accuracy": accuracy, "pairs/accuracy": None, "time/step": monotonic() - began}
 
 
@@ -187,7 +187,7 @@ def _backward(state: State, chosen: Sequence[Ranked], config: Reward, share: flo
         right += float(bt_accuracy(delta)) * len(delta)
     loss = torch.stack(found).mean() * share
     loss.backward()
-    return loss.item(), right
+    return finite(loss, "reward loss"), right
 
 
 def loss_of(scores: torch.Tensor, groups: Groups, way: str) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab import checkpoint
 from lab.config import lessened
-from lab.errors import BadNumber, LabError, OutOfMemory
+from lab.errors import BadNumber, LabError, NotFinite, OutOfMemory
 from lab.events import Changed, Event, Failed, Finished, Progress, Sample, Started, Step, standing
 from lab.folders import mend
 from lab.journal import Journal
@@ -32,7 +32,8 @@ def nothing() -> None:
 class Job:
     """A run and the generator of its work. `finish` turns the trainer's result into the run's and keeps the adapter.
 
-    `over` is called once the run goes on no more, however it ended.
+    `over` is called once the run goes on no more, however it ended. `again` makes the job anew from one of its steps
+    after something was not finite, which the message says; None where that is not to be tried.
     """
 
     run: Run
@@ -40,6 +41,7 @@ class Job:
     state: State | None
     finish: Callable[[dict[str, Any]], dict[str, Any]]
     over: Callable[[], None] = nothing
+    again: Callable[[int, NotFinite], Job] | None = None
 
 
 @dataclass
@@ -97,13 +99,39 @@ def drive(job: Job, between: Callable[[], None] = nothing) -> Iterator[Event]:
 def _or_failed(job: Job, writer: Writer) -> Iterator[Event | None]:
     """What happens, and at the end of a run that cannot go on why."""
     try:
-        yield from _driven(job, writer)
+        yield from _once_again(job, writer)
     except LabError as problem:
         yield writer.write(Failed(writer.step, problem.code, str(problem)))
     except (RuntimeError, MemoryError) as problem:
         if not ran_out(problem):
             raise
         yield writer.write(Failed(writer.step, OutOfMemory.code, _short_of_memory(job.run)))
+
+
+def _once_again(job: Job, writer: Writer) -> Iterator[Event | None]:
+    """What happens; where a number is not finite, a run goes back once, to before its last update of the weights."""
+    try:
+        yield from _driven(job, writer)
+        return
+    except NotFinite as problem:
+        step = _way_back(job)
+        if step is None:
+            raise
+        broke = problem.with_traceback(None)  # which holds the tensors of the attempt
+    anew, job.again = job.again(step, broke), None
+    job.events, job.state, job.finish = anew.events, anew.state, anew.finish
+    yield from _driven(job, writer)
+
+
+def _way_back(job: Job) -> int | None:
+    """The newest checkpoint from which a later update was made, 0 for the beginning, None where there is none.
+
+    Weights that the last update has spoilt may be in every checkpoint since.
+    """
+    if job.again is None or job.state is None:
+        return None
+    last = job.state.learned
+    return max((each for each in job.run.checkpoints() if each < last), default=0 if last == 1 else None)
 
 
 def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
@@ -121,7 +149,9 @@ def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
             continue
         updates, order = job.state.updates, _order(job.run, event.step)
         due = order != "run" or monotonic() - saved > CHECKPOINT_SECONDS
-        if isinstance(event, Step) and (due or checkpoint.is_milestone(event.step, event.step)):
+        due |= checkpoint.is_milestone(event.step, event.step)
+        # While updates are left out, nothing is learned that an older checkpoint should give way to.
+        if isinstance(event, Step) and due and (order != "run" or not job.state.skipped):
             keep(job, writer)
             saved = monotonic()
         while order == "pause":

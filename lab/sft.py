@@ -57,7 +57,7 @@ def sft(state: State, pairs: Pairs, live: Live, *, held_out: Pairs = (), pinned:
         yield from changes(state.step, before, config)
         state.knobs = live_knobs(config)
         metrics = _learn(state, encoded, config)
-        yield from state.told_of_memory()
+        yield from state.warnings()
         state.step += 1
         if held_out and (state.step % max(1, config.steps // 6) == 0 or state.step == config.steps):
             metrics["loss/held_out"] = yield from held_out_loss(state.roles, held_out, state.adapters[0])
@@ -82,12 +82,16 @@ def _learn(state: State, encoded: Sequence[Encoded], config: Sft) -> dict[str, f
             total += finite(loss, "sft loss")
         return total
 
-    total = state.fitting(summed, config.microbatch)
-    norm = state.clip_gradients(config.grad_clip)
-    state.apply(config.learning_rate * share_of_rate(state.step + 1, config.steps))
+    rate = config.learning_rate * share_of_rate(state.step + 1, config.steps)
+    total, norm = state.learn(summed, config.microbatch, config.grad_clip, rate)
     seconds = monotonic() - began
     speed = sum(len(prompt) + len(response) for prompt, response in chosen) / seconds
-    return {"loss/train": total, "loss/held_out": None, "gradient/norm": norm} | {
+    return {
+        "loss/train": total,
+        "loss/held_out": None,
+        "gradient/norm": norm,
+        "update/skipped": float(norm is None),
+    } | {
         "speed/tokens_per_second": speed,
         "time/step": seconds,
     }

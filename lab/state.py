@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from lab.errors import Damaged
+from lab.errors import Damaged, NotFinite
 from lab.events import Warned
 from lab.generate import sample_within
 from lab.models import Roles, copy_weights
@@ -19,6 +19,7 @@ from lab.stem import Stem
 from lab.steps import finite
 
 T = TypeVar("T")
+IN_A_ROW = 3  # updates that are left out, after which the run does not go on like this
 MOMENTS = ("exp_avg", "exp_avg_sq", "state1", "state2")  # AdamW's and bitsandbytes', of their parameter's shape
 
 
@@ -43,6 +44,9 @@ class State:
     together: int = 0  # the same for prompts that are answered together
     told: tuple[int, int] = (0, 0)  # the two as they were last told
     updates: int = 0  # of the weights, in this process
+    learned: int = 0  # the step in which the weights changed last
+    skipped: int = 0  # updates left out since then, one after another
+    untold: list[str] = field(default_factory=list)  # why, until it is told
 
     def clip_gradients(self, largest: float) -> float:
         """Hold each group's gradient norm to `largest`; returns the first group's norm before that, or NotFinite for
@@ -50,12 +54,40 @@ class State:
         norms = [clip_grad_norm_(group["params"], largest) for group in self.optimizer.param_groups]
         return [finite(norm, "gradient norm") for norm in norms][0]
 
+    def gradients(self, work: Callable[[int], T], microbatch: int, largest: float) -> tuple[T, float] | None:
+        """What work(microbatch) returns, as `fitting` has it, and the norm of the gradients that it leaves, before it
+        is held to `largest`; None where a number of them is not finite: the update is left out."""
+        try:
+            return self.fitting(work, microbatch), self.clip_gradients(largest)
+        except NotFinite as problem:
+            self.leave_out(problem)
+            return None
+
+    def leave_out(self, problem: NotFinite) -> None:
+        """No update, for AdamW would write a NaN into every weight; raises the problem where it is one too many."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.skipped += 1
+        if self.skipped == IN_A_ROW:
+            raise problem
+        self.untold.append(found_in(problem))
+
+    def learn(
+        self, work: Callable[[int], T], microbatch: int, largest: float, learning_rate: float
+    ) -> tuple[T, float] | tuple[None, None]:
+        """One update: what the work returns and the norm, None for both where it is left out."""
+        found = self.gradients(work, microbatch, largest)
+        if found is None:
+            return None, None
+        self.apply(learning_rate)
+        return found
+
     def apply(self, learning_rate: float) -> None:
         """One optimizer step with the gradients that are there; then there are none."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.updates += 1
+        self.learned, self.skipped = self.step + 1, 0
         self.optimizer.zero_grad(set_to_none=True)
 
     def wake(self) -> None:
@@ -84,7 +116,20 @@ class State:
         self.together = fitted if fitted < size else self.together
         return found
 
-    def told_of_memory(self) -> Iterator[Warned]:
+    def warnings(self) -> Iterator[Warned]:
+        """What nobody was told yet: updates that were left out, and memory that ran out."""
+        untold, self.untold = self.untold, []
+        for what in untold:
+            yield Warned(
+                self.step,
+                "W_SKIPPED",
+                f"{what}. Nothing was learned from that batch, and the weights are as they were. After {IN_A_ROW} such "
+                "updates in a row the run goes back by itself.",
+                "Halve the learning rate, or go back to a checkpoint.",
+            )
+        yield from self._told_of_memory()
+
+    def _told_of_memory(self) -> Iterator[Warned]:
         """A warning for each of the two sizes that is smaller than when this was last asked."""
         before, self.told = self.told, (self.microbatch, self.together)
         words = "the batch now goes through the model", "prompts are now answered"
@@ -125,6 +170,7 @@ class State:
                 self.roles.heads[name].load_state_dict(under(tensors, f"head/{name}/"))
             self._unpack_optimizer(under(tensors, "optimizer/"))
             self.step, self.beta = int(numbers["step"]), float(numbers["beta"])
+            self.learned = self.step
             self.knobs, self.moved = _knobs(numbers), numbers.get("moved")
             self.reward = str(numbers.get("reward") or "")
         except (LookupError, RuntimeError, ValueError) as problem:
@@ -154,6 +200,11 @@ def _knobs(numbers: dict[str, Any]) -> dict[str, Any]:
     """The live knobs of a checkpoint; older ones knew beta alone, or none."""
     older = numbers.get("knob")
     return dict(numbers.get("knobs") or ({} if older is None else {"beta": older}))
+
+
+def found_in(problem: NotFinite) -> str:
+    """What was not finite: the first sentence, without its full stop."""
+    return str(problem).partition(". ")[0]
 
 
 def under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ def finite(value: torch.Tensor | float, what: str) -> float:
     number = float(value.detach() if isinstance(value, torch.Tensor) else value)
     if not math.isfinite(number):
         raise NotFinite(
-            f"The {what} is {number}, so training cannot go on from here. Halve the learning rate and start again from "
+            f"The {what} is {number}. Training cannot go on from here: halve the learning rate and start again from "
             "the last checkpoint."
         )
     return number

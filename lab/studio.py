@@ -11,13 +11,13 @@ from lab import calibrate, checkpoint, folders, material
 from lab.adapters import made_at, save_adapter
 from lab.config import STAGES as KNOBS
 from lab.config import along, sized
-from lab.errors import BadNumber, Busy
+from lab.errors import BadNumber, Busy, NotFinite
 from lab.events import Event, Warned
 from lab.models import Roles
 from lab.policies import Policies, check_step
-from lab.runner import Job
+from lab.runner import Job, Live
 from lab.stages import STAGES, Made, after, check_knobs, stage_named
-from lab.state import State
+from lab.state import State, found_in
 from lab.steps import as_dict
 from lab.workspace import Run, Workspace
 
@@ -69,6 +69,25 @@ class Studio:
         config = _config(KNOBS[run.stage], facts["config"])
         return self._job(run, config, facts["inputs"], material.kept(run), fresh=False, step=step)
 
+    def _again(
+        self, run: Run, config: Any, inputs: dict[str, Any], found: dict[str, Any], step: int, problem: NotFinite
+    ) -> Job:
+        """A run once more from one of its steps, 0 for its beginning, with half the learning rate: it goes on by itself
+        after something was not finite."""
+        rate = Live(run, config)().learning_rate
+        run.set_control(live={"learning_rate": rate / 2}, by="The lab")
+        if not step:
+            checkpoint.forget_after(run.folder / "checkpoint", 0)
+        job = self._job(run, config, inputs, found, fresh=False, step=step or None)
+        told = Warned(
+            step,
+            "W_WENT_BACK",
+            f"{found_in(problem)}, so the run went back to {f'step {step}' if step else 'its beginning'} by itself and "
+            f"goes on with half the learning rate: {rate / 2:.3g} instead of {rate:.3g}. It does so once.",
+            "If it breaks off again, go back further and halve the learning rate once more.",
+        )
+        return replace(job, events=after([told], job.events))
+
     def base(self) -> dict[str, Any]:
         return {"base": self.roles.name, "precision": self.roles.precision, "fingerprint": self.roles.fingerprint}
 
@@ -95,7 +114,8 @@ class Studio:
         if state is not None:
             foretold = self._foretold(run, state, config, found)
             events = after(foretold if fresh else _restored(run, state, step, foretold), events)
-        return Job(run, events, state, partial(self._finish, run, made), partial(self.policies.drop, run.name))
+        finish, over = partial(self._finish, run, made), partial(self.policies.drop, run.name)
+        return Job(run, events, state, finish, over, partial(self._again, run, config, inputs, found))
 
     def _foretold(self, run: Run, state: State, config: Any, found: dict[str, Any]) -> Iterator[Warned]:
         """The forecast held against what is free and, where no step has been kept that shows it, one micro-batch."""

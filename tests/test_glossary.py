@@ -12,11 +12,12 @@ from lab import dpo, ppo, reward, rloo_grpo, sft
 from lab.cast import Cast
 from lab.config import Dpo, Group, Ppo, Reward, Sft
 from lab.events import Step
-from lab.glossary import GLOSSARY, WORDS, Metric, measured
+from lab.glossary import GLOSSARY, Metric, measured
 from lab.loading import load
 from lab.reward import Ranked
 from lab.text import Asked
 from lab.ui.numbers import number, short
+from lab.words import WORDS
 
 LAB = Path(__file__).parent.parent / "lab"
 GROUPS = {key.split("/")[0] for key in GLOSSARY}

@@ -326,7 +326,7 @@ def test_weights_that_are_not_numbers_end_the_run_with_a_reason(ready):
     with torch.no_grad():
         next(iter(ready.weights("policy").values())).fill_(float("nan"))
     with pytest.raises(NotFinite):
-        list(ppo.ppo(state, CAST, asked(ready), lambda: SHORT))
+        list(ppo.ppo(state, CAST, asked(ready), lambda: replace(SHORT, steps=3)))
 
 
 def test_ppo_without_a_reward_model_or_prompts_says_so(ready):

@@ -54,6 +54,8 @@ _FIT = Remedy("Start anew, made to fit", anew=True, fit=True)
 
 REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
     {
+        "W_SKIPPED": (_SLOWER, _RETURN),
+        "W_WENT_BACK": (_BACK_SLOWER,),
         "W_RATIO": (_STOP,),
         "W_KL_HIGH": (_DEARER, _RETURN),
         "W_KL_NEGATIVE": (_STOP,),
