@@ -10,10 +10,10 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from lab import checkpoint
+from lab import checkpoint, disk
 from lab.config import lessened
 from lab.errors import BadNumber, LabError, NotFinite, OutOfMemory
-from lab.events import Changed, Event, Failed, Finished, Progress, Sample, Started, Step, standing
+from lab.events import Changed, Event, Failed, Finished, Progress, Sample, Started, Step, Warned, standing
 from lab.folders import mend
 from lab.journal import Journal
 from lab.shortage import ran_out
@@ -139,6 +139,7 @@ def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
     saved, updates = monotonic(), 0
     for event in job.events:
         if isinstance(event, Finished):
+            yield from _until_room(job, writer)
             event = replace(event, result=job.finish(event.result))
         yield writer.write(event)
         if _between_steps(event, job.state, updates) and _order(job.run, writer.step) == "stop":
@@ -152,6 +153,7 @@ def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
         due |= checkpoint.is_milestone(event.step, event.step)
         # While updates are left out, nothing is learned that an older checkpoint should give way to.
         if isinstance(event, Step) and due and (order != "run" or not job.state.skipped):
+            yield from _until_room(job, writer)
             keep(job, writer)
             saved = monotonic()
         while order == "pause":
@@ -163,6 +165,30 @@ def _driven(job: Job, writer: Writer) -> Iterator[Event | None]:
             result = job.finish({}) if isinstance(event, Step) else _kept_as_it_stands(job, writer)
             yield writer.write(Finished(event.step, "stopped", result))
             return
+
+
+def _until_room(job: Job, writer: Writer) -> Iterator[Event | None]:
+    """None again and again while the disk has no room for what the job is about to keep, which is told once.
+
+    Not where it is to stop: then that is tried at once, and refused where it does not fit.
+    """
+    size = job.state.size() if job.state else 0
+    lacks = disk.lacking(job.run.folder, size) if size else 0
+    if lacks:
+        yield writer.write(
+            Warned(
+                writer.step,
+                "W_DISK",
+                f"The disk is nearly full, so the run waits before it saves step {writer.step}. It needs another "
+                f"{lacks / 2**20:.0f} MB, and goes on by itself once there is so much room.",
+                "Free some space on the disk, or stop here.",
+                grave=True,
+            )
+        )
+    while lacks and _order(job.run, writer.step) != "stop":
+        yield None
+        sleep(PAUSE_SECONDS)
+        lacks = disk.lacking(job.run.folder, size)
 
 
 def _between_steps(event: Event, state: State | None, updates: int) -> bool:

@@ -161,6 +161,13 @@ class State:
             "reward": self.reward,
         }
 
+    def size(self) -> int:
+        """Bytes that `pack` would come to."""
+        heads = (weight for name in self.heads for weight in self.roles.heads[name].parameters())
+        weights = (weight for role in self.adapters for weight in self.roles.weights(role).values())
+        moments = (value for each in self.optimizer.state.values() for value in each.values())
+        return sum(torch.as_tensor(each).nbytes for each in (*weights, *heads, *moments))
+
     def unpack(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
         """Go back to what was packed. Raises Damaged when it does not fit this state."""
         try:

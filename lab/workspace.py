@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 import filelock
 
+from lab import disk
 from lab.config import TUNING
 from lab.errors import BadFile, BadName, Busy, Damaged, NotFound
 from lab.events import Event, Failed, Finished, Started, from_json
@@ -87,8 +88,9 @@ class Workspace:
     def new_run(self, stage: str, config: dict, *, files: Mapping[str, dict] = NO_FILES, **facts) -> Run:
         """A folder with the next number, its config.json and other JSON files by name, which appear together.
 
-        `facts` are base, inputs, by.
+        `facts` are base, inputs, by. Raises DiskFull where the disk has no room for what a run writes.
         """
+        disk.check(self.root, "a new run")
         if not STAGE_NAME.fullmatch(stage):
             raise BadName(f"{stage!r} cannot be a stage: lower-case letters and digits only, a letter first.")
         record = {"stage": stage, "config": config, "base": self.base() or {}, "inputs": {}, "by": ""}

@@ -15,7 +15,7 @@ LAYERS = [
     # words and formulas
     "errors events config glossary words losses stem allocator container shortage world",
     # the disk
-    "folders journal served store formats workspace exchange excerpt trust",
+    "folders disk journal served store formats workspace exchange excerpt trust",
     # the model
     "arithmetic quantised float16 hub backward trunk folding decode text tokens models speakers generate parity "
     "loading logprobs adapters merged facts activations memory peak fit",
@@ -34,11 +34,12 @@ HEAVY = {"torch", "transformers", "peft", "pandas", "numpy"}
 WORDS = {"lab.events", "lab.config", "lab.glossary", "lab.errors"}
 DISK = {
     "folders.py": set(),
+    "disk.py": {"lab.errors"},
     "journal.py": WORDS | {"lab.folders"},
     "served.py": WORDS | {"lab.folders", "lab.journal"},
     "store/": WORDS | {"lab.folders", "lab.journal", "lab.store"},
     "formats/": WORDS | {"lab.folders", "lab.formats"},
-    "workspace.py": WORDS | {"lab.folders", "lab.journal", "lab.served", "lab.store", "filelock"},
+    "workspace.py": WORDS | {"lab.disk", "lab.folders", "lab.journal", "lab.served", "lab.store", "filelock"},
     "excerpt.py": {"lab.store", "lab.formats"},
     "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
 }

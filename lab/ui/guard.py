@@ -6,14 +6,18 @@ import hmac
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lab import disk
+from lab.errors import DiskFull
 from lab.ui.roles import COOKIE as HOST
 from lab.ui.roles import GUEST, KEY, UPLOADS, cookies_of, marked, new_guest, seal
 from lab.ui.sessions import Sessions, in_body, named, read
@@ -87,9 +91,16 @@ class Guard:
         return self._unknown(scope, headers) or self._guest(path, headers)
 
     def _guest(self, path: str, headers: Headers) -> Any:
-        """Files come from the host alone, for Gradio takes them before any handler of ours is asked."""
-        if self.rules.host_key and path.rstrip("/") in UPLOADS and not self._has(headers, HOST, self.rules.host_key):
+        """Files come from the host alone, for Gradio takes them before any handler of ours is asked; and none where the
+        disk has no room for it."""
+        if path.rstrip("/") not in UPLOADS:
+            return None
+        if self.rules.host_key and not self._has(headers, HOST, self.rules.host_key):
             return problem(403, "E_FORBIDDEN", "Only the host may send files.")
+        try:
+            disk.check(Path(get_upload_folder()), "an upload")
+        except DiskFull as full:
+            return problem(507, full.code, str(full))
         return None
 
     def _unknown(self, scope: Scope, headers: Headers) -> Any:

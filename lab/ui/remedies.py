@@ -56,6 +56,7 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
     {
         "W_SKIPPED": (_SLOWER, _RETURN),
         "W_WENT_BACK": (_BACK_SLOWER,),
+        "W_DISK": (_STOP,),
         "W_RATIO": (_STOP,),
         "W_KL_HIGH": (_DEARER, _RETURN),
         "W_KL_NEGATIVE": (_STOP,),
