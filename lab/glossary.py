@@ -228,6 +228,16 @@ _ALL = (
         shown=True,
         source="distinct token sequences divided by responses",
     ),
+    Metric(
+        "response/phrase",
+        "Same phrase",
+        "The share of the prompts that are answered with one and the same phrase somewhere, the most common one. When "
+        "it grows, the model has found words that always pay, whatever was asked.",
+        unit="share",
+        low=0.0,
+        high=0.7,
+        source="most common 8 tokens in a row, by different prompts; at least 10 of these",
+    ),
     # Learning from examples and from rankings.
     Metric(
         "loss/train",

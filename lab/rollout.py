@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,9 @@ from lab.models import Roles
 from lab.stem import Stem
 from lab.steps import finite
 from lab.text import Batch, batch_of
+
+PHRASE = 8  # tokens: so many in a row that different answers share are no chance
+FEWEST = 10  # different prompts, of which a single one is no large share
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,13 @@ class Rollout:
         """[B] the sampled KL of each response, in nats."""
         return losses.masked_sum(losses.k1(self.logp, self.reference_logp), self.batch.mask, dim=1)
 
+    def _texts(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """Prompts and responses as ids, without what pads them."""
+        ids, there, width = self.batch.ids.cpu(), self.batch.attention.cpu().bool(), self.batch.width
+        sides = (ids[:, :width], there[:, :width]), (ids[:, width:], self.batch.mask.cpu())
+        asked, said = ([tuple(row[kept].tolist()) for row, kept in zip(*side, strict=True)] for side in sides)
+        return asked, said
+
     def by_token(self) -> dict[str, torch.Tensor]:
         """What each token cost and earned: exact KL in nats, reward (the score at the last), value, advantage."""
         found = {"kl": self.kl_exact, "reward": self.rewards, "value": self.values, "advantage": self.advantages}
@@ -70,7 +81,7 @@ class Rollout:
         """What the charts show, None where that is undefined; every mean is over response tokens or responses."""
         mask, length, k1 = self.batch.mask, self.batch.mask.sum(1).float(), self.k1
         k3 = losses.masked_sum(losses.k3(self.logp, self.reference_logp), mask, dim=1)
-        texts = {tuple(row[kept].tolist()) for row, kept in zip(self.batch.responses, mask, strict=True)}
+        asked, said = self._texts()
         found = {
             "reward/score": finite(self.score.mean(), "score"),
             "reward/total": losses.response_rewards(self.score, k1, self.beta).mean().item(),
@@ -84,12 +95,30 @@ class Rollout:
             "policy/entropy": float(losses.masked_mean(self.entropy, mask)),
             "response/length": length.mean().item(),
             "response/ended": self.ended.float().mean().item(),
-            "response/distinct": len(texts) / len(length),
+            "response/distinct": len(set(said)) / len(length),
+            "response/phrase": common_phrase(asked, said),
         }
         if self.returns is not None:
             fit = losses.explained_variance(self.values, self.returns, mask)
             found["value/explained_variance"] = float(fit)
         return found
+
+
+def common_phrase(asked: Sequence[tuple[int, ...]], said: Sequence[tuple[int, ...]]) -> float | None:
+    """The share of the prompts in whose answers the same PHRASE tokens stand in a row, of the most common such; None
+    for fewer than FEWEST different prompts.
+
+    Answers to one prompt count as one: they speak of the same thing in any case.
+    """
+    prompts = len(set(asked))
+    if prompts < FEWEST:
+        return None
+    found = {
+        (prompt, answer[start : start + PHRASE])
+        for prompt, answer in zip(asked, said, strict=True)
+        for start in range(len(answer) - PHRASE + 1)
+    }
+    return max(Counter(phrase for _, phrase in found).values(), default=0) / prompts
 
 
 def stem_of(roles: Roles, cast: Cast, config: Ppo | Group) -> Stem | None:

@@ -21,7 +21,7 @@ from lab.loading import load
 from lab.models import BASE
 from lab.rater import Rater
 from lab.reward import Ranked, measure_scale, raw_scores
-from lab.rollout import measure, parts_of
+from lab.rollout import PHRASE, common_phrase, measure, parts_of
 from lab.steps import result_of
 from lab.text import batch_of
 
@@ -327,6 +327,26 @@ def test_weights_that_are_not_numbers_end_the_run_with_a_reason(ready):
         next(iter(ready.weights("policy").values())).fill_(float("nan"))
     with pytest.raises(NotFinite):
         list(ppo.ppo(state, CAST, asked(ready), lambda: replace(SHORT, steps=3)))
+
+
+def test_a_phrase_counts_once_for_each_prompt_that_is_answered_with_it():
+    phrase, asked = tuple(range(PHRASE)), [(number,) for number in range(10)]
+    said = [(*range(100 * number, 100 * number + 20),) for number in range(1, 11)]
+    assert common_phrase(asked, said) == 0.1 and common_phrase(asked, [phrase[1:]] * 10) == 0.0
+    said[2:4] = [(50, *phrase), (*phrase, 60)]
+    assert common_phrase(asked, said) == 0.2
+    assert common_phrase([*asked, asked[2], asked[2]], [*said, phrase, (70, *phrase)]) == 0.2
+    assert common_phrase([*asked, asked[5]], [*said, phrase]) == 0.3
+    assert common_phrase(asked[:9], said[:9]) is None
+
+
+def test_a_rollout_measures_the_commonest_phrase_without_what_pads_it(ready):
+    ppo.begin(ready, CAST, SHORT)
+    prompts = [[5 + number] * (1 + number % 3) for number in range(10)]
+    said = [[*range(20 * number, 20 * number + 9 + number), 2] for number in range(1, 11)]
+    assert measure(ready, CAST, 0.1, prompts, said, SHORT).metrics()["response/phrase"] == 0.1
+    said[3:6] = [[number, *said[2], 2] for number in (7, 8, 9)]
+    assert measure(ready, CAST, 0.1, prompts, said, SHORT).metrics()["response/phrase"] == 0.4
 
 
 def test_ppo_without_a_reward_model_or_prompts_says_so(ready):
