@@ -19,7 +19,7 @@ ONE_APP = {
     group: [f"tests/browser/test_{name}.py" for name in names.split()]
     for group, names in {
         "app": "model ppo rank reward",
-        "quiet": "curves desk guard rest runs sft",
+        "quiet": "curves desk guard rest runs sft words",
         "tuned": "compare steering",
     }.items()
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from html import escape
 from types import MappingProxyType
 
 import gradio as gr
@@ -11,6 +12,7 @@ import gradio as gr
 from lab.ui.header import header
 from lab.ui.office import Office
 from lab.ui.theme import STATIC
+from lab.words import WORDS
 
 GUEST = "guest.css"
 TABS = MappingProxyType(
@@ -34,6 +36,8 @@ def build(office: Office) -> gr.Blocks:
             for name, title in TABS.items():
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     page(name, office)
+        with gr.Accordion("What the words mean", open=False, elem_id="words"):
+            gr.HTML(words())
         demo.load(None, js="() => lab.reopen()", api_visibility="private")
     return demo
 
@@ -44,6 +48,11 @@ def page(name: str, office: Office) -> None:
         gr.Markdown(f"The {TABS[name]} page is being built.")
         return
     importlib.import_module(module).page(office)
+
+
+def words() -> str:
+    meanings = "".join(f"<dt>{escape(word)}</dt><dd>{escape(meaning)}</dd>" for word, meaning in WORDS.items())
+    return f"<dl>{meanings}</dl>"
 
 
 def head() -> str:
