@@ -1,4 +1,4 @@
-"""The PPO page in a real browser: steered while it runs, warned with a way out, killed and resumed."""
+"""The PPO page in a real browser: steered while a run goes on, warned with a way out, going back, reading answers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import pytest
 from lab.config import Ppo
 from lab.events import Failed, Finished, Sample, Started, Step, Warned
 from lab.journal import append_json
-from lab.store import Store
 from lab.workspace import Workspace
 
-from .conftest import rank_by_taste
 from .made import made, ppo_metrics
 
 DESK = "#ppo-desk"
@@ -25,6 +23,11 @@ def state(page, wanted: str) -> None:
 
 def press(page, words: str) -> None:
     page.locator(f"{DESK} .desk-orders button", has_text=words).click()
+
+
+@pytest.fixture(scope="module")
+def app(quiet):
+    return quiet
 
 
 @pytest.fixture
@@ -40,6 +43,16 @@ def control(run, key: str, wanted) -> None:
     while run.run.control()[key] != wanted:
         assert time.monotonic() < deadline, run.run.control()
         time.sleep(0.05)
+
+
+def settings(page, desk: str, values: dict[str, float]) -> None:
+    """Open the form's folds, once the page knows whether there is a run, and fill fields by their labels."""
+    page.locator(f"{desk} .desk-new[data-empty]").wait_for(state="attached")
+    if not page.locator(f"{desk} .desk-new").get_attribute("open"):
+        page.evaluate("desk => { document.querySelector(`${desk} .desk-new`).open = true }", desk)
+    page.evaluate("desk => document.querySelectorAll(`${desk} details`).forEach(each => { each.open = true })", desk)
+    for label, value in values.items():
+        page.locator(f"{desk} .desk-settings").get_by_label(label, exact=True).fill(str(value))
 
 
 def test_a_running_run_is_paused_stepped_and_stopped_by_the_keyboard_alone(run, visit):
@@ -267,21 +280,6 @@ def test_at_most_eight_knobs_stand_in_the_open_and_each_has_a_name(run, visit):
     assert "Usually 0; from 0 to 1,000." in told and "Usually 0; from 0 to 2,147,483,647." in told
 
 
-def test_a_reward_model_that_may_be_guessing_is_followed_only_by_a_click_that_says_so(app, visit):
-    with made(app.workspace, "reward") as guess:
-        guess.write(Finished(1, "done", {"pairs": 12, "pairs/accuracy": 0.5, "gain": 1.0}))
-        page = visit("ppo")
-        settings(page, DESK, {})
-        page.locator(DESK).get_by_text("right on 50 % of 12 pairs").wait_for()
-        assert page.locator(DESK).get_by_role("button", name="Rank more").is_visible()
-        assert not page.locator(DESK).get_by_role("button", name="Start PPO", exact=True).is_visible()
-        with page.expect_request("**/lab/ppo-start") as asked:
-            page.locator(DESK).get_by_role("button", name="Start PPO anyway").click()
-        assert asked.value.post_data_json["anyway"] is True
-        # Past the doubt, the made run is found to be none: it has no adapter.
-        page.locator(DESK).get_by_text("made no adapter").wait_for()
-
-
 def test_who_has_an_sft_of_their_own_chooses_where_a_run_starts(app, visit):
     with made(app.workspace, "sft") as own, made(app.workspace, "reward") as reward:
         reward.write(Finished(1, "done", {"pairs": 12, "pairs/accuracy": 0.9, "gain": 1.0}))
@@ -323,66 +321,3 @@ def test_another_method_has_its_own_settings_and_an_answer_of_it_has_no_value(ap
         page.get_by_label("Method").select_option("dpo")
         assert not page.get_by_label("Prompts to practise on").is_visible()
         assert page.locator(DESK).get_by_role("button", name="Start DPO").count() == 1
-
-
-@pytest.mark.slow  # a whole training; tests/test_alternatives.py shows that DPO learns
-def test_dpo_learns_from_the_rankings_alone(app, ranked, visit):
-    page = visit("ppo")
-    page.set_default_timeout(120_000)
-    settings(page, DESK, {})
-    page.get_by_label("Method").select_option("dpo")
-    page.locator(DESK).get_by_role("button", name="Start DPO").click()
-    page.wait_for_function("() => document.querySelector('#ppo-desk .desk-picker').value.endsWith('-dpo')")
-    state(page, "done")
-    run = Workspace(app.workspace).newest("dpo")
-    assert run.adapter.is_dir() and run.facts()["inputs"]["raters"] in ("ana", "person")
-    page.get_by_text("Before DPO").first.wait_for()
-
-
-@pytest.fixture(scope="module")
-def ranked(app):
-    """Twenty-five rankings, enough to train on."""
-    with Store(app.workspace / "lab.db") as store:
-        rank_by_taste(store, 25, "ana")
-
-
-@pytest.mark.slow  # two trainings and a kill; tests/test_worker.py and test_runner.py kill runs, too
-def test_a_run_with_the_real_model_is_killed_in_its_middle_and_goes_on(app, ranked, visit):
-    page = visit("reward")
-    page.set_default_timeout(300_000)
-    settings(page, "#reward-desk", {"Epochs": 1})
-    page.locator("#reward-desk .desk-new .lab-main", has_text="Train the reward model").click()
-    page.wait_for_selector('#reward-desk .lab-chip[data-state="done"]')
-    assert "guessing would be 50 %" in page.inner_text("#reward-desk .verdict")
-    page.get_by_text("Run PPO with it").click()
-    small = {"Steps": 40, "Longest answer": 12, "Batch": 8, "Minibatch": 8, "Microbatch": 8}
-    settings(page, DESK, small)
-    page.locator(f"{DESK} .desk-new button:visible", has_text="Start PPO").click()
-    page.wait_for_function("() => Number(document.querySelector('#ppo-curves .live')?.dataset.steps) >= 3")
-    press(page, "Kill")
-    press(page, "Yes, kill it")
-    began = time.monotonic()
-    state(page, "interrupted")
-    assert time.monotonic() - began < 30
-    page.wait_for_selector('.lab-worker[data-state="ready"]')
-    press(page, "Resume")
-    state(page, "running")
-    run = Workspace(app.workspace).newest("ppo", "running")
-    before = len(run.events().events)
-    # The curves still show what the killed process had done, so they do not tell that a step was taken since.
-    while not any(isinstance(event, Step) for event, _ in run.events().events[before:]):
-        assert time.monotonic() - began < 300
-        time.sleep(0.2)
-    press(page, "Stop and keep")
-    state(page, "stopped")
-    assert len(run.events().events) > before and run.adapter.is_dir()
-
-
-def settings(page, desk: str, values: dict[str, float]) -> None:
-    """Open the form's folds, once the page knows whether there is a run, and fill fields by their labels."""
-    page.locator(f"{desk} .desk-new[data-empty]").wait_for(state="attached")
-    if not page.locator(f"{desk} .desk-new").get_attribute("open"):
-        page.evaluate("desk => { document.querySelector(`${desk} .desk-new`).open = true }", desk)
-    page.evaluate("desk => document.querySelectorAll(`${desk} details`).forEach(each => { each.open = true })", desk)
-    for label, value in values.items():
-        page.locator(f"{desk} .desk-settings").get_by_label(label, exact=True).fill(str(value))
