@@ -20,7 +20,7 @@ ONE_APP = {
     for group, names in {
         "app": "model ppo rank reward",
         "quiet": "curves desk guard rest runs sft words",
-        "tuned": "compare steering",
+        "tuned": "compare reward steering",
     }.items()
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torchgen
 import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -48,6 +49,7 @@ class Watch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow  # all stages under a mode that looks at each operation
 def test_no_stage_needs_an_operation_that_an_apple_gpu_lacks(monkeypatch):
     roles = load("tiny", device="cpu")
     monkeypatch.setattr(Roles, "lean", lambda self, role: False)  # there the library's own pass is taken

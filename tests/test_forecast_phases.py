@@ -38,8 +38,16 @@ def bases(tmp_path_factory):
     return {name: save(config, tmp_path_factory.mktemp("base"), dtype="bfloat16") for name, config in SHAPES.items()}
 
 
-@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    ("name", "products"),
+    [  # at each change all shapes in float32, and one of ours and one of theirs in bfloat16
+        *((name, torch.float32) for name in SHAPES),
+        *(
+            pytest.param(name, torch.bfloat16, marks=() if name in ("llama", "gpt2") else pytest.mark.slow)
+            for name in SHAPES
+        ),
+    ],
+)
 def test_what_a_shape_takes_is_foretold_in_each_phase(name, products, bases, monkeypatch):
     monkeypatch.setattr("lab.arithmetic.fastest", lambda: products)
     roles = load(str(bases[name]), device="cpu")

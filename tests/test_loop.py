@@ -10,13 +10,14 @@ from lab import loop, material
 from lab.__main__ import main
 from lab.workspace import Workspace
 
-SHORT = "--sft-steps 20 --count 16 --steps 2 --batch 16 --minibatch 16 --threads 1 --seed 3 --json".split()
+SHORT = "--sft-steps 6 --count 16 --steps 2 --batch 16 --minibatch 16 --threads 1 --seed 3 --json".split()
 
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(loop, "TEST_PROMPTS", 12)
+    monkeypatch.setattr(loop, "TEST_PROMPTS", 8)
     monkeypatch.setattr(loop, "TEST_RANKINGS", 8)
+    monkeypatch.setattr(material, "SFT_PAIRS", 400)
     monkeypatch.setattr(material, "SFT_HELD_OUT", 16)
 
 

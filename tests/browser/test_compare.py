@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from lab.events import Finished, Step
 from lab.workspace import Workspace
 
@@ -38,6 +40,11 @@ def decide(page, key: str) -> None:
     page.wait_for_function(
         "before => document.querySelector('#duel-board .board-prompt').textContent !== before", arg=before
     )
+
+
+@pytest.fixture(scope="module")
+def app(tuned):
+    return tuned
 
 
 def test_arrow_keys_decide_blind_duels_and_the_win_rate_follows_with_its_interval(app, visit):

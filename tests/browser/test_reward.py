@@ -36,6 +36,11 @@ RESULT = {
 }
 
 
+@pytest.fixture(scope="module")
+def app(quiet):
+    return quiet
+
+
 @pytest.fixture
 def ranking(app):
     """A ranking by somebody with a hostile name, taken back afterwards."""
@@ -123,6 +128,7 @@ def test_the_button_waits_for_the_rankings_of_those_who_were_chosen(visit_tuned,
         prompt = store.add_prompts(["Why is it so?"], "made")[0]
         shown = store.add_comparison(prompt, [Candidate("a", "sft"), Candidate("b", "sft")])
         seq, _ = store.rank("few", shown, [[0], [1]], rater="few")
+        others = store.counts()["rankings"] - 1
         page = visit_tuned("reward")
         unfold(page)
         start = page.get_by_role("button", name="Train the reward model")
@@ -131,25 +137,29 @@ def test_the_button_waits_for_the_rankings_of_those_who_were_chosen(visit_tuned,
         whose = page.locator("#reward-desk").get_by_label("Whose rankings")
         whose.locator("option[value=few]").wait_for(state="attached")
         whose.select_option("few")
-        page.get_by_text("your one ranking gives 1 (25 of other raters are left out)").wait_for()
+        page.get_by_text(f"your one ranking gives 1 ({others} of other raters are left out)").wait_for()
         assert start.is_disabled()
         whose.select_option("me")
         page.wait_for_function("() => !document.querySelector('#reward-desk .desk-new .lab-main').disabled")
         store.withdraw("undo few", seq)
 
 
-def test_a_text_is_scored_by_the_reward_model_and_a_refusal_is_shown(trained, visit, visit_tuned):
+def test_a_text_is_scored_by_the_reward_model_and_a_refusal_is_shown(tuned, visit_tuned):
     page = visit_tuned("reward")
-    page.get_by_label("Prompt", exact=True).fill("Why?")
-    page.get_by_label("Answer", exact=True).fill("So.")
-    page.get_by_role("button", name="Score it").click()
+    score_so(page)
     page.get_by_text("of the model's own answers before PPO").wait_for()
     assert page.locator("#reward-verdict .lab-rows tbody td").nth(1).inner_text() == "So."
-    page = visit("reward")  # whose reward model is made up, so that it cannot score
+    with made(tuned.workspace, "reward", 10) as unreal:  # it has no adapter, so it cannot score
+        unreal.write(Finished(10, "done", RESULT))
+        page = visit_tuned("reward")
+        score_so(page)
+        page.locator("#reward-verdict .verdict-try .is-bad").wait_for()
+
+
+def score_so(page) -> None:
     page.get_by_label("Prompt", exact=True).fill("Why?")
     page.get_by_label("Answer", exact=True).fill("So.")
     page.get_by_role("button", name="Score it").click()
-    page.locator("#reward-verdict .verdict-try .is-bad").wait_for()
 
 
 def test_a_warning_stands_on_the_page_as_text_with_its_remedy(app, visit):
