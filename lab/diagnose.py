@@ -291,9 +291,7 @@ def _collapse(view: View) -> Found | None:
         return _yellow(text)
     phrase = view.now.get("response/phrase", 0.0)
     text = f"The same words stand in the answers to {phrase:.0%} of the prompts: the policy repeats what scored well."
-    # Far above the 5 % of SFT, for it need not be collapse: a recorded run that wins 83 of 100 duels is at 40 to 60 %
-    # from step 18 on, since its rater likes answers that end with "Let me know how it goes."
-    return _yellow(text) if phrase > 0.7 else None
+    return _yellow(text) if phrase > 0.2 else None
 
 
 def _length(view: View) -> Found | None:

@@ -235,7 +235,7 @@ _ALL = (
         "it grows, the model has found words that always pay, whatever was asked.",
         unit="share",
         low=0.0,
-        high=0.7,
+        high=0.2,
         source="most common 8 tokens in a row, by different prompts; at least 10 of these",
     ),
     # Learning from examples and from rankings.

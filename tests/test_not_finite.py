@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import torch
 from folders import make
-from ranked import rank
+from ranked import copy_of, with_reward
 
 from lab import checkpoint, dpo, generate, ppo, reward, rloo_grpo, sft
 from lab.adapters import save_adapter
@@ -19,9 +17,7 @@ from lab.loading import load
 from lab.reward import Ranked
 from lab.runner import drive
 from lab.state import IN_A_ROW, State
-from lab.studio import Studio
 from lab.text import Asked
-from lab.workspace import Workspace
 
 TEXTS = [f"{number} and what does a penguin eat?" for number in range(12)]
 LITTLE = {"steps": 3, "tokens": 6, "microbatch": 8, "missing_eos": "off"}
@@ -142,18 +138,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def with_reward(folder, tmp_path_factory):
-    workspace = Workspace(tmp_path_factory.mktemp("rewarded") / "w")
-    rank(workspace, 20)
+def trained(folder, tmp_path_factory):
     knobs = {"epochs": 1, "normalise_over": 16, "tokens": 8, "learning_rate": 3e-3}
-    list(drive(Studio(workspace, load(str(folder), device="cpu")).start("reward", knobs, {})))
-    return workspace.root
+    return with_reward(tmp_path_factory.mktemp("rewarded") / "w", folder, 20, knobs)
 
 
 @pytest.fixture
-def studio(with_reward, folder, tmp_path):
-    shutil.copytree(with_reward, tmp_path / "w")
-    return Studio(Workspace(tmp_path / "w"), load(str(folder), device="cpu"))
+def studio(trained, folder, tmp_path):
+    return copy_of(trained, folder, tmp_path / "w")
 
 
 @pytest.fixture

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from folders import make
-from ranked import rank
+from ranked import copy_of, rank, with_reward
 
 from lab.events import Changed, Finished, Step
-from lab.loading import load
 from lab.refresh import Refresh
 from lab.runner import drive
-from lab.studio import Studio
-from lab.workspace import Workspace
 
 RUN = {
     "ppo": {"steps": 5, "batch": 8, "minibatch": 4, "microbatch": 4, "tokens": 8, "refresh": 3},
@@ -30,16 +25,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
     """A workspace with a reward model that is right on nearly all pairs: who ranked likes long answers."""
-    workspace = Workspace(tmp_path_factory.mktemp("trained") / "w")
-    rank(workspace, 30)
-    list(drive(Studio(workspace, load(str(folder), device="cpu")).start("reward", REWARD, {})))
-    return workspace.root
+    return with_reward(tmp_path_factory.mktemp("trained") / "w", folder, 30, REWARD)
 
 
 @pytest.fixture
 def studio(trained, folder, tmp_path):
-    shutil.copytree(trained, tmp_path / "w")
-    return Studio(Workspace(tmp_path / "w"), load(str(folder), device="cpu"))
+    return copy_of(trained, folder, tmp_path / "w")
 
 
 def go_on(studio, job, ranked=None, between=lambda: None):

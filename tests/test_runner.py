@@ -17,7 +17,7 @@ import pytest
 import torch
 from folders import make
 from forked import fork
-from ranked import rank
+from ranked import copy_of, rank, with_reward
 from safetensors.torch import load_file
 
 import lab as package
@@ -69,19 +69,13 @@ def studio(folder, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def with_reward(folder, tmp_path_factory):
-    """A workspace with rankings and a reward model, trained once."""
-    workspace = Workspace(tmp_path_factory.mktemp("rewarded") / "w")
-    rank(workspace, 20)
-    list(drive(Studio(workspace, load(str(folder), device="cpu")).start("reward", REWARD, {})))
-    return workspace.root
+def trained(folder, tmp_path_factory):
+    return with_reward(tmp_path_factory.mktemp("rewarded") / "w", folder, 20, REWARD)
 
 
 @pytest.fixture
-def rewarded(with_reward, folder, tmp_path):
-    """A test's own copy of it, under a studio that reads it from the disk."""
-    shutil.copytree(with_reward, tmp_path / "w")
-    return Studio(Workspace(tmp_path / "w"), load(str(folder), device="cpu"))
+def rewarded(trained, folder, tmp_path):
+    return copy_of(trained, folder, tmp_path / "w")
 
 
 def talk(said):
