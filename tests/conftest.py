@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 ONE_APP = {
     group: [f"tests/browser/test_{name}.py" for name in names.split()]
     for group, names in {
-        "app": "model ppo rank reward",
-        "quiet": "curves desk guard rest runs sft words",
+        "app": "model ppo_trained rank",
+        "quiet": "curves desk guard ppo rest runs sft words",
         "tuned": "compare reward steering",
     }.items()
 }

@@ -26,6 +26,8 @@ from lab.ui.server import start as serve
 from lab.ui.supervisor import Supervisor
 from lab.workspace import Workspace
 
+from .seen import told
+
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -184,6 +186,16 @@ def cached(chromium) -> Iterator[BrowserContext]:
     keeper.goto("http://127.0.0.1/")
     yield context
     context.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure tells what the windows showed: on another machine nothing else is left of it."""
+    report = yield
+    browser = getattr(item, "funcargs", {}).get("chromium")
+    if report.failed and browser is not None and browser.is_connected():
+        report.sections.append(("What the windows showed", told(browser)))
+    return report
 
 
 @pytest.fixture
