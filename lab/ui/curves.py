@@ -26,6 +26,8 @@ EXACT = frozenset(
     }
 )
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+# What the scripts ask for: by the version in it, a browser that has kept it knows whether it still is the one.
+ASKED = f"{PLOTLY}?v={plotly.__version__}"
 
 
 class Curves(Live):
@@ -36,7 +38,7 @@ class Curves(Live):
         gr.set_static_paths([PLOTLY])
         metrics = [asdict(metric) | {"exact": metric.key in EXACT} for metric in measured(*stages_of(stage))]
         super().__init__(
-            ("plot.js", "curves.js"), stage=stage, page=page or stage, metrics=metrics, plotly=str(PLOTLY), **more
+            ("plot.js", "curves.js"), stage=stage, page=page or stage, metrics=metrics, plotly=ASKED, **more
         )
 
 

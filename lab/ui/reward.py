@@ -9,7 +9,7 @@ from lab.errors import BadInput, BadText, NotFound
 from lab.store import Ranking
 from lab.store.raters import ALL, PERSON, learnable
 from lab.ui import bringing, desk, remedies
-from lab.ui.curves import PLOTLY, Curves
+from lab.ui.curves import ASKED, Curves
 from lab.ui.curves import serve as serve_curves
 from lab.ui.live import Live
 from lab.ui.notes import lead
@@ -40,7 +40,7 @@ def page(office: Office) -> None:
     )
     Live(("form.js", "desk.js", "reward.js"), **desk.forms("reward"), elem_id="reward-desk")
     Curves("reward", elem_id="reward-curves")
-    Live(("plot.js", "verdict.js"), plotly=str(PLOTLY), elem_id="reward-verdict")
+    Live(("plot.js", "verdict.js"), plotly=ASKED, elem_id="reward-verdict")
 
 
 def stage_of(office: Office) -> desk.Stage:

@@ -11,17 +11,25 @@ import gradio as gr
 import psutil
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+from starlette.types import ASGIApp
 
+from lab.ui.curves import PLOTLY
 from lab.ui.early import Early
 from lab.ui.guard import Guard, Rules, Strict
 from lab.ui.launch import LOOPBACK, Options
 from lab.ui.office import Office
+from lab.ui.packed import Packed
 from lab.ui.routes import routes, unexpected
 from lab.ui.shell import build, head, styles
 from lab.ui.theme import theme
 
 # Gradio's queue looks for work every millisecond, more than all else that an idle app does. Only chats pass it.
 QUEUE_SECONDS = 0.02
+# Bytes: an answer of fewer than the first fits into one packet as it is; one of more than the other is compressed on a
+# thread, where it holds up nobody.
+SMALL, LARGE = 1_000, 32_000
+VERSIONED = frozenset({"/theme.css", f"/gradio_api/file={PLOTLY}"})
 
 
 def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
@@ -66,10 +74,17 @@ def outermost(rules: Rules) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.user_middleware.sort(key=lambda each: each.cls is not Guard)
-        app.middleware_stack = Strict(Early(app.build_middleware_stack()), rules.frames)
+        app.middleware_stack = Strict(small(Early(app.build_middleware_stack())), rules.frames)
         yield
 
     return lifespan
+
+
+def small(app: ASGIApp) -> ASGIApp:
+    """What each visit loads is compressed once, other answers each time, and streams of events and archives never."""
+    no = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream")
+    each = GZipMiddleware(app, SMALL, compresslevel=6, thread_minimum_size=LARGE, exclude_content_types=no)
+    return Packed(each, VERSIONED)
 
 
 def hosts(options: Options) -> frozenset[str]:

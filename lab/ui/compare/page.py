@@ -9,7 +9,7 @@ import gradio as gr
 from lab.config import Compare
 from lab.ui.board import Board
 from lab.ui.compare.arena import Arena
-from lab.ui.curves import PLOTLY
+from lab.ui.curves import ASKED, PLOTLY
 from lab.ui.fields import schema
 from lab.ui.live import Live
 from lab.ui.notes import lead
@@ -37,5 +37,5 @@ def page(office: Office) -> None:
     Part("duel", elem_id="duel")
     Board("duel", elem_id="duel-board")
     gr.set_static_paths([PLOTLY])
-    Live(("plot.js", "frontier.js"), plotly=str(PLOTLY), elem_id="frontier")
+    Live(("plot.js", "frontier.js"), plotly=ASKED, elem_id="frontier")
     Part("arena", elem_id="arena", count=count)
