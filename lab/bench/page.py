@@ -6,6 +6,7 @@ random.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -41,12 +42,14 @@ RANKED_BEFORE, RANKER, QUICK = 25, MARK + "helpful", {"epochs": 1, "normalise_ov
 
 @dataclass
 class Clock:
-    """Seconds that each kind of request took; thread-safe. `refused` counts browsers that gave up at an error."""
+    """Seconds that each kind of request took; thread-safe. `refused` counts browsers that gave up at an error.
+    `page_bytes`: what the page took on the way, compressed."""
 
     taken: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     saved: int = 0
     ready: int = 0
     refused: int = 0
+    page_bytes: int = 0
     lock: Lock = field(default_factory=Lock)
 
     def told(self) -> dict[str, float]:
@@ -56,7 +59,12 @@ class Clock:
             cuts = quantiles(seconds, n=100, method="inclusive") if len(seconds) > 1 else seconds * 99
             found |= {f"{name}_p{at}_ms": 1000 * cuts[at - 1] for at in (50, 95, 99)}
         ready = self.ready / self.saved if self.saved else 0.0
-        return found | {"saved": self.saved, "next_was_ready": ready, "refused": self.refused}
+        return found | {
+            "saved": self.saved,
+            "next_was_ready": ready,
+            "refused": self.refused,
+            "page_bytes": self.page_bytes,
+        }
 
 
 @dataclass
@@ -81,15 +89,20 @@ class Browser:
             answer, said = self._exchange(path, body)
         with self.clock.lock:
             self.clock.taken[kind].append(monotonic() - began)
+            if kind == "page":
+                self.clock.page_bytes = len(said)
+        if answer.headers["content-encoding"] == "gzip":
+            said = gzip.decompress(said)
         if answer.status != 200:
             raise LabError(f"The app answered {path} with {answer.status}: {said[:200].decode(errors='replace')}")
         return said
 
     def _exchange(self, path: str, body: dict[str, Any] | None) -> tuple[HTTPResponse, bytes]:
+        taken = {"accept-encoding": "gzip, deflate"}
         if body is None:
-            self.link.request("GET", path)
+            self.link.request("GET", path, headers=taken)
         else:
-            self.link.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+            self.link.request("POST", path, json.dumps(body), taken | {"content-type": "application/json"})
         answer = self.link.getresponse()
         return answer, answer.read()
 
@@ -256,6 +269,7 @@ def table(found: dict[str, Any]) -> str:
     """Waiting times in milliseconds, a line a kind of request, and what was lost."""
     lines = [
         f"page after {found['page_answers_s']:.1f} s, first word of an answer {found['first_token_s']:.1f} s later",
+        f"the page's own HTML takes {found['ranking']['page_bytes']:,} bytes on the way",
         f"{found['browsers']} browsers for {found['seconds']:.0f} s, milliseconds",
         f"{'':<18}{'':<10}{'p50':>7}{'p95':>7}{'p99':>7}",
     ]

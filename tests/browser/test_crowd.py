@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.bench.page import Clock, crowd, run_page
+from lab.bench.page import Browser, Clock, crowd, run_page
 from lab.errors import BadNumber
 
 from .conftest import free_port
@@ -25,6 +25,12 @@ def test_percentiles_are_those_of_the_seconds_that_were_taken():
     found = clock.told()
     assert [found[f"submit_p{at}_ms"] for at in (50, 95, 99)] == [500, 950, 990]
     assert found["next_was_ready"] == 0.75
+
+
+def test_a_browser_of_the_bench_reads_a_compressed_page_and_counts_what_came_on_the_way(quiet):
+    clock = Clock()
+    page = Browser(int(quiet.url.rpartition(":")[2]), clock, 0).ask("page", "/")
+    assert page.startswith(b"<!doctype html>") and 0 < clock.told()["page_bytes"] < len(page) / 3
 
 
 def test_a_browser_that_reaches_nobody_gives_up_in_a_line_and_is_counted(capfd):
