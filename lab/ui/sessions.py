@@ -16,6 +16,7 @@ MOST = 10_000
 API = "/gradio_api/"
 # A session is the last part of these; of the second by a way round, which takes it for the name of an event.
 IN_PATH = (f"{API}heartbeat/", f"{API}call/")
+STATE = "/lab/state"  # by which each page asks, once a second, whether its session still is its own
 
 
 @dataclass(slots=True)
@@ -74,7 +75,8 @@ def named(scope: Scope, body: bytes) -> set[bytes]:
 def in_body(scope: Scope) -> bool:
     """Whether a request may name its session in its body."""
     path = scope["path"]
-    return scope["method"] == "POST" and path.startswith(API) and path.rstrip("/") not in UPLOADS
+    asked = path == STATE or (path.startswith(API) and path.rstrip("/") not in UPLOADS)
+    return scope["method"] == "POST" and asked
 
 
 async def read(receive: Receive) -> tuple[bytes, Receive] | None:

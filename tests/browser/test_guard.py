@@ -256,6 +256,7 @@ USES = [
     ("POST", "/gradio_api/queue/join", {"session_hash": "own", "data": []}),
     ("POST", "/gradio_api/run/answer", {"session_hash": "own", "data": []}),
     ("POST", "/gradio_api/api/answer", {"session_hash": "own", "data": []}),
+    ("POST", "/lab/state", {"session_hash": "own"}),
     ("POST", "/gradio_api/cancel", {"session_hash": "own", "fn_index": 1, "event_id": "x"}),
 ]
 

@@ -79,12 +79,21 @@ function show(state) {
   go.hidden = here && !step.start && (!step.run || window.labChosen?.[step.tab]?.[0] === step.run);
 }
 
+// Two tabs that are a browser's first at once are given a cookie each, of which it keeps the later. To the server the
+// session of one of them is another browser's from then on: it begins one of its own, before anybody misses it.
+function renew() {
+  if (Date.now() - Number(lab.session.get("lab-renewed")) < 60_000) return;
+  lab.session.set("lab-renewed", Date.now());
+  location.reload();
+}
+
 async function look() {
   if (!element.isConnected) return;
   let pause = document.hidden ? 5000 : 1000;
   try {
-    show(await lab.post("state"));
+    show(await lab.post("state", { session_hash: window.__gradio_session_hash__ }));
   } catch (error) {
+    if (error.code === "E_FORBIDDEN") renew();
     worker.dataset.state = "gone";
     write(says, error.message);
     pause = 2000;
