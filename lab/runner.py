@@ -16,9 +16,10 @@ from lab.errors import BadNumber, LabError, NotFinite, OutOfMemory
 from lab.events import Changed, Event, Failed, Finished, Progress, Sample, Started, Step, Warned, standing
 from lab.folders import mend
 from lab.journal import Journal
+from lab.locks import taken
 from lab.shortage import ran_out
 from lab.state import State
-from lab.workspace import Run, taken
+from lab.workspace import Run
 
 CHECKPOINT_SECONDS, PAUSE_SECONDS = 10.0, 0.05
 IN_STEP = ("rollout", "scored", "update")  # what a step of a policy's training says how far it is with

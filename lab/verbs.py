@@ -9,18 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab import config as knobs
 from lab.bars import watch
-from lab.errors import BadFile, BadInput, BadNumber, EmptyPrompt, NoRows, NotFound
+from lab.errors import BadNumber, NotFound
+from lab.given import lines_of, pairs_of, row_ids, texts_of
+from lab.locks import taken
 from lab.runner import Job, drive
 from lab.studio import Studio
-from lab.workspace import SHIPPED, Workspace, taken
-
-if TYPE_CHECKING:
-    from lab.formats.files import FileRow
-    from lab.text import Text
+from lab.workspace import SHIPPED, Workspace
 
 Options = argparse.Namespace
 Result = dict[str, Any]
@@ -29,7 +27,7 @@ Result = dict[str, Any]
 def sft(options: Options) -> Result:
     if not options.data:
         return _run(options, "sft", {"pairs": []})
-    pairs, left_out = _pairs(options.data)
+    pairs, left_out = pairs_of(options.data)
     print(f"{len(pairs)} pairs read from {options.data}, {len(left_out)} rows left out")
     _print_left_out(left_out)
     return _run(options, "sft", {"pairs": pairs}) | {"left_out": len(left_out)}
@@ -51,7 +49,7 @@ def reward(options: Options) -> Result:
 def ppo(options: Options) -> Result:
     inputs: Result = {"reward": options.reward, "reference": options.reference, "anyway": options.anyway}
     if options.prompts:
-        inputs["prompts"] = _lines(options.prompts)
+        inputs["prompts"] = lines_of(options.prompts)
     _must_exist(options)
     return _run(options, "ppo", inputs)
 
@@ -198,39 +196,17 @@ def merge(options: Options) -> Result:
 def score(options: Options) -> Result:
     from lab.reward import raw_scores
 
-    rows = _texts(options.file)
+    rows = texts_of(options.file)
     _must_exist(options)
     with _studio(options) as studio:
         cast, text = studio.policies.cast(options.reward), studio.roles.text
-        asked = [_read_row(text, options.file, row) for row in rows]
+        asked = [row_ids(text, options.file, row) for row in rows]
         prompts, responses = zip(*asked, strict=True)
         raw = raw_scores(studio.roles, cast.reward, prompts, responses).tolist()
     scores = [cast.scale.of(each) for each in raw]
     for row, each in zip(rows, scores, strict=True):
         print(f"{each:+.2f}  {row.fields['response'][:100]}")
     return {"reward": cast.reward, "scores": scores}
-
-
-def _read_row(text: Text, path: Path, row: FileRow) -> tuple[list[int], list[int]]:
-    """The ids of a row's prompt and response; what the model cannot read is refused with the row's number."""
-    try:
-        response = text.response_ids(row.fields["response"])
-        return text.prompt_ids(row.fields["prompt"], len(response)), response
-    except BadInput as problem:
-        raise type(problem)(f"Row {row.line} of {path}: {problem}") from problem
-
-
-def _texts(path: Path) -> list[FileRow]:
-    """The rows of a file of prompts and responses; BadFile names the first row that is none."""
-    from lab.formats.files import rows
-
-    found = rows(path)
-    for row in found:
-        lacking = [key for key in ("prompt", "response") if row.fault or not isinstance(row.fields.get(key), str)]
-        if lacking:
-            why = row.fault or f'no text under "{lacking[0]}"'
-            raise BadFile(f'Row {row.line} of {path}: {why}. Give JSON lines with "prompt" and "response".')
-    return found
 
 
 def formats(options: Options) -> Result:
@@ -367,33 +343,3 @@ def _given(options: Options, config: type) -> dict[str, Any]:
     """The knobs of a config among the flags, but those that are chosen for the base where nobody sets them."""
     found = {each.name: getattr(options, each.name, None) for each in fields(config)}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _pairs(path: Path) -> tuple[list[tuple[list[dict[str, str]], str]], list[tuple[int, str]]]:
-    """Prompts with their best answers, and the rows that were left out, with why."""
-    from lab.formats import read
-
-    found = read(path, "auto")
-    # A format gives a prompt to every record or, as plain text, to none.
-    pairs = [(record.messages, record.best) for record in found.records if record.prompt]
-    if not pairs:
-        raise NoRows(
-            f"{path} holds no pair of a prompt and an answer. Give instruction data, such as Alpaca's or TRL's."
-        )
-    return pairs, [(row.line, row.reason) for row in found.rejected]
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a text file that hold something. Raises NotFound, BadFile, BadEncoding and EmptyPrompt."""
-    from lab.formats.files import text_of
-
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as problem:
-        raise NotFound(f"There is no file {path}. Check its name.") from problem
-    except OSError as problem:
-        raise BadFile(f"{path} cannot be read ({problem.strerror}). Give a file with one prompt a line.") from problem
-    found = [line.strip() for line in text_of(raw, path.name).splitlines() if line.strip()]
-    if not found:
-        raise EmptyPrompt(f"{path} has no line with text in it. Write one prompt a line.")
-    return found

@@ -18,13 +18,14 @@ import torch
 from lab.errors import Busy, Damaged, DeviceLost, DiskFull, LabError, OutOfMemory, Unexpected
 from lab.events import Failed, Started
 from lab.journal import objects
+from lab.locks import taken
 from lab.refresh import Refresh
 from lab.runner import Job, Writer, drive
 from lab.serve import Server
 from lab.served import MOST_BYTES, begin_anew
 from lab.shortage import ASKED, ran_out
 from lab.studio import Studio
-from lab.workspace import Run, Workspace, taken
+from lab.workspace import Run, Workspace
 
 POLL_SECONDS = 0.03
 NEVER = (0.0, False)

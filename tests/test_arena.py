@@ -12,6 +12,7 @@ from lab.events import Finished, Progress, Started, Step, to_json
 from lab.exchange import LOSSLESS, exported, import_file
 from lab.formats.files import rows
 from lab.journal import append_json, replace_json
+from lab.locks import taken
 from lab.serve import MOST_TURNS
 from lab.store import Candidate, Store
 from lab.ui import model, reward, runs
@@ -21,7 +22,7 @@ from lab.ui.office import LOOK_EVERY, Office
 from lab.ui.supervisor import Supervisor
 from lab.ui.talk import CHARACTERS
 from lab.ui.tracks import Track
-from lab.workspace import SHIPPED, taken
+from lab.workspace import SHIPPED
 
 TWO = [Candidate("yes", "sft", ids=(4, 5)), Candidate("no", "sft")]
 

@@ -9,6 +9,7 @@ from lab.errors import NotFound, WrongBase
 from lab.events import Finished, Started, to_json
 from lab.journal import replace_json
 from lab.loading import load
+from lab.locks import taken
 from lab.studio import Studio
 from lab.ui import desk, ppo, reward, runs
 from lab.ui.compare.arena import Arena
@@ -19,7 +20,7 @@ from lab.ui.pages import newest
 from lab.ui.state import _look
 from lab.ui.supervisor import Supervisor
 from lab.worker import open_studio
-from lab.workspace import Workspace, taken
+from lab.workspace import Workspace
 
 TINY, SMALL = {"base": "tiny", "fingerprint": "t1"}, {"base": "small", "fingerprint": "s1"}
 

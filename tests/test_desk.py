@@ -16,7 +16,9 @@ from lab.config import Group, Ppo, Reward, Sft
 from lab.errors import BadInput, BadName, BadNumber, Busy, NotFound
 from lab.events import Changed, Failed, Finished, Sample, Started, Step, Warned, to_json
 from lab.formats import read as read_file
+from lab.given import pairs_of
 from lab.journal import append_json
+from lab.locks import taken
 from lab.store import Candidate, Store
 from lab.store.raters import ALL, PERSON
 from lab.ui import bringing, curves, desk, model, ppo, remedies, reward, runs, sft, timeline, uploads
@@ -26,8 +28,6 @@ from lab.ui.office import Office
 from lab.ui.routes import routes
 from lab.ui.supervisor import Supervisor
 from lab.ui.tracks import Track, Tracks
-from lab.verbs import _pairs
-from lab.workspace import taken
 
 PAGE = desk.Stage("ppo", lambda _: "", lambda body, _: ppo.inputs(None, body), lambda _: {})
 PAGE_WITH_WARNINGS = replace(PAGE, more=remedies.shown)
@@ -633,7 +633,7 @@ def test_sft_learns_a_files_conversations_turn_by_turn_as_from_the_shell_and_sho
     file = tmp_path / "talks.jsonl"
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     given = sft.inputs({"file": str(file), "name": file.name})["pairs"]
-    assert given == [(turns, "So."), (turns[3:], "So.")] == _pairs(file)[0]
+    assert given == [(turns, "So."), (turns[3:], "So.")] == pairs_of(file)[0]
     talk, lone = sft.preview({"file": str(file)})["rows"]
     assert talk == {
         "prompt": "System: system?\n\nUser: user?\n\nAssistant: assistant?\n\nUser: user?",

@@ -15,7 +15,7 @@ LAYERS = [
     # words and formulas
     "errors events config glossary words losses stem allocator container shortage world",
     # the disk
-    "folders disk journal served store formats workspace exchange excerpt trust",
+    "folders disk journal locks served store formats workspace exchange excerpt trust",
     # the model
     "arithmetic quantised float16 hub backward trunk folding decode text tokens models speakers generate parity "
     "loading logprobs adapters merged facts activations memory peak fit",
@@ -25,7 +25,7 @@ LAYERS = [
     # what runs them
     "calibrate material runner policies stages studio refresh serve worker loop quality",
     # what people see
-    "bars notebook verbs doctor bench ui __main__ __init__",
+    "bars notebook given verbs doctor bench ui __main__ __init__",
 ]
 LAYER = {name: number for number, row in enumerate(LAYERS) for name in row.split()}
 PAGE = 1  # the highest layer that the page's process imports beside itself
@@ -37,9 +37,11 @@ DISK = {
     "disk.py": {"lab.errors"},
     "journal.py": WORDS | {"lab.folders"},
     "served.py": WORDS | {"lab.folders", "lab.journal"},
+    "locks.py": {"lab.errors", "filelock"},
     "store/": WORDS | {"lab.folders", "lab.journal", "lab.store"},
     "formats/": WORDS | {"lab.folders", "lab.formats"},
-    "workspace.py": WORDS | {"lab.disk", "lab.folders", "lab.journal", "lab.served", "lab.store", "filelock"},
+    "workspace.py": WORDS
+    | {"lab.disk", "lab.folders", "lab.journal", "lab.locks", "lab.served", "lab.store", "filelock"},
     "excerpt.py": {"lab.store", "lab.formats"},
     "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
 }

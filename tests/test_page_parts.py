@@ -11,6 +11,7 @@ import pytest
 from lab.config import Ppo, Sft
 from lab.errors import BadFile, BadInput, BadName, BadNumber, NoRows, NotFound
 from lab.events import Event, Finished, Started, to_json
+from lab.locks import taken
 from lab.store import Candidate, Comparison, Ranking
 from lab.ui.compare.tally import speaker, tally, wilson
 from lab.ui.feed import Item, candidates
@@ -22,7 +23,7 @@ from lab.ui.prompts import MOST, from_file
 from lab.ui.rank.guess import agreement
 from lab.ui.roles import number
 from lab.ui.theme import STATIC
-from lab.workspace import Run, Workspace, taken
+from lab.workspace import Run, Workspace
 from lab.world.questions import recognise
 
 

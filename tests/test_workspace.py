@@ -15,9 +15,10 @@ import pytest
 from lab.errors import BadFile, BadName, Busy, Damaged, DiskFull, NotFound
 from lab.events import Failed, Finished, Progress, Sample, Started, Step
 from lab.journal import Journal, append_json
+from lab.locks import held, taken
 from lab.served import Served
 from lab.store import Store
-from lab.workspace import DEFAULT_CONTROL, STATES, Run, Workspace, held, taken
+from lab.workspace import DEFAULT_CONTROL, STATES, Run, Workspace
 
 ROOT = Path(__file__).parent.parent
 STARTED = Started("ppo", 60, {"beta": 0.1})

@@ -198,7 +198,7 @@ def outward(host: str) -> str:
 def only_one(root: Path, url: str) -> Any:
     """The lock of the app on its workspace; Busy, with the address of the other one, where there is one."""
     from lab.journal import read_json, replace_json
-    from lab.workspace import HERE, Lock
+    from lab.locks import HERE, Lock
 
     lock = Lock(root / "app.lock", thread_local=False)
     try:

@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 from lab.config import STAGES
 from lab.events import Event, Sample, Started, to_json
-from lab.workspace import Workspace, taken
+from lab.locks import taken
+from lab.workspace import Workspace
 
 
 class Made:
