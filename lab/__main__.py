@@ -158,7 +158,7 @@ def _ranking_verbs(verbs: Any) -> None:
     write = _verb(verbs, "export", "export_file", "write the workspace's rankings for other tools")
     write.add_argument("--format", default="rankings", help="the format's name; a wrong one lists them")
     write.add_argument("--raters", default="", help="person, all, or one rater's name; all in rankings unless said")
-    write.add_argument("--out", type=Path, required=True)
+    write.add_argument("--out", type=Path, required=True, help="a new file, or - for stdout")
     merge = _verb(verbs, "merge", "merge", "write a run's model, base and adapter in one, for other tools")
     _add_base(merge)
     merge.add_argument("role", help="a policy or a reward model: sft, a run, or a run at a step (0004-ppo@20)")

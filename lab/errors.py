@@ -22,6 +22,7 @@
       Damaged               E_DAMAGED             a file on disk that is not what was written there
       Forbidden             E_FORBIDDEN           something that only the host of a workshop or demo may do
       Busy                  E_BUSY                something that only one process may do, and one is doing it
+      ReadOnly              E_READ_ONLY           something that would write where it is only looked
       NewerWorkspace        E_NEWER_WORKSPACE     a workspace written by a later version of the lab
       KeyReused             E_KEY_REUSED          one idempotency key sent with two different rankings
       AlreadyRanked         E_ALREADY_RANKED      a rater ranking the same candidates a second time
@@ -130,6 +131,10 @@ class Forbidden(LabError):
 
 class Busy(LabError):
     code = "E_BUSY"
+
+
+class ReadOnly(LabError):
+    code = "E_READ_ONLY"
 
 
 class NewerWorkspace(LabError):

@@ -56,8 +56,8 @@ def held(path: Path) -> bool:
     """Whether a living process holds this lock. Looking takes it for a moment where it is free."""
     try:
         # Not by FileLock, which would make the file and its folder anew if they are deleted at this moment.
-        handle = os.open(path, os.O_RDWR)
-    except (FileNotFoundError, NotADirectoryError):
+        handle = os.open(path, os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False
     try:
         return not filelock.lock_descriptor(handle, blocking=False)

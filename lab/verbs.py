@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 from lab import config as knobs
 from lab.bars import watch
-from lab.errors import BadNumber, NotFound
+from lab.errors import BadInput, BadNumber, NewerWorkspace, NotFound
 from lab.given import lines_of, pairs_of, row_ids, texts_of
 from lab.locks import taken
 from lab.runner import Job, drive
@@ -21,6 +22,7 @@ from lab.studio import Studio
 from lab.workspace import SHIPPED, Workspace
 
 Options = argparse.Namespace
+STDOUT = Path("-")
 Result = dict[str, Any]
 
 
@@ -118,7 +120,7 @@ def sample(options: Options) -> Result:
     _within("tokens", options.tokens, 1, 512)
     _within("temperature", options.temperature, 0, 5)
     _must_exist(options, options.policy)
-    with _studio(options) as studio:
+    with _reading_studio(options) as studio:
         [role], text = studio.policies.roles_of([options.policy]), studio.roles.text
         ids = text.prompt_ids(options.prompt, room=options.tokens)
         drawn = sample(
@@ -171,20 +173,40 @@ def export_file(options: Options) -> Result:
     from lab.exchange import exported
 
     _must_exist(options)
-    with Workspace(options.workspace).store(read_only=True) as store:
-        written = exported(store, options.out, options.format, options.raters)
-    left_out = len(written.left_out)
-    print(f"{written.rows} rows written to {options.out}" + (f", {left_out} rankings left out" if left_out else ""))
+    if options.out == STDOUT and options.json:
+        raise BadInput("--out - and --json would both write to stdout. Leave one of them out.")
+    told = sys.stderr if options.out == STDOUT else sys.stdout
+    workspace = _looked_at(options)
+    with workspace.store(read_only=True) as store, _place_of(options) as path:
+        written = exported(store, path, options.format, options.raters)
+    left_out, where = len(written.left_out), "stdout" if options.out == STDOUT else options.out
+    print(
+        f"{written.rows} rows written to {where}" + (f", {left_out} rankings left out" if left_out else ""), file=told
+    )
     for reason, count in Counter(each.reason for each in written.left_out).most_common(20):
-        print(f"  {count}: {reason}")
+        print(f"  {count}: {reason}", file=told)
     return {"format": options.format, "rows": written.rows, "left_out": left_out, "out": str(options.out)}
+
+
+@contextmanager
+def _place_of(options: Options) -> Iterator[Path]:
+    """Where an export is written: where --out says; for stdout beside, and from there once it is whole."""
+    from lab.formats.table import format_named
+
+    if options.out != STDOUT:
+        yield options.out
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"export{format_named(options.format).endings[0]}"
+        yield path
+        sys.stdout.buffer.write(path.read_bytes())
 
 
 def merge(options: Options) -> Result:
     from lab.merged import save_merged
 
     _must_exist(options, options.role)
-    with _studio(options) as studio:
+    with _reading_studio(options) as studio:
         role = studio.policies.role(options.role)
         known = studio.policies.facts.get(role, {})
         scale = {key: known[key] for key in ("gain", "bias") if key in known}
@@ -198,7 +220,7 @@ def score(options: Options) -> Result:
 
     rows = texts_of(options.file)
     _must_exist(options)
-    with _studio(options) as studio:
+    with _reading_studio(options) as studio:
         cast, text = studio.policies.cast(options.reward), studio.roles.text
         asked = [row_ids(text, options.file, row) for row in rows]
         prompts, responses = zip(*asked, strict=True)
@@ -311,6 +333,14 @@ def _must_exist(options: Options, *policies: str) -> None:
         raise NotFound(f"There is no workspace {options.workspace}. Name one that is there with -w.")
 
 
+def _looked_at(options: Options) -> Workspace:
+    """The workspace for a verb that only reads; where nobody may write, that is told beside the result."""
+    workspace = Workspace(options.workspace, looking=True)
+    if workspace.barred:
+        print(workspace.barred.why, file=sys.stderr)
+    return workspace
+
+
 @contextmanager
 def _studio(options: Options) -> Iterator[Studio]:
     """The workspace with its base loaded, owned for as long as the verb runs."""
@@ -323,6 +353,25 @@ def _studio(options: Options) -> Iterator[Studio]:
         yield open_studio(workspace, options.base, options.threads, options.precision)
     finally:
         lock.release()
+
+
+@contextmanager
+def _reading_studio(options: Options) -> Iterator[Studio]:
+    """The same for a verb that changes nothing; where nobody may write, nobody has to be kept out.
+
+    Raises NewerWorkspace: what a newer lab has trained may not be what it looks like here.
+    """
+    from lab.worker import open_studio
+
+    workspace = Workspace(options.workspace, looking=True)
+    if not workspace.barred:
+        with _studio(options) as studio:
+            yield studio
+        return
+    if workspace.barred.kind is NewerWorkspace:
+        raise workspace.barred.error()
+    _within("threads", options.threads, 0, 1024)
+    yield open_studio(workspace, options.base, options.threads, options.precision)
 
 
 def _run(options: Options, stage: str, inputs: Result) -> Result:

@@ -311,7 +311,7 @@ def open_studio(
     precision = precision or known.get("precision") or ("4-bit" if known.get("four_bit") else "auto")
     studio = Studio(workspace, load(name, precision=precision, say=say))
     kept = lasting(str(known.get("base") or name))
-    if kept != known.get("base"):
+    if kept != known.get("base") and not workspace.barred:
         workspace.set_base(known | {"base": kept} | ({} if known.get("base") else {"precision": precision}))
     return studio
 

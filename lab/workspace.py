@@ -14,6 +14,7 @@ from types import MappingProxyType
 import filelock
 
 from lab import disk
+from lab.barred import bar
 from lab.config import TUNING
 from lab.errors import BadFile, BadName, Damaged, NotFound
 from lab.events import Event, Failed, Finished, Started, from_json
@@ -41,12 +42,23 @@ _STARTED = _TURNS[0]
 
 
 class Workspace:
-    """One folder; making one of these creates the folder and nothing else."""
+    """One folder; making one of these creates the folder and nothing else.
 
-    def __init__(self, root: Path):
+    `barred` says why nothing may be written into it, where that is so; only who is `looking` is then let in.
+    """
+
+    def __init__(self, root: Path, *, looking: bool = False):
         self.root = Path(root)
+        self.barred = bar(self.root)
+        if self.barred and not looking:
+            raise self.barred.error()
         self.db, self.served = self.root / "lab.db", self.root / "served.jsonl"
         self._runs, self._trash = self.root / "runs", self.root / "trash"
+        self._answers = Served(self.served)
+        if not self.barred:
+            self._make()
+
+    def _make(self) -> None:
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._runs.mkdir(exist_ok=True)
@@ -54,10 +66,9 @@ class Workspace:
             raise BadFile(
                 f"The workspace {self.root} cannot be made ({problem.strerror}). Name a folder that you may write to."
             ) from problem
-        self._answers = Served(self.served)
 
     def store(self, *, read_only: bool = False) -> Store:
-        return Store(self.db, read_only=read_only)
+        return Store(self.db, read_only=read_only, barred=self.barred)
 
     def base(self) -> dict | None:
         return read_json(self.root / "base.json")

@@ -15,7 +15,7 @@ LAYERS = [
     # words and formulas
     "errors events config glossary words losses stem allocator container shortage world",
     # the disk
-    "folders disk journal locks served store formats workspace exchange excerpt trust",
+    "folders disk journal locks served store barred formats workspace exchange excerpt trust",
     # the model
     "arithmetic quantised float16 hub backward trunk folding decode text tokens models speakers generate parity "
     "loading logprobs adapters merged facts activations memory peak fit",
@@ -39,9 +39,10 @@ DISK = {
     "served.py": WORDS | {"lab.folders", "lab.journal"},
     "locks.py": {"lab.errors", "filelock"},
     "store/": WORDS | {"lab.folders", "lab.journal", "lab.store"},
+    "barred.py": {"lab.errors", "lab.store"},
     "formats/": WORDS | {"lab.folders", "lab.formats"},
     "workspace.py": WORDS
-    | {"lab.disk", "lab.folders", "lab.journal", "lab.locks", "lab.served", "lab.store", "filelock"},
+    | {"lab.barred", "lab.disk", "lab.folders", "lab.journal", "lab.locks", "lab.served", "lab.store", "filelock"},
     "excerpt.py": {"lab.store", "lab.formats"},
     "exchange.py": WORDS | {"lab.journal", "lab.store", "lab.formats"},
 }

@@ -14,6 +14,7 @@ from typing import Any
 from lab.errors import BadInput, BadNumber, LabError, NotFound
 from lab.folders import sweep
 from lab.store import backups, batches, imports, writing
+from lab.store.looking import Barred, Looking
 from lab.store.reading import Counter, Followed, comparison, newest_of, ranking_at, rankings_from, times_ranked
 from lab.store.records import POOLS, Candidate, Comparison, Ranking, checked_key, checked_prompt, clean, pack
 from lab.store.recovery import Recovered, prepare
@@ -24,10 +25,11 @@ from lab.store.writer import Writer
 class Store:
     """One database. Any thread may call any method; a method that saves returns once the disk has it."""
 
-    def __init__(self, path: Path, *, read_only: bool = False):
+    def __init__(self, path: Path, *, read_only: bool = False, barred: Barred | None = None):
         """Opens or makes the file and reads all of it once; `recovered` says what was found damaged, or is None.
 
         Raises NewerWorkspace for a file of a later version of the lab; with `read_only` NotFound when there is none.
+        `barred`: why nothing at all may be written there; it is looked at as it is.
         """
         self.path, self.backups = Path(path), Path(path).parent / "backups"
         self.recovered: Recovered | None = None
@@ -35,6 +37,9 @@ class Store:
         self._keeper = backups.Keeper(self.path, self.backups)
         self._counter, self._guard = Counter(), threading.Lock()
         self._duels = Followed("duel")
+        self._barred, self._looking = barred, Looking(self.path, barred) if barred else None
+        if barred:
+            return
         if read_only:
             self._look()
             return
@@ -51,6 +56,8 @@ class Store:
         if self._writer:
             self._writer.close()
             self._keeper.close()
+        if self._looking:
+            self._looking.close()
 
     def __enter__(self) -> Store:
         return self
@@ -204,8 +211,13 @@ class Store:
         return self._requests("kind IN (SELECT value FROM json_each(?))", json.dumps(kinds))
 
     def _requests(self, which: str, value: object) -> list[tuple[int, str, str, dict, float]]:
-        rows = self._read(f"SELECT seq, id, kind, payload, at FROM request WHERE {which} ORDER BY seq", value)
-        return [(number, id, kind, json.loads(payload), at) for number, id, kind, payload, at in rows]
+        question = f"SELECT seq, id, kind, payload, at FROM request WHERE {which} ORDER BY seq"
+
+        def read(link: sqlite3.Connection) -> list[tuple[int, str, str, dict, float]]:
+            rows = link.execute(question, (value,)).fetchall()
+            return [(number, id, kind, json.loads(payload), at) for number, id, kind, payload, at in rows]
+
+        return self._with(read)
 
     def last_request(self) -> int:
         return self._read("SELECT coalesce(max(seq), 0) FROM request")[0][0]
@@ -225,12 +237,16 @@ class Store:
         self._with(lambda link: check_version(link, self.path))
 
     def _save(self, job: Callable[[sqlite3.Connection], Any]) -> Any:
+        if self._barred:
+            raise self._barred.error()
         if not self._writer:
             raise BadInput("This store was opened for reading only, so nothing was saved.")
         return self._writer.do(job)
 
     def _with(self, use: Callable[[sqlite3.Connection], Any]) -> Any:
         """A connection for one reading, closed at once: a reader that stays would hold up every save."""
+        if self._looking:
+            return self._looking.ask(use)
         try:
             with closing(connect(self.path, write=False)) as link:
                 return use(link)

@@ -57,12 +57,13 @@ def statements() -> list[str]:
     return [*TABLES, *kept]
 
 
-def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+def connect(path: Path, *, write: bool, mode: str = "") -> sqlite3.Connection:
     """A connection of the one kind that is allowed here: rollback journal, each commit on the disk, settings read back.
 
     A reader is opened for writing too, but forbidden to: only so can it undo a half commit that a killed writer left.
+    `mode`: SQLite's own, where it is not to be that.
     """
-    mode = "rw" if os.access(path, os.W_OK) else "ro"
+    mode = mode or ("rw" if os.access(path, os.W_OK) else "ro")
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     link = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from lab.ui.looked_at import banner
 from lab.ui.naming import without_folder
 from lab.ui.office import Office, checked_name
 from lab.ui.roles import RATER, marked
@@ -30,9 +31,9 @@ TEMPLATE = """
 class Header(gr.HTML):
     """Its script asks /lab/state about once a second, less often while the tab is hidden."""
 
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, banner: str, **more: Any) -> None:
         script = (STATIC / "header.js").read_text(encoding="utf-8")
-        super().__init__("", html_template=TEMPLATE, js_on_load=script, apply_default_css=False, **more)
+        super().__init__("", html_template=TEMPLATE + banner, js_on_load=script, apply_default_css=False, **more)
 
 
 def header(office: Office) -> None:
@@ -43,7 +44,7 @@ def header(office: Office) -> None:
     office.action("state", lambda body, rater: seen_by(office, body["host"], rater))
     office.action("restart", restart)
     office.action("name", lambda body, _: name(office, body))
-    Header(elem_id="header")
+    Header(banner(office.workspace.barred), elem_id="header")
 
 
 def name(office: Office, body: dict[str, Any]) -> dict[str, str]:

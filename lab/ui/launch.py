@@ -103,18 +103,20 @@ def host_name(text: str) -> str:
 def serve(options: Options, *, block: bool) -> Any:
     """Start everything. With `block`, return when the server has been stopped; else return Gradio's Blocks at once."""
     port = find_port(options.host, options.port)
+    from lab.ui.looked_at import own_folder
     from lab.ui.office import Office
     from lab.ui.supervisor import Supervisor
     from lab.workspace import Workspace
 
-    root = Workspace(options.workspace.expanduser().resolve()).root
-    url = address(options, port)
+    workspace = Workspace(options.workspace.expanduser().resolve(), looking=True)
+    root, url = workspace.root, address(options, port)
     with ExitStack() as ending:
-        ending.callback(only_one(root, url).release)
+        own = ending.enter_context(own_folder(workspace))
+        ending.callback(only_one(own, url).release)
         # The office makes the database, which the worker only reads; Gradio is imported while the model loads.
-        key, host_key = words(options, root)
+        key, host_key = words(options, own)
         worker = Supervisor(root, inline=options.inline)
-        office = Office(root, mode=options.mode, host_key=host_key, mark=mark(root), worker=worker)
+        office = Office(root, mode=options.mode, host_key=host_key, mark=mark(own), worker=worker)
         ending.callback(office.close)
         office.worker.start()
         demo = _open(office, options, port, key)
@@ -173,6 +175,8 @@ def _open(office: Any, options: Options, port: int, key: str) -> Any:
     url = address(options, port)
     if office.store.recovered:
         print(office.store.recovered, flush=True)
+    if office.workspace.barred:
+        print(office.workspace.barred.why, flush=True)
     print(f"RLHF Lab is open at {url}{f'?key={key}' if key else ''}", flush=True)
     if office.host_key:
         print(f"Keep this link: it alone can start, stop and delete runs: {url}?host={office.host_key}", flush=True)

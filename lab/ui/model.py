@@ -47,7 +47,7 @@ def page(office: Office) -> None:
     with gr.Row(elem_classes="model-columns"):
         with gr.Column(scale=2, min_width=320):
             Base(elem_id="base")
-        with gr.Column(scale=3, min_width=340):
+        with gr.Column(scale=3, min_width=340, elem_classes="needs-model"):
             chat(office)
 
 

@@ -15,6 +15,7 @@ from lab.store import Store
 from lab.store.raters import ALL, PERSON
 from lab.ui.crowd import NAMELESS, Crowd
 from lab.ui.feed import Feed
+from lab.ui.looked_at import Resting
 from lab.ui.refusal import refuse
 from lab.ui.roles import RATER, SHARED_MODES, cookies_of, is_host, number, seal
 from lab.ui.supervisor import Supervisor
@@ -34,12 +35,13 @@ class Office:
     def __init__(
         self, root: Path, *, mode: str = "solo", host_key: str = "", mark: str = "", worker: Supervisor
     ) -> None:
-        """`mark`: what its cookies are marked with (`roles.cookies_of`)."""
-        self.workspace = Workspace(root)
+        """`mark`: what its cookies are marked with (`roles.cookies_of`). Where the workspace may only be looked at,
+        `worker` is left alone."""
+        self.workspace = Workspace(root, looking=True)
         self.store: Store = self.workspace.store()
         self.served = Served(self.workspace.served)
         self.mode, self.host_key, self.mark = mode, host_key, mark
-        self.worker = worker
+        self.worker = Resting() if self.workspace.barred else worker
         self.actions: dict[str, Action] = {}
         self.downloads: dict[str, Download] = {}
         self.crowd = Crowd(lambda request: bool((self.answer(request) or {}).get("done")))

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from lab.errors import BadFile, DiskFull, LabError
+from lab.ui import looked_at
 from lab.ui.naming import in_titles
 from lab.ui.office import Download, Office
 from lab.ui.roles import check
@@ -29,6 +30,7 @@ STATUS = MappingProxyType(
     {
         "E_NOT_FOUND": 404,
         "E_FORBIDDEN": 403,
+        "E_READ_ONLY": 403,
         "E_KEY_REUSED": 409,
         "E_ALREADY_RANKED": 409,
         "E_BUSY": 503,
@@ -62,6 +64,7 @@ def routes(office: Office) -> list[Route]:
                 return refusal("E_NOT_FOUND", f"There is no action {name[:64]!r}.")
             host = office.is_host(request)
             check(host, name)
+            looked_at.check(office.workspace.barred, name)
             # Over whatever the page claims to be.
             of_browser = {"browser": office.browser(request), "guest": office.guest(request)}
             given = await body(request) | {"host": host} | of_browser
@@ -146,13 +149,16 @@ def refusal(code: str, message: str) -> JSONResponse:
     return JSONResponse({"error": {"code": code, "message": message}}, STATUS.get(code, 422))
 
 
-async def unexpected(request: Request, problem: Exception) -> Response:
-    """The answer to an error that nobody foresaw: a reference for the person, all else in the log under it."""
+async def unexpected(request: Request, problem: Exception, why: str = "") -> Response:
+    """The answer to an error that nobody foresaw: a reference for the person, all else in the log under it.
+
+    `why`: a likely reason, as a sentence with a space behind it.
+    """
     reference = uuid.uuid4().hex[:8]
     log.error("E_INTERNAL %s at %s", reference, request.url.path, exc_info=problem)
     if not request.url.path.startswith("/lab/"):
         return PlainTextResponse("Internal Server Error", STATUS["E_INTERNAL"])
-    found = f"Something unexpected happened ({type(problem).__name__}, ref {reference})"
+    found = f"{why}Something unexpected happened ({type(problem).__name__}, ref {reference})"
     more = "the terminal that the app runs in has the details. Nothing that was saved is lost. Try again."
     return refusal("E_INTERNAL", f"{found}; {more}")
 

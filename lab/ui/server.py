@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import gradio as gr
 import psutil
@@ -18,6 +19,7 @@ from lab.ui.curves import PLOTLY
 from lab.ui.early import Early
 from lab.ui.guard import Guard, Rules, Strict
 from lab.ui.launch import LOOPBACK, Options
+from lab.ui.looked_at import unshown
 from lab.ui.office import Office
 from lab.ui.packed import Packed
 from lab.ui.routes import routes, unexpected
@@ -48,7 +50,7 @@ def start(office: Office, options: Options, port: int, key: str) -> gr.Blocks:
         app_kwargs={
             "middleware": [Middleware(Guard, rules=rules)],
             "routes": routes(office),
-            "exception_handlers": {Exception: unexpected},
+            "exception_handlers": {Exception: partial(unexpected, why=unshown(office.workspace.barred))},
             "lifespan": outermost(rules),
         },
         max_file_size="50mb",

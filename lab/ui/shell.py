@@ -10,6 +10,7 @@ from types import MappingProxyType
 import gradio as gr
 
 from lab.ui.header import header
+from lab.ui.looked_at import MISSING, missing
 from lab.ui.office import Office
 from lab.ui.theme import STATIC
 from lab.words import WORDS
@@ -35,6 +36,8 @@ def build(office: Office) -> gr.Blocks:
         with gr.Tabs(selected="rank", elem_id="tabs", overflow_behavior="wrap"):
             for name, title in TABS.items():
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
+                    if office.workspace.barred and name in MISSING:
+                        gr.HTML(html_template=missing(name), js_on_load=None, apply_default_css=False)
                     page(name, office)
         with gr.Accordion("What the words mean", open=False, elem_id="words"):
             gr.HTML(words())

@@ -57,6 +57,8 @@ def _look(office: Office) -> dict[str, Any]:
         "called": {name: run_called(office.workspace, name) for name in (busy, interrupted) if name},
         "doubt": bool(newest["reward"] and _doubted(office.workspace.run(newest["reward"]))),
     }
+    if office.workspace.barred:
+        return {**state, "worker": "none", "next": None}
     return {**state, "next": next_step(state)}
 
 

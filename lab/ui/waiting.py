@@ -22,15 +22,18 @@ _NEW: Mapping[str, str] = MappingProxyType({"reward": "reward model", "compare":
 
 
 class Waiting:
-    """Follows the requests of the database, each read once however many pages ask."""
+    """Follows the requests of the database, each read once however many pages ask. Where no model runs, none is in
+    line, so that what stands in files alone is shown also where the database cannot be read."""
 
     def __init__(self, office: Office) -> None:
-        self.office = office
-        self._seen = max(0, office.store.last_request() - LATEST)
+        self.office, self._idle = office, office.workspace.barred is not None
+        self._seen = 0 if self._idle else max(0, office.store.last_request() - LATEST)
         self._asked: dict[str, tuple[str, dict[str, Any], float]] = {}
 
     def orders(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """Kind and payload of each order in line, by the id of its request, oldest first."""
+        if self._idle:
+            return {}
         for seq, request, kind, payload, at in self.office.store.requests_after(self._seen):
             self._seen = seq
             if kind in ("run", "resume"):
@@ -54,10 +57,11 @@ class Waiting:
 
     def lines(self, page: str = "") -> list[dict[str, str]]:
         """What has not begun, in words; of a page, that which would be shown on it."""
-        why = self.why()
+        orders = self.orders()
+        why = self.why() if orders else ""
         return [
             {"request": request, "words": f"{self._called(payload)} {why}".rstrip(".") + "."}
-            for request, (_, payload) in self.orders().items()
+            for request, (_, payload) in orders.items()
             if not (self.office.answer(request) or {}).get("begun") and (not page or _stage(payload) in stages_of(page))
         ]
 

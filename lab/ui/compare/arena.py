@@ -81,7 +81,8 @@ class Arena:
         if asked:
             refuse(asked)
         runs = [run for run in self.office.runs() if run.stage == "compare"][-SHOWN:]
-        lined, why = self.waiting.inputs(), self.waiting.why()
+        lined = self.waiting.inputs()
+        why = self.waiting.why() if lined else ""
         waiting = [
             named(self.office, inputs) | {"request": request, "status": why} for request, inputs in lined.items()
         ]

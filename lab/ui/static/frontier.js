@@ -1,10 +1,10 @@
 // Reward against KL: where each run went; a checkpoint that is clicked can be talked to, put into a duel, or judged by another model.
-const part = make("section", "lab-card frontier"), plot = make("div", "frontier-plot"), hint = make("p", "", "Up is a better score, right is farther from where the model began. A small dot is what the answers of one step measured, a large one a checkpoint; the line is their mean over the last steps, so dots lie beside it. Click a checkpoint, or choose one below.");
+const part = make("section", "lab-card frontier"), plot = make("div", "frontier-plot"), hint = make("p", "", "Up is a better score, right is farther from where the model began. A small dot is what the answers of one step measured, a large one a checkpoint; the line is their mean over the last steps, so dots lie beside it. "), how = make("span", "needs-model", "Click a checkpoint, or choose one below.");
 const head = fill(make("div", "part-head"), make("h3", "", "What the score cost"), help("this plot", "A run that goes right without going up drifts for nothing; one whose score climbs while people stop preferring it has learned to cheat the reward model.", "A dashed line is a second reward model's opinion of the same run. Where the two part, the score no longer means quality. Its word counts most when it learned from the other half of the rankings."));
 const pick = make("select", ""), second = make("select", ""), told = teller();
 const talk = button("Chat with it", () => openChat()), meet = button("Let it duel", () => window.dispatchEvent(new CustomEvent("lab-meet", { detail: { policy: pick.value, words: checkpoint() } }))), judge = button("Ask it", ask);
-const chat = make("section", "frontier-chat"), turns = make("div", "frontier-turns"), writing = make("form", "frontier-ask"), words = make("input", ""), send = make("button", "lab-main", "Send");
-const row = make("div", "frontier-row");
+const chat = make("section", "frontier-chat needs-model"), turns = make("div", "frontier-turns"), writing = make("form", "frontier-ask"), words = make("input", ""), send = make("button", "lab-main", "Send");
+const row = make("div", "frontier-row needs-model");
 plot.setAttribute("role", "img");
 part.hidden = chat.hidden = true;
 words.maxLength = 20_000;
@@ -16,6 +16,7 @@ fill(writing, words, send);
 const chatTitle = make("h4", "");
 fill(chat, chatTitle, turns, writing);
 fill(row, fill(make("div", "lab-line"), labelled("Checkpoint", pick), talk, meet), fill(make("div", "lab-line host-only"), labelled("Second reward model", second), judge));
+hint.append(how);
 fill(part, head, hint, plot, row, told, chat);
 fill(root, part);
 

@@ -6,6 +6,7 @@ const fault = element.querySelector(".lab-fault");
 const next = element.querySelector(".lab-next");
 const line = next.querySelector("span");
 const go = next.querySelector("button");
+document.body.classList.toggle("is-looking", Boolean(element.querySelector(".lab-looking")));
 let step = null;
 let starting = false;
 
@@ -70,6 +71,8 @@ function show(state) {
   fault.hidden = !state.fault;
   if (document.activeElement !== name && name.checkValidity()) name.value = state.rater ?? name.value;
   next.hidden = !state.next;
+  const counted = document.querySelector(".lab-counted");
+  if (counted) write(counted, ` ${state.rankings} ${state.rankings === 1 ? "ranking is" : "rankings are"} in it.`);
   window.dispatchEvent(new CustomEvent("lab-state", { detail: state }));
   if (!state.next || starting) return;
   step = state.next;

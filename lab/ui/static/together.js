@@ -2,7 +2,7 @@
 const USUAL = 8, WIDTH = 220, HEIGHT = 44;
 const card = make("section", "lab-card together"), title = make("h3", ""), lines = make("div", "together-lines"), model = make("p", ""), told = teller(), row = make("div", "lab-line host-only");
 const every = make("input", ""), field = labelled("New rankings for a new reward model (0: never)", every), begin = button(`Train it anew every ${USUAL} rankings`, () => move(USUAL));
-const speak = button("Rank what it says now", hearIt, "lab-quiet"), see = button("See the run", () => { choose("ppo", [run.name]); lab.tab("ppo"); }, "lab-quiet");
+const speak = button("Rank what it says now", hearIt, "lab-quiet needs-model"), see = button("See the run", () => { choose("ppo", [run.name]); lab.tab("ppo"); }, "lab-quiet");
 let run = null;
 
 card.setAttribute("aria-label", "The policy in training");

@@ -1,6 +1,6 @@
 // Behind the verdict: is its confidence to be believed, would more rankings help, where does it disagree, and what would it score.
 const part = make("section", "part"), plots = make("div", "verdict-plots"), facts = make("ul", "verdict-facts"), list = make("div", "disagreements"), told = teller();
-const disagreeHead = make("div", "part-head"), disagree = make("section", "part"), tryOut = make("section", "part");
+const disagreeHead = make("div", "part-head"), disagree = make("section", "part"), tryOut = make("section", "part needs-model");
 fill(disagreeHead, make("h3", "", "Rankings it disagrees with"), help("a disagreement", "Test rankings that it would have ordered the other way, the surest first. Look at them again: a slip of the mouse is best taken back, and a hard case is best left in."));
 fill(disagree, disagreeHead, list, told);
 fill(part, plots, facts);
@@ -91,6 +91,7 @@ function disagreement(row) {
     if (await told.run(out, "reward-exclude", { seq: row.seq, excluded: !row.excluded })) round();
   });
   out.classList.add("host-only");
+  again.classList.add("needs-model");
   out.dataset.seq = row.seq;
   fill(line, again, out, make("span", "pinned-about", row.excluded ? "Left out of the next training." : about));
   node.classList.toggle("is-excluded", row.excluded);
