@@ -51,7 +51,7 @@ def test_a_read_only_workspace_is_shown_with_a_banner_and_nothing_to_press_in_va
     page = visit_shown()
     words = page.inner_text(".lab-looking")
     assert "its disk is read-only" in words and "copy its folder to a place where you may write" in words
-    page.locator(".lab-missing", has_text="6 rankings are in it.").wait_for()
+    page.locator(".lab-missing", has_text="The workspace has 6 rankings.").wait_for()
     assert "No model runs here" in page.inner_text(".lab-worker") and page.is_hidden(".lab-worker button")
     assert page.is_hidden("#board") and page.is_hidden(".lab-next") and page.is_hidden(".lab-name")
     page.click("#tab-runs-button")

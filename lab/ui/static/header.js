@@ -72,7 +72,7 @@ function show(state) {
   if (document.activeElement !== name && name.checkValidity()) name.value = state.rater ?? name.value;
   next.hidden = !state.next;
   const counted = document.querySelector(".lab-counted");
-  if (counted) write(counted, ` ${state.rankings} ${state.rankings === 1 ? "ranking is" : "rankings are"} in it.`);
+  if (counted) write(counted, ` The workspace has ${state.rankings} ${state.rankings === 1 ? "ranking" : "rankings"}.`);
   window.dispatchEvent(new CustomEvent("lab-state", { detail: state }));
   if (!state.next || starting) return;
   step = state.next;
