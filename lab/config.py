@@ -18,6 +18,7 @@ SIZES = tuple(map(math.log, (13e6, 135e6, 1.5e9)))
 # A reward model's least, by judgement: five rankings of four answers give 30 pairs to learn from; among fewer than ten
 # unseen ones a single pair is more than ten points of accuracy.
 PAIRS_TO_LEARN, PAIRS_TO_TEST = 30, 10
+RANKINGS_FOR_CURVE = 12  # to learn from: a quarter of fewer teaches nothing that a learning curve could show
 SEEDS = 2**31 - 1  # the largest seed: seeds of steps are made from it
 # A knob that can be no larger than another one.
 WITHIN: Mapping[str, str] = MappingProxyType({"minibatch": "batch"})

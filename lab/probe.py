@@ -7,6 +7,7 @@ from random import Random
 
 import torch
 
+from lab.config import RANKINGS_FOR_CURVE
 from lab.evaluate import Scored, by_question, interval
 from lab.events import Event, Progress
 from lab.losses import Groups, bt_accuracy, pair_logprob
@@ -16,7 +17,7 @@ from lab.text import batch_of
 
 # Each part of the rankings is drawn anew DRAWS times, since a dozen rankings are luck; all of them are there only once.
 SHARES, DRAWS = (0.25, 0.5, 0.75, 1.0), 4
-FEWEST, MOST, TOGETHER = 12, 2000, 8
+MOST, TOGETHER = 2000, 8
 # The pull towards 0 of a weight on a state of deviation 1, against a sum over pairs.
 RIDGE, ROUNDS = 100.0, 60
 CURVE = "learning curve"
@@ -32,7 +33,7 @@ def learning_curve(
     `role` must not have learned from these rankings itself; [] where there are too few. `train` and `test` are
     reward.Ranked. Costs one reading of the rankings and a second of algebra, where training anew costs minutes.
     """
-    if len(train) < FEWEST or not test:
+    if len(train) < RANKINGS_FOR_CURVE or not test:
         return []
     chosen = Random(f"probe {seed}").sample(list(train), min(len(train), MOST))
     known = yield from read(roles, role, chosen, CURVE)

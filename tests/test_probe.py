@@ -11,10 +11,10 @@ import torch
 from folders import make
 
 from lab import reward
-from lab.config import Reward
+from lab.config import RANKINGS_FOR_CURVE, Reward
 from lab.loading import load
 from lab.models import BASE
-from lab.probe import FEWEST, SHARES, fit, learning_curve
+from lab.probe import SHARES, fit, learning_curve
 from lab.reward import Ranked
 from lab.steps import result_of
 
@@ -52,14 +52,14 @@ def test_rankings_by_luck_teach_nothing_however_many_there_are(roles):
 
 
 def test_too_few_rankings_or_none_to_test_on_give_no_curve(roles):
-    enough = rankings(roles, FEWEST, 0, True)
+    enough = rankings(roles, RANKINGS_FOR_CURVE, 0, True)
     assert curve(roles, BASE, enough[1:], enough) == []
     assert curve(roles, BASE, enough, []) == []
 
 
 def test_the_model_is_left_as_it_was(roles):
     before = {name: weight.clone() for name, weight in roles.model.named_parameters()}
-    curve(roles, BASE, rankings(roles, FEWEST, 0, True), rankings(roles, 4, 50, True))
+    curve(roles, BASE, rankings(roles, RANKINGS_FOR_CURVE, 0, True), rankings(roles, 4, 50, True))
     assert all(torch.equal(weight, before[name]) for name, weight in roles.model.named_parameters())
 
 

@@ -45,6 +45,8 @@ def test_a_learning_curve_that_climbs_asks_for_more_rankings_and_a_flat_one_does
     points = [{"rankings": 20, "accuracy": 0.6}, {"rankings": 40, "accuracy": 0.7}]
     assert "worth it" in verdict.worth_ranking(points)
     assert "nearly" in verdict.worth_ranking([points[1], {"rankings": 60, "accuracy": 0.705}])
+    assert "from 12 rankings to learn from on; it had 11" in verdict.facts({"rankings": 11})["more"]
+    assert verdict.facts({"rankings": 12})["more"] == ""
 
 
 def test_length_bias_is_named_above_one_half():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.config import RANKINGS_FOR_CURVE
 from lab.trust import CHANCE
 from lab.ui.numbers import short
 
@@ -20,7 +21,7 @@ def facts(result: dict[str, Any]) -> dict[str, Any]:
         "margin": margin(result),
         "calibration": calibration(result),
         "length": length(result),
-        "more": worth_ranking(result.get("learning_curve") or []),
+        "more": worth_ranking(result.get("learning_curve") or [], _number(result, "rankings")),
     }
 
 
@@ -88,8 +89,16 @@ def length(result: dict[str, Any]) -> str:
     )
 
 
-def worth_ranking(curve: list[dict[str, Any]]) -> str:
-    """From the last two points of the learning curve, which a stand-in made: probe.py."""
+def worth_ranking(curve: list[dict[str, Any]], learned: float | None = None) -> str:
+    """From the last two points of the learning curve, which a stand-in made: probe.py. `learned`: from how many
+    rankings, where that is known.
+
+    >>> worth_ranking([], 9)
+    'Whether more ranking is worth it shows from 12 rankings to learn from on; it had 9.'
+    """
+    if not curve and learned is not None and learned < RANKINGS_FOR_CURVE:
+        on = f"Whether more ranking is worth it shows from {RANKINGS_FOR_CURVE} rankings to learn from on"
+        return f"{on}; it had {learned:.0f}."
     if len(curve) < 2:
         return ""
     before, after = curve[-2], curve[-1]
