@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 
 from lab import arithmetic, container
+from lab.barred import bar
+from lab.errors import LabError
 from lab.facts import facts_from
 from lab.fit import table
 from lab.loading import EMBEDDED, default_device
@@ -71,6 +73,13 @@ def _memory() -> dict[str, Any]:
 
 
 def _disk(workspace: Path) -> dict[str, Any]:
+    """Its disk, and whether the lab may write there: one of a newer lab can only be looked at."""
+    try:
+        barred = bar(workspace)
+    except LabError as problem:
+        return _row("workspace", False, str(problem))
+    if barred:
+        return _row("workspace", False, barred.why)
     there = next(folder for folder in (workspace.absolute(), *workspace.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     wrong = ", not writable" if not os.access(there, os.W_OK) else "" if there.is_dir() else f", {there} is no folder"

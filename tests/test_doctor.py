@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from shown import newer
 from transformers import AutoConfig
 
 from lab import doctor, fit
 from lab.doctor import OPEN_BASES, SHAPE, known_bases
 from lab.memory import GIB
+from lab.workspace import Workspace
 
 # As their pages on Hugging Face give them, embeddings included.
 PUBLISHED = {
@@ -31,6 +33,14 @@ def test_a_listed_base_fits_as_its_own_forecast_says(tmp_path, monkeypatch):
         said = "does not fit" if not alone["fits"] else f"fits with {turned}" if turned else "fits"
         assert listed[name]["fits"] == said
     assert len({listed[name]["fits"] for name in OPEN_BASES}) > 1, "rooms that tell them apart"
+
+
+def test_a_workspace_of_a_newer_lab_is_not_well_and_the_line_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "LEAST_DISK", 0)
+    Workspace(tmp_path).store().close()
+    assert doctor._disk(tmp_path)["ok"]
+    row = doctor._disk(newer(tmp_path))
+    assert not row["ok"] and "Update the lab" in row["found"]
 
 
 def test_a_workspace_that_is_a_file_or_would_be_inside_one_is_not_well(tmp_path, monkeypatch):
