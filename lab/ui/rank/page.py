@@ -14,6 +14,7 @@ from lab.ui.prompts import OWN, from_file
 from lab.ui.rank.desk import Desk
 from lab.ui.roles import check
 
+HOW = "Order the answers from best to worst. Who wrote them is hidden until you submit."
 FILES = [".txt", ".jsonl", ".json", ".csv", ".parquet"]
 
 
@@ -30,8 +31,9 @@ def page(office: Office) -> None:
         added = "1 prompt added. It comes next." if one else f"{len(texts):,} prompts added. They come next."
         return f"{added} {left}".strip()
 
-    lead("Which answer is better?", "Order the answers from best to worst. Who wrote them is hidden until you submit.")
-    Board("rank", elem_id="board")
+    if not office.workspace.barred:  # else the shell says why nothing can be ranked
+        lead("Which answer is better?", HOW)
+        Board("rank", elem_id="board")
     together.panel(office)
     with gr.Accordion("Prompts from a file", open=False, elem_classes="host-only"):
         gr.Markdown("A .txt file with one prompt a line, or a table (JSON, CSV, parquet) with a field `prompt`.")
