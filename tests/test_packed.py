@@ -6,7 +6,10 @@ import asyncio
 import gzip
 import os
 import re
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import gradio
 import pytest
@@ -25,6 +28,12 @@ FILE = "/assets/index-DphvyggB.js"
 FONT = "/static/fonts/Plex.woff2"
 TEXT = "let score = 1;\n" * 1000
 GZIP, AS_IS = ({"accept-encoding": each} for each in ("gzip, deflate", "identity"))
+
+
+def run(work: Coroutine) -> Any:
+    """What it comes to, on a thread of its own: this one may have a loop already, a browser's."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 @pytest.fixture
@@ -157,7 +166,7 @@ def test_an_event_goes_out_before_the_next_one_is_there():
         "type": "http", "method": "GET", "path": "/events", "query_string": b"", "asgi": {"spec_version": "2.4"},
         "headers": [(b"accept-encoding", b"gzip")],
     }  # fmt: skip
-    asyncio.run(small(Starlette(routes=[Route("/events", events)]))(scope, receive, send))
+    run(small(Starlette(routes=[Route("/events", events)]))(scope, receive, send))
     assert b"data: first\n\n" in at_second
 
 
@@ -171,7 +180,7 @@ def test_a_text_is_compressed_once_for_all_who_ask_at_once_though_the_first_of_t
         again = await kept.small("x", lambda: reads.append(1) or b"text")
         return len(reads), found, again
 
-    reads, found, again = asyncio.run(crowd())
+    reads, found, again = run(crowd())
     assert reads == 1 and isinstance(found[0], asyncio.CancelledError)
     assert {gzip.decompress(each) for each in (*found[1:], again)} == {b"text"}
 
@@ -183,7 +192,7 @@ def test_a_text_that_cannot_be_read_is_tried_again_by_the_next_who_asks():
             await kept.small("x", Path("/nowhere/at-all.js").read_bytes)
         return await kept.small("x", lambda: b"text")
 
-    assert gzip.decompress(asyncio.run(twice())) == b"text"
+    assert gzip.decompress(run(twice())) == b"text"
 
 
 def test_what_was_asked_for_longest_ago_gives_way():
@@ -193,7 +202,7 @@ def test_what_was_asked_for_longest_ago_gives_way():
             await kept.small(name, lambda name=name: made.append(name) or name.encode())
         return "".join(made)
 
-    assert asyncio.run(several()) == "abcb"
+    assert run(several()) == "abcb"
 
 
 def test_scripts_ask_for_plotly_by_its_version():
