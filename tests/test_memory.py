@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from argparse import Namespace
 from contextlib import suppress
@@ -143,6 +144,7 @@ def test_logits_that_are_more_than_one_product_are_foretold_whole(tmp_path, monk
 
 def allocated(work):
     """The most bytes of tensors at a time, as PyTorch's own allocator counts them: the same wherever it runs."""
+    gc.collect()  # what an earlier measurement left behind would be counted as given back in this one
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as found:
         work()
     events = (each for each in found.profiler.kineto_results.events() if each.name() == "[memory]")
