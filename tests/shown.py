@@ -70,4 +70,4 @@ def why_no_mount(root: Path) -> str:
     if not shutil.which("unshare"):
         return "this system has no unshare"
     done = subprocess.run(on_a_read_only_disk(root, "true"), capture_output=True, text=True)
-    return done.stderr.strip() and f"no disk can be mounted here: {done.stderr.strip()}"
+    return f"no disk can be mounted here: {done.stderr.strip()}" if done.returncode else ""

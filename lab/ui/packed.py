@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MOST = 16 * 2**20  # bytes: all of Gradio's own texts, compressed, take a third of that
+MOST = 16 * 2**20  # bytes: room for all of Gradio's own texts, compressed
 # Vite puts a hash of a file into its name, and a digit behind it where two hashes differ in small and large letters.
 HASHED = re.compile(r"/assets/[^/]*-[\w-]{8}\d?\.\w+")
 FONTS, TEXTS = "/static/", (".js", ".css", ".svg", ".json", ".html")
@@ -28,7 +28,7 @@ class Packed:
     word that the browser has it already. `versioned`: paths that tell what they lead to by ?v=.
 
     Gradio compresses files anew for each browser, on its event loop, and the page not at all. Starlette's middleware
-    would do the page, too, but also anew each time: Plotly's file alone takes a third of a second.
+    would do the page, too, but also anew each time, also Plotly's file of megabytes.
     """
 
     def __init__(self, app: ASGIApp, versioned: frozenset[str] = frozenset(), most: int = MOST) -> None:
